@@ -1,0 +1,1 @@
+"""What is computed, one folder a flow: pure logic in its own modules and a thin agent at the edge."""

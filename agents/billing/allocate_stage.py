@@ -1,0 +1,257 @@
+"""Stage 2 of billing: allocate each root's items to segments, and keep the ledger, keyed by root.
+
+Records of a slice are taken in first; each touched root is then allocated once, and the difference to its
+live segments goes to the ledger (``billing.events``) and the current state (``billing.current``) together.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from agents.billing.allocation import allocate, allocate_item
+from agents.billing.book import Books, EntryBook
+from agents.billing.index import EVERYTHING
+from agents.billing.ledger import LedgerDiff, LiveSegment, diff
+from agents.billing.rate_stage import RULES
+from agents.billing.reference import BillingReference
+from agents.billing.segments import CREDIT_DUE, Key, Segment
+from agents.rejects import RAISED, Rejects
+from streams.errors import RecordError
+from streams.lanes.records import InputRecord
+from streams.lanes.stage import Cause, SliceContext, Touch
+from streams.lanes.state import Overlay
+from streams.money import ZERO
+from streams.worker.flow import StageEnvironment
+
+FLOW = "allocation"
+INPUTS = ("billing.rated", "canonical.invoice_line", "canonical.bill_adjustment")
+# Entries of capped roots held decoded in memory, over all roots of a lane (about 2 kB each).
+CACHED_ENTRIES = 50_000
+TIMES = ("occurred_at", "captured_at", "published_at", "rated_at", "snapshot")
+POSITION = ("source_system", "source_epoch", "source_lsn", "source_ordinal")
+
+
+class AllocateStage:
+    """Allocates the roots of one partition."""
+
+    inputs: Sequence[str] = INPUTS
+    rules = RULES
+
+    def __init__(self, environment: StageEnvironment) -> None:
+        self._reference: BillingReference = environment.view.reference
+        self._decode = environment.decoder.decode
+        self._books = Books(environment.decoder.decode)
+        self._events = environment.publisher("billing.events")
+        self._current = environment.publisher("billing.current")
+        self._raised = environment.publisher(RAISED)
+        self._rejects = Rejects(environment, FLOW)
+        self._roots: OrderedDict[str, dict[str, EntryBook]] = OrderedDict()
+        # Of the slice: entries taken in per root, with the cause of each; None is the whole root.
+        self._dirty: dict[str, dict[str | None, dict[str, Any]]] = {}
+        self._taken: dict[tuple[str, str], EntryBook] = {}
+
+    def open(self, state: Overlay, now: datetime) -> None:
+        """Roots are read when they are touched."""
+
+    def process(self, record: InputRecord, context: SliceContext) -> None:
+        """Take in a rated item, an invoice line or an adjustment."""
+        value = record.value
+        if value is None:
+            return
+        row = self._decode(value)
+        root_id, entry_id = row.get("root_id") or row.get("engagement_id"), row.get("entry_id")
+        if root_id is None or entry_id is None:
+            # A deleted line or adjustment says only its id and root: find the entry that holds it.
+            entry_id = self._holder(context.state, root_id, row["id"])
+            if root_id is None or entry_id is None:
+                return
+        book = self._book(context.state, root_id, entry_id)
+        if record.topic == "billing.rated":
+            if not book.put_rated(value, row):
+                context.count("stale_revisions")
+                return
+        elif record.topic == "canonical.invoice_line":
+            book.put_line(value, row)
+        else:
+            book.put_adjustment(value, row)
+        times = {name: row.get(name) for name in (*TIMES, *POSITION)}
+        if times["rated_at"] is None:
+            times["rated_at"] = row["published_at"]
+        self._dirty.setdefault(root_id, {})[entry_id] = times
+
+    def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
+        """Allocate whole roots again: their terms changed."""
+        times = {
+            "occurred_at": cause.occurred_at,
+            "captured_at": cause.captured_at,
+            "published_at": cause.published_at,
+            "rated_at": cause.published_at,
+            "snapshot": True,
+            "source_system": "",
+            "source_epoch": 0,
+            "source_lsn": 0,
+            "source_ordinal": 0,
+        }
+        for key in keys:
+            self._dirty.setdefault(key.decode(), {})[None] = times
+
+    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+        """Roots whose terms changed and that this lane holds."""
+        dependencies = {touch.dependency for touch in touches}  # type: ignore[attr-defined]
+        if EVERYTHING in dependencies:
+            yield from (root_id.encode() for root_id in self._books.roots(state))
+            return
+        for dependency in sorted(dependencies):
+            kind, _, root_id = dependency.partition(":")
+            if kind == "terms" and self._books.exists(state, root_id):
+                yield root_id.encode()
+
+    def finish(self, context: SliceContext) -> None:
+        """Allocate what the slice touched."""
+        for root_id, causes in self._dirty.items():
+            latest = next(reversed(causes.values()))
+            if None not in causes and self._reference.terms(root_id).is_independent:
+                for entry_id, times in causes.items():
+                    assert entry_id is not None
+                    self._allocate_entry(root_id, entry_id, times, context)
+            else:
+                self._allocate_root(root_id, causes, latest, context)
+        self._dirty.clear()
+        self._taken.clear()
+        while len(self._roots) > 1 and sum(map(len, self._roots.values())) > CACHED_ENTRIES:
+            self._roots.popitem(last=False)
+
+    def reject(self, record: InputRecord, error: RecordError, context: SliceContext) -> None:
+        """To the dead letters and exceptions."""
+        self._rejects.reject(record, error, context)
+
+    def tick(self, context: SliceContext) -> None:
+        """No timers."""
+
+    def _holder(self, state: Overlay, root_id: str | None, row_id: str) -> str | None:
+        if root_id is None:
+            return None
+        for entry_id, book in self._root(state, root_id).items():
+            if row_id in book.lines or row_id in book.adjustments:
+                return entry_id
+        return None
+
+    def _book(self, state: Overlay, root_id: str, entry_id: str) -> EntryBook:
+        """The entry's book, one object per slice whichever way it is reached."""
+        cached = self._roots.get(root_id)
+        if cached is not None:
+            return cached.setdefault(
+                entry_id, EntryBook({"rated": None, "lines": {}, "adjustments": {}, "live": {}})
+            )
+        book = self._taken.get((root_id, entry_id))
+        if book is None:
+            book = self._taken[root_id, entry_id] = self._books.entry(state, root_id, entry_id)
+        return book
+
+    def _root(self, state: Overlay, root_id: str) -> dict[str, EntryBook]:
+        books = self._roots.get(root_id)
+        if books is None:
+            books = dict(self._books.root(state, root_id))
+            books |= {entry: book for (root, entry), book in self._taken.items() if root == root_id}
+            self._roots[root_id] = books
+        self._roots.move_to_end(root_id)
+        return books
+
+    def _allocate_entry(
+        self, root_id: str, entry_id: str, times: dict[str, Any], context: SliceContext
+    ) -> None:
+        book = self._book(context.state, root_id, entry_id)
+        target = allocate_item(
+            entry_id,
+            book.item,
+            book.lines.values(),
+            book.adjustments.values(),
+            self._reference.terms(root_id),
+        )
+        live = {(entry_id, segment): state for segment, state in book.live.items()}
+        self._publish(live, diff(live, target), {entry_id: book}, {entry_id: times}, times, context)
+        self._books.write(context.state, root_id, entry_id, book)
+
+    def _allocate_root(
+        self,
+        root_id: str,
+        causes: dict[str | None, dict[str, Any]],
+        latest: dict[str, Any],
+        context: SliceContext,
+    ) -> None:
+        books = self._root(context.state, root_id)
+        target = allocate(
+            (book.item for book in books.values() if book.item is not None),
+            (line for book in books.values() for line in book.lines.values()),
+            (adjustment for book in books.values() for adjustment in book.adjustments.values()),
+            self._reference.terms(root_id),
+        )
+        live = {(e, s): state for e, book in books.items() for s, state in book.live.items()}
+        change = diff(live, target)
+        for entry_id, _ in change.changed:
+            if entry_id not in books:  # a day line's first
+                books[entry_id] = EntryBook({"rated": None, "lines": {}, "adjustments": {}, "live": {}})
+        self._publish(live, change, books, causes, latest, context)
+        for entry_id in {e for e, _ in change.changed} | {e for e in causes if e is not None}:
+            self._books.write(context.state, root_id, entry_id, books[entry_id])
+
+    def _publish(
+        self,
+        live: dict[Key, LiveSegment],
+        change: LedgerDiff,
+        books: dict[str, EntryBook],
+        causes: dict[Any, dict[str, Any]],
+        latest: dict[str, Any],
+        context: SliceContext,
+    ) -> None:
+        for line in change.lines:
+            times = causes.get(line.segment.entry_id, latest)
+            record = line.fields() | times | {"rule_version": RULES, "allocated_at": context.now}
+            self._events.emit(context, record)
+        context.count("billing_events", len(change.lines))
+        for key, state in change.changed.items():
+            entry_id, segment_id = key
+            shown = state.segment if state.segment is not None else live[key].segment
+            assert shown is not None
+            times = causes.get(entry_id, latest)
+            fields = shown.fields() | {name: times[name] for name in TIMES}
+            if state.segment is None:
+                fields |= {"seconds": 0, "amount": None if shown.amount is None else ZERO}
+            fields |= {
+                "deleted": state.segment is None,
+                "revision": state.revision,
+                "event_id": state.event_id,
+                "rule_version": RULES,
+                "allocated_at": context.now,
+            }
+            book = books[entry_id]
+            book.live[segment_id] = state
+            book.stored["live"][segment_id] = self._current.emit(context, fields)
+            if segment_id.startswith("due:"):
+                self._report_credit_due(shown, state, times, context)
+
+    def _report_credit_due(
+        self, segment: Segment, state: LiveSegment, times: dict[str, Any], context: SliceContext
+    ) -> None:
+        due = state.segment is not None
+        self._raised.emit(
+            context,
+            {
+                "op": "RAISE" if due else "CLEAR",
+                # A charge and its end have one revision in the ledger; here the later must win.
+                "revision": 2 * state.revision + (not due),
+                "flow": FLOW,
+                "subject": segment.invoice_line_id,
+                "exception_class": CREDIT_DUE if due else None,
+                "message": f"{segment.entry_id} was changed after it was invoiced" if due else None,
+                "blocks": "billing",
+                "seconds": segment.seconds,
+                "amount": segment.amount,
+                "currency": segment.currency,
+                **{name: times[name] for name in TIMES},
+            },
+        )
+        context.count("credit_due" if due else "credit_done")

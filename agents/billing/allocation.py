@@ -1,0 +1,218 @@
+"""Allocation: from a root's items, posted lines and write-offs to its segments.
+
+The result is a function of the present facts alone, never of the order in which they came. Posted lines are
+taken out first; write-offs reduce what remains; the rest is covered, unbilled or over a cap. For each entry,
+the seconds of its segments sum to its approved seconds (0 once it is withdrawn).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from agents.billing.caps import Limits, share
+from agents.billing.daylines import DAY_VERSION, DayLine, day_lines
+from agents.billing.items import ENTRY, MILESTONE_ITEM, PARKED, PRICED, Item, order_key
+from agents.billing.posted import (
+    Adjustment,
+    NetLine,
+    PostedLine,
+    billed_segment,
+    credit_due_segment,
+    net_lines,
+)
+from agents.billing.segments import (
+    BASE,
+    ROUNDING,
+    ROUNDING_SEGMENT,
+    UNBILLED,
+    WRITTEN_OFF,
+    Key,
+    Segment,
+    item_segment,
+)
+from agents.billing.terms import Terms
+from streams.money import EXACT, ZERO, minor_unit
+
+Segments = dict[Key, Segment]
+
+
+def allocate(
+    items: Iterable[Item],
+    posted_lines: Iterable[PostedLine],
+    adjustments: Iterable[Adjustment],
+    terms: Terms,
+) -> Segments:
+    """All segments of a root. ``items`` are unique by entry, lines and adjustments by id; any order."""
+    nets = net_lines(posted_lines)
+    independent = terms.is_independent
+    ordered = list(items) if independent else sorted(items, key=order_key)
+    by_entry = {item.entry_id: item for item in ordered}
+    days = [] if independent else day_lines(ordered, terms)
+    live = _place_posted(nets, by_entry, {day.entry_id for day in days}, terms)
+    write_offs: dict[str, list[Adjustment]] = {}
+    for adjustment in adjustments:
+        write_offs.setdefault(adjustment.entry_id, []).append(adjustment)
+    segments = live.segments
+    limits = None if independent else Limits(terms, nets)
+    for item in ordered:
+        entry_id = item.entry_id
+        _place_item(item, live.of(entry_id), write_offs.get(entry_id, ()), limits, segments)
+    for day in days:
+        _place_day(day, live.of(day.entry_id), segments)
+    return segments
+
+
+def allocate_item(
+    entry_id: str,
+    item: Item | None,
+    posted_lines: Iterable[PostedLine],
+    adjustments: Iterable[Adjustment],
+    terms: Terms,
+) -> Segments:
+    """The segments of one entry of a root whose `Terms.is_independent`: what `allocate` gives for it.
+
+    ``item`` is None once the entry left the root. ``posted_lines`` are the charge lines of the entry with
+    all credits that name one of them, whatever entry the credits themselves carry.
+    """
+    items = {} if item is None else {entry_id: item}
+    live = _place_posted(net_lines(posted_lines), items, set(), terms)
+    if item is not None:
+        _place_item(item, live.of(entry_id), list(adjustments), None, live.segments)
+    return live.segments
+
+
+class _Posted:
+    """Segments of posted lines, and the lines that count for an item: those that aren't stale."""
+
+    __slots__ = ("_by_entry", "segments")
+
+    def __init__(self) -> None:
+        self.segments: Segments = {}
+        self._by_entry: dict[str, list[NetLine]] = {}
+
+    def add(self, net: NetLine) -> None:
+        self._by_entry.setdefault(net.line.entry_id, []).append(net)
+
+    def of(self, entry_id: str) -> Sequence[NetLine]:
+        return self._by_entry.get(entry_id, ())
+
+
+def _place_posted(
+    nets: Iterable[NetLine], items: dict[str, Item], day_ids: set[str], terms: Terms
+) -> _Posted:
+    """A billed segment for each posted line, and a credit due where what was billed is no longer so.
+
+    A line is stale unless its entry is on this root in the version that was billed.
+    """
+    posted = _Posted()
+    for net in nets:
+        entry_id = net.line.entry_id
+        item = items.get(entry_id)
+        _put(posted.segments, billed_segment(net, item, terms))
+        version = DAY_VERSION if entry_id in day_ids else None if item is None else item.version
+        if net.line.entry_version == version:
+            posted.add(net)
+        else:
+            _put(posted.segments, credit_due_segment(net, item, terms))
+    return posted
+
+
+def _place_item(
+    item: Item,
+    nets: Sequence[NetLine],
+    adjustments: Sequence[Adjustment],
+    limits: Limits | None,
+    segments: Segments,
+) -> None:
+    disposition = item.disposition
+    if disposition != PRICED:
+        seconds = item.seconds
+        for net in nets:
+            seconds -= net.seconds
+        parked = disposition == PARKED
+        # A parked milestone has no seconds and no known amount, and must show all the same.
+        if seconds or (parked and item.item_kind == MILESTONE_ITEM):
+            _put(segments, item_segment(item, BASE, disposition, seconds, None if parked else ZERO))
+        return
+    assert item.amount is not None
+    seconds, amount = _remainder(item, nets) if nets else (item.quantity_seconds, item.amount)
+    if item.item_kind != ENTRY:
+        if seconds or amount:
+            _put(segments, item_segment(item, BASE, UNBILLED, seconds, amount))
+        return
+    if item.quantity_seconds != item.seconds:
+        rest = item.seconds - item.quantity_seconds
+        _put(segments, item_segment(item, ROUNDING_SEGMENT, ROUNDING, rest, item.rounding_amount))
+    if adjustments:
+        seconds, amount = _write_off(item, adjustments, seconds, amount, segments)
+    if limits is None:
+        if seconds or amount:
+            _put(segments, item_segment(item, BASE, UNBILLED, seconds, amount))
+        return
+    for part in limits.place(item, seconds, amount):
+        if part.seconds or part.amount:
+            _put(segments, item_segment(item, part.segment, part.bucket, part.seconds, part.amount))
+
+
+def _remainder(item: Item, nets: Sequence[NetLine]) -> tuple[int, Decimal]:
+    """Seconds and money of a priced item that are not posted.
+
+    Where the posted money is the item's own price of the posted seconds, give or take a second's worth and
+    a minor unit, money is by subtraction. Otherwise the rate changed after the posting: the posted
+    part keeps its price and only the rest has the new one, unless the rate says that it applies to what
+    was invoiced; then the whole difference is open. Example: 4 of 8 h posted at 100/h, 400; the rate
+    becomes 150: 4 h/600 remain, or 4 h/800 if it applies to invoiced time.
+    """
+    amount, quantity = item.amount, item.quantity_seconds
+    assert amount is not None
+    posted_seconds, posted_amount = 0, ZERO
+    for net in nets:
+        posted_seconds += net.seconds
+        posted_amount += net.amount
+    seconds = quantity - posted_seconds
+    if quantity > 0 and not item.applies_to_invoiced:
+        currency = item.currency or ""
+        # |posted - amount x posted seconds / quantity| <= amount / quantity + minor unit, times quantity.
+        difference = EXACT.multiply(posted_amount, Decimal(quantity)) - EXACT.multiply(
+            amount, Decimal(posted_seconds)
+        )
+        if abs(difference) > amount + minor_unit(currency) * quantity:
+            return seconds, share(amount, seconds, quantity, currency)
+    return seconds, amount - posted_amount
+
+
+def _write_off(
+    item: Item, adjustments: Sequence[Adjustment], seconds: int, amount: Decimal, segments: Segments
+) -> tuple[int, Decimal]:
+    """Take the write-offs, by id, out of the remainder; each takes at most what is left of it.
+
+    Example: 8 h/1,200 with a write-off of 2 h: 2 h/300 written off, 6 h/900 remain.
+    """
+    for adjustment in sorted(adjustments, key=_id):
+        off_seconds = min(adjustment.seconds, seconds)
+        if off_seconds <= 0:
+            continue
+        off_amount = amount
+        if off_seconds != seconds:
+            off_amount = share(amount, off_seconds, seconds, item.currency or "")
+        _put(segments, item_segment(item, f"adj:{adjustment.id}", WRITTEN_OFF, off_seconds, off_amount))
+        seconds -= off_seconds
+        amount -= off_amount
+    return seconds, amount
+
+
+def _place_day(day: DayLine, nets: Sequence[NetLine], segments: Segments) -> None:
+    seconds = sum(net.seconds for net in nets)
+    amount = sum((net.amount for net in nets), ZERO)
+    segment = day.to_segment(seconds, amount)
+    if segment is not None:
+        _put(segments, segment)
+
+
+def _put(segments: Segments, segment: Segment) -> None:
+    segments[segment.entry_id, segment.segment] = segment
+
+
+def _id(adjustment: Adjustment) -> str:
+    return adjustment.id

@@ -1,0 +1,118 @@
+"""What the allocation stage holds of one root or of one entry of it, decoded.
+
+State is stored per (root, entry): one record with the rated item, the ERP's lines, the adjustments and
+the live segments of that entry, so that an entry of an uncapped root costs one read and one write,
+whatever the size of the root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.billing.items import Item
+from agents.billing.ledger import LiveSegment
+from agents.billing.posted import Adjustment, PostedLine
+from streams.lanes.state import Overlay
+from streams.lanes.statecodec import StateCodec
+
+PREFIX = b"e\0"
+Decode = Callable[[bytes], dict[str, Any]]
+
+
+@dataclass(slots=True)
+class EntryBook:
+    """One entry on one root: stored bytes, and what they mean."""
+
+    stored: dict[str, Any]
+    revision: int = 0
+    item: Item | None = None
+    lines: dict[str, PostedLine] = field(default_factory=dict)
+    adjustments: dict[str, Adjustment] = field(default_factory=dict)
+    live: dict[str, LiveSegment] = field(default_factory=dict)
+
+    def put_rated(self, value: bytes, record: dict[str, Any]) -> bool:
+        """Apply a PUT or REMOVE unless a later revision is there already; says whether it did."""
+        if record["revision"] < self.revision:
+            return False
+        self.stored["rated"] = value
+        self.revision = record["revision"]
+        self.item = Item.from_record(record) if record["op"] == "PUT" else None
+        return True
+
+    def put_line(self, value: bytes, record: dict[str, Any]) -> None:
+        """Apply an invoice line; a draft or deleted one has no effect."""
+        _put(self.stored["lines"], self.lines, record["id"], value, PostedLine.from_record(record))
+
+    def put_adjustment(self, value: bytes, record: dict[str, Any]) -> None:
+        """Apply a bill adjustment; a deleted one has no effect."""
+        _put(
+            self.stored["adjustments"], self.adjustments, record["id"], value, Adjustment.from_record(record)
+        )
+
+
+def _put(stored: dict[str, bytes], decoded: dict[str, Any], row_id: str, value: bytes, meaning: Any) -> None:
+    if meaning is None:
+        stored.pop(row_id, None)
+        decoded.pop(row_id, None)
+    else:
+        stored[row_id] = value
+        decoded[row_id] = meaning
+
+
+def book_key(root_id: str, entry_id: str = "") -> bytes:
+    """State key of an entry on a root; without an entry, the prefix of the root's keys."""
+    return PREFIX + f"{root_id}\0{entry_id}".encode()
+
+
+class Books:
+    """Reads and writes entry books."""
+
+    def __init__(self, decode: Decode) -> None:
+        self._decode = decode
+        self._codec = StateCodec("allocation_state")
+
+    def entry(self, state: Overlay, root_id: str, entry_id: str) -> EntryBook:
+        """The book of one entry, empty if there is none."""
+        stored = state.get(book_key(root_id, entry_id))
+        return self._read(stored) if stored else EntryBook(_empty())
+
+    def root(self, state: Overlay, root_id: str) -> Iterator[tuple[str, EntryBook]]:
+        """All entry books of a root."""
+        prefix = book_key(root_id)
+        for key, stored in state.scan(prefix):
+            yield key[len(prefix) :].decode(), self._read(stored)
+
+    def exists(self, state: Overlay, root_id: str) -> bool:
+        """Whether the lane holds anything of a root."""
+        return next(iter(state.scan(book_key(root_id))), None) is not None
+
+    def roots(self, state: Overlay) -> Iterator[str]:
+        """All roots of the lane."""
+        last = None
+        for key, _ in state.scan(PREFIX):
+            root_id = key[len(PREFIX) :].split(b"\0", 1)[0].decode()
+            if root_id != last:
+                last = root_id
+                yield root_id
+
+    def write(self, state: Overlay, root_id: str, entry_id: str, book: EntryBook) -> None:
+        """Store a book."""
+        state.put(book_key(root_id, entry_id), self._codec.encode(book.stored))
+
+    def _read(self, data: bytes) -> EntryBook:
+        stored = self._codec.decode(data)
+        book = EntryBook(stored)
+        if stored["rated"] is not None:
+            book.put_rated(stored["rated"], self._decode(stored["rated"]))
+        for value in list(stored["lines"].values()):
+            book.put_line(value, self._decode(value))
+        for value in list(stored["adjustments"].values()):
+            book.put_adjustment(value, self._decode(value))
+        book.live = {s: LiveSegment.from_record(self._decode(v)) for s, v in stored["live"].items()}
+        return book
+
+
+def _empty() -> dict[str, Any]:
+    return {"rated": None, "lines": {}, "adjustments": {}, "live": {}}

@@ -1,0 +1,146 @@
+"""Engagements and their contract lines: what rating reads, and the terms that allocation reads.
+
+Each `from_record` takes the decoded canonical record of a row that is not deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from agents.billing.entities import Record
+
+HALF_UP: Final = "half_up"
+
+# Billing methods of a contract line.
+TM: Final = "tm"
+MILESTONE: Final = "milestone"
+RETAINER: Final = "retainer"
+PREPAID: Final = "prepaid"
+PER_DIEM: Final = "per_diem"
+# (non_billable is also a task's billing class, and named there.)
+
+# What happens to work beyond a cap.
+HOLD: Final = "hold"
+WRITE_OFF: Final = "write_off"
+BILL: Final = "bill"
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """The most that may be billed, in money (excluding tax), in seconds, in both or (no limit) neither."""
+
+    money: Decimal | None = None
+    seconds: int | None = None
+    over_cap_action: str = HOLD
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any limit."""
+        return self.money is not None or self.seconds is not None
+
+    @classmethod
+    def from_record(cls, record: Record) -> Cap:
+        """The cap of a decoded contract line or engagement; what is beyond it is held by default."""
+        return cls(record["cap_money"], record["cap_seconds"], record["over_cap_action"] or HOLD)
+
+
+NO_CAP: Final = Cap()
+
+
+@dataclass(frozen=True, slots=True)
+class LineTerms:
+    """The part of a contract line that allocation reads and rating doesn't.
+
+    ``included_seconds`` are covered in all (prepaid) or in each calendar month (retainer).
+    """
+
+    method: str
+    cap: Cap = NO_CAP
+    included_seconds: int = 0
+    per_diem_amount: Decimal = Decimal(0)
+    day_minimum_seconds: int = 0
+
+    @classmethod
+    def from_record(cls, record: Record) -> LineTerms:
+        """The terms of a decoded ``canonical.contract_line``; an amount that is not set is none."""
+        return cls(
+            record["billing_method"] or "",
+            Cap.from_record(record),
+            record["included_seconds"] or 0,
+            record["per_diem_amount"] or Decimal(0),
+            record["day_minimum_seconds"] or 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContractLine:
+    """One way of billing inside an engagement: what rating reads, and its ``terms`` for allocation."""
+
+    id: str
+    engagement_id: str
+    method: str
+    quantity_increment_seconds: int | None
+    rounding: str
+    terms: LineTerms
+
+    @property
+    def rating_part(self) -> tuple[str, str, int | None, str]:
+        """What a rated item depends on; a change of anything else re-allocates without re-rating."""
+        return (self.engagement_id, self.method, self.quantity_increment_seconds, self.rounding)
+
+    @classmethod
+    def from_record(cls, record: Record) -> ContractLine:
+        """The line of a decoded ``canonical.contract_line``."""
+        return cls(
+            record["id"],
+            record["engagement_id"] or "",
+            record["billing_method"] or "",
+            record["quantity_increment_seconds"] or None,
+            record["rounding"] or HALF_UP,
+            LineTerms.from_record(record),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """A contract with a client, active on ``[starts_on, ends_on)``; the root that its caps are shared in."""
+
+    id: str
+    client_id: str
+    legal_entity_id: str
+    currency: str
+    starts_on: date | None
+    ends_on: date | None
+    cap: Cap
+
+    @property
+    def rating_part(self) -> tuple[str, str, str, date | None, date | None]:
+        """What a rated item depends on; a change of the cap re-allocates without re-rating."""
+        return (self.client_id, self.legal_entity_id, self.currency, self.starts_on, self.ends_on)
+
+    @property
+    def terms_part(self) -> tuple[str, str, str, Cap]:
+        """What the segments of the root depend on."""
+        return (self.client_id, self.legal_entity_id, self.currency, self.cap)
+
+    def is_active_on(self, day: date) -> bool:
+        """Whether the day is inside the contract; an end that is not set is open."""
+        return (self.starts_on is None or self.starts_on <= day) and (
+            self.ends_on is None or day < self.ends_on
+        )
+
+    @classmethod
+    def from_record(cls, record: Record) -> Engagement:
+        """The engagement of a decoded ``canonical.engagement``."""
+        return cls(
+            record["id"],
+            record["client_id"] or "",
+            record["legal_entity_id"] or "",
+            record["currency"] or "",
+            record["starts_on"],
+            record["ends_on"],
+            Cap.from_record(record),
+        )

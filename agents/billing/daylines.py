@@ -1,0 +1,109 @@
+"""Day lines: amounts that belong to a consultant's day on a contract line, not to one entry.
+
+A day minimum: with 4 h at 100, entries of 1 h and 2 h are 100 and 200 and the day gets an uplift of 100; a
+late 2 h makes 5 h, and the uplift goes. A per diem of 900: entries of 3 h and 5 h give one line of 900.
+Day lines have no seconds and are outside caps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from agents.billing.contracts import PER_DIEM, TM
+from agents.billing.items import ENTRY, FIXED_FEE, PRICED, Item, order_key
+from agents.billing.segments import PER_DIEM_SEGMENT, UNBILLED, UPLIFT_SEGMENT, Segment
+from agents.billing.terms import Terms
+from streams.money import price_seconds
+
+# A day line is made anew from its day, so what was posted of it never goes stale by version.
+DAY_VERSION: Final = 1
+
+Day = tuple[str, str, date]  # consultant, contract line, work date
+
+
+@dataclass(frozen=True, slots=True)
+class DayLine:
+    """The amount of a day; ``first`` is the day's first item, which dates it."""
+
+    entry_id: str
+    segment: str
+    amount: Decimal
+    first: Item
+
+    def to_segment(self, posted_seconds: int, posted_amount: Decimal) -> Segment | None:
+        """The unbilled rest after what was posted of it; None where nothing is left."""
+        first = self.first
+        seconds, amount = -posted_seconds, self.amount - posted_amount
+        if not seconds and not amount:
+            return None
+        uplift = self.segment == UPLIFT_SEGMENT
+        return Segment(
+            root_id=first.root_id,
+            entry_id=self.entry_id,
+            segment=self.segment,
+            bucket=UNBILLED,
+            contract_line_id=first.contract_line_id,
+            client_id=first.client_id,
+            project_id=None,
+            task_id=None,
+            consultant_id=first.consultant_id,
+            legal_entity_id=first.legal_entity_id,
+            work_date=first.work_date,
+            accounting_date=first.accounting_date,
+            seconds=seconds,
+            amount=amount,
+            currency=first.currency,
+            price=first.price if uplift else None,
+            rate_id=first.rate_id if uplift else None,
+            multiplier=Decimal(1) if uplift else None,
+            fx_rate=first.fx_rate if uplift else None,
+        )
+
+
+def day_lines(items: Iterable[Item], terms: Terms) -> list[DayLine]:
+    """The day lines of a root's items, in no particular order."""
+    minimums = {
+        line_id: line.day_minimum_seconds
+        for line_id, line in terms.lines.items()
+        if line.method == TM and line.day_minimum_seconds
+    }
+    diems = {
+        line_id: line.per_diem_amount for line_id, line in terms.lines.items() if line.method == PER_DIEM
+    }
+    if not minimums and not diems:
+        return []
+    timed: dict[Day, list[Item]] = {}
+    fixed: dict[Day, list[Item]] = {}
+    for item in items:
+        line_id, consultant_id = item.contract_line_id, item.consultant_id
+        if line_id is None or consultant_id is None or item.item_kind != ENTRY:
+            continue
+        if item.disposition == PRICED and item.method == TM and line_id in minimums:
+            timed.setdefault((consultant_id, line_id, item.work_date), []).append(item)
+        elif item.disposition == FIXED_FEE and line_id in diems:
+            fixed.setdefault((consultant_id, line_id, item.work_date), []).append(item)
+    lines = []
+    for day, members in timed.items():
+        short = minimums[day[1]] - sum(item.quantity_seconds for item in members)
+        if short > 0:
+            first = min(members, key=order_key)
+            lines.append(DayLine(_entry_id(day), UPLIFT_SEGMENT, _worth(short, first), first))
+    for day, members in fixed.items():
+        first = min(members, key=order_key)
+        lines.append(DayLine(_entry_id(day), PER_DIEM_SEGMENT, diems[day[1]], first))
+    return lines
+
+
+def _entry_id(day: Day) -> str:
+    return f"day:{day[0]}:{day[1]}:{day[2].isoformat()}"
+
+
+def _worth(seconds: int, first: Item) -> Decimal:
+    """Missing time at the price and exchange rate of the day's first item, without its multiplier."""
+    assert first.price is not None
+    assert first.fx_rate is not None
+    return price_seconds(seconds, first.price, first.currency or "", fx=first.fx_rate)

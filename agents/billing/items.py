@@ -1,0 +1,142 @@
+"""What enters an allocation root: a rated time entry or milestone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from agents.billing.entities import Record
+
+# Item kinds.
+ENTRY: Final = "entry"
+MILESTONE_ITEM: Final = "milestone"
+
+# Dispositions: what rating made of it.
+PRICED: Final = "priced"
+FIXED_FEE: Final = "fixed_fee"
+NON_CHARGEABLE: Final = "non_chargeable"
+PARKED: Final = "parked"
+
+# Systems rank in the order of items; others come after.
+_SYSTEM_RANK: Final = {"time": 0, "erp": 1}
+
+OrderKey = tuple[date, int, int, int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The business content of a ``billing.rated`` record.
+
+    ``seconds`` are as approved, ``quantity_seconds`` after the quantity rounding of the contract line,
+    ``amount`` is the document amount of the latter (None: not priced), ``rounding_amount`` what the
+    difference is worth (None where there is none).
+    """
+
+    root_id: str
+    entry_id: str
+    item_kind: str
+    consultant_id: str | None
+    project_id: str | None
+    task_id: str | None
+    client_id: str | None
+    contract_line_id: str | None
+    legal_entity_id: str | None
+    work_date: date
+    accounting_date: date
+    version: int
+    method: str | None
+    disposition: str
+    seconds: int
+    quantity_seconds: int
+    price: Decimal | None
+    rate_id: str | None
+    rate_currency: str | None
+    multiplier: Decimal | None
+    fx_rate: Decimal | None
+    currency: str | None
+    amount: Decimal | None
+    rounding_amount: Decimal | None
+    applies_to_invoiced: bool
+    exception_class: str | None
+    missing_keys: tuple[str, ...] | None
+
+    @classmethod
+    def from_record(cls, record: Record) -> Item:
+        """The item of a decoded ``billing.rated`` record whose ``op`` is PUT."""
+        keys = record["missing_keys"]
+        return cls(
+            record["root_id"],
+            record["entry_id"],
+            record["item_kind"],
+            record["consultant_id"],
+            record["project_id"],
+            record["task_id"],
+            record["client_id"],
+            record["contract_line_id"],
+            record["legal_entity_id"],
+            record["work_date"],
+            record["accounting_date"],
+            record["version"],
+            record["method"],
+            record["disposition"],
+            record["seconds"],
+            record["quantity_seconds"],
+            record["price"],
+            record["rate_id"],
+            record["rate_currency"],
+            record["multiplier"],
+            record["fx_rate"],
+            record["currency"],
+            record["amount"],
+            record["rounding_amount"],
+            bool(record["applies_to_invoiced"]),
+            record["exception_class"],
+            None if keys is None else tuple(keys),
+        )
+
+    def fields(self) -> dict[str, Any]:
+        """The business fields of the ``billing.rated`` record, by name."""
+        return {
+            "root_id": self.root_id,
+            "entry_id": self.entry_id,
+            "item_kind": self.item_kind,
+            "consultant_id": self.consultant_id,
+            "project_id": self.project_id,
+            "task_id": self.task_id,
+            "client_id": self.client_id,
+            "contract_line_id": self.contract_line_id,
+            "legal_entity_id": self.legal_entity_id,
+            "work_date": self.work_date,
+            "accounting_date": self.accounting_date,
+            "version": self.version,
+            "method": self.method,
+            "disposition": self.disposition,
+            "seconds": self.seconds,
+            "quantity_seconds": self.quantity_seconds,
+            "price": self.price,
+            "rate_id": self.rate_id,
+            "rate_currency": self.rate_currency,
+            "multiplier": self.multiplier,
+            "fx_rate": self.fx_rate,
+            "currency": self.currency,
+            "amount": self.amount,
+            "rounding_amount": self.rounding_amount,
+            "applies_to_invoiced": self.applies_to_invoiced,
+            "exception_class": self.exception_class,
+            "missing_keys": None if self.missing_keys is None else list(self.missing_keys),
+        }
+
+
+def order_key(item: Item) -> OrderKey:
+    """The order in which items draw on caps and inclusions: work date, system, native id.
+
+    Time entries come before ERP rows of the same day; ids of digits compare as numbers, before others:
+    ``time:9``, ``time:10``, ``time:A1``, ``erp:M-1``. The id itself makes the order total.
+    """
+    system, _, native = item.entry_id.partition(":")
+    rank = _SYSTEM_RANK.get(system, 2)
+    if native.isascii() and native.isdigit():
+        return (item.work_date, rank, 0, int(native), "", item.entry_id)
+    return (item.work_date, rank, 1, 0, native, item.entry_id)

@@ -1,0 +1,150 @@
+"""The ledger: what it takes to get from the live segments to the target ones, by adding lines only.
+
+A segment that changes is reversed as it stood, then charged as it is. The revision of a segment counts its
+charges from 1 and never starts again, also when it was gone in between; a reversal has the revision of the
+charge that it takes back. Ids are ``<root>:<entry>:<segment>:<revision>:<kind>``, so that the same change
+computed twice gives the same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from agents.billing.entities import Record
+from agents.billing.segments import ROUNDING_SEGMENT, UPLIFT_SEGMENT, Key, Segment
+
+CHARGE: Final = "CHARGE"
+REVERSAL: Final = "REVERSAL"
+UPLIFT: Final = "UPLIFT"
+ROUNDING: Final = "ROUNDING"
+
+_KINDS: Final = {UPLIFT_SEGMENT: UPLIFT, ROUNDING_SEGMENT: ROUNDING}  # all others: CHARGE
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSegment:
+    """A segment as it was last charged; ``segment`` is None once that was reversed and nothing followed.
+
+    Gone segments are kept for their revision, so that ids are never used twice.
+    """
+
+    segment: Segment | None
+    revision: int
+    event_id: str
+
+    @classmethod
+    def from_record(cls, record: Record) -> LiveSegment:
+        """The state that a decoded ``billing.current`` record, ``deleted`` or not, stands for."""
+        segment = None if record["deleted"] else Segment.from_record(record)
+        return cls(segment, record["revision"], record["event_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """A line of ``billing.events``; ``segment`` is its content, negated in a reversal."""
+
+    event_id: str
+    kind: str
+    reverses: str | None
+    revision: int
+    segment: Segment
+
+    def fields(self) -> dict[str, Any]:
+        """The business fields of the ``billing.events`` record, by name."""
+        return {
+            "event_id": self.event_id,
+            "kind": self.kind,
+            "reverses": self.reverses,
+            "revision": self.revision,
+            **self.segment.fields(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerDiff:
+    """``lines`` to append, in order, and ``changed``: the new state of each segment that they move."""
+
+    lines: tuple[LedgerLine, ...]
+    changed: dict[Key, LiveSegment]
+
+    def live(self, previous: Mapping[Key, LiveSegment]) -> dict[Key, LiveSegment]:
+        """All live segments after the lines."""
+        return {**previous, **self.changed}
+
+
+def diff(previous: Mapping[Key, LiveSegment], target: Mapping[Key, Segment]) -> LedgerDiff:
+    """The lines that turn ``previous`` into ``target``; none where the business content is the same.
+
+    Both cover the same entries: all of a root, or only those that were allocated anew. Lines are ordered by
+    entry and segment, each reversal right before its replacement. Example: 8 h/1,200 corrected to 6 h/900
+    gives a reversal of -8 h/-1,200 and a charge of 6 h/900.
+    """
+    lines: list[LedgerLine] = []
+    changed: dict[Key, LiveSegment] = {}
+    for key in _moved(previous, target):
+        live, wanted = previous.get(key), target.get(key)
+        if wanted is not None and wanted.invoice_line_id is not None:
+            wanted = _as_posted(wanted, previous)
+        current = None if live is None else live.segment
+        if wanted == current:
+            continue
+        if live is not None and current is not None:
+            lines.append(_reversal(live, current))
+        if wanted is not None:
+            revision = 1 if live is None else live.revision + 1
+            line = _charge(wanted, revision)
+            lines.append(line)
+            changed[key] = LiveSegment(wanted, revision, line.event_id)
+        elif live is not None:
+            changed[key] = LiveSegment(None, live.revision, live.event_id)
+    return LedgerDiff(tuple(lines), changed)
+
+
+def _moved(previous: Mapping[Key, LiveSegment], target: Mapping[Key, Segment]) -> Iterable[Key]:
+    """The keys whose content differs, sorted; most of a root's don't, and are never sorted."""
+    keys = [key for key, live in previous.items() if live.segment != target.get(key)]
+    keys.extend(key for key in target if key not in previous)
+    keys.sort()
+    return keys
+
+
+def _as_posted(segment: Segment, previous: Mapping[Key, LiveSegment]) -> Segment:
+    """A segment about a posted line, with the person, project, parties and work date of its first charge.
+
+    What is posted does not move: a correction that changes the consultant, or a withdrawal, leaves the
+    billed line and its credit due as they were billed.
+    """
+    billed = previous.get((segment.entry_id, f"inv:{segment.invoice_line_id}"))
+    if billed is None or billed.segment is None:
+        return segment
+    frozen = billed.segment
+    return replace(
+        segment,
+        client_id=frozen.client_id or segment.client_id,
+        project_id=frozen.project_id or segment.project_id,
+        task_id=frozen.task_id or segment.task_id,
+        consultant_id=frozen.consultant_id or segment.consultant_id,
+        legal_entity_id=frozen.legal_entity_id or segment.legal_entity_id,
+        work_date=frozen.work_date or segment.work_date,
+    )
+
+
+def _charge(segment: Segment, revision: int) -> LedgerLine:
+    kind = _KINDS.get(segment.segment, CHARGE)
+    return LedgerLine(_event_id(segment, revision, kind), kind, None, revision, segment)
+
+
+def _reversal(live: LiveSegment, segment: Segment) -> LedgerLine:
+    negated = replace(
+        segment,
+        seconds=-segment.seconds,
+        amount=None if segment.amount is None else -segment.amount,
+    )
+    event_id = _event_id(segment, live.revision, REVERSAL)
+    return LedgerLine(event_id, REVERSAL, live.event_id, live.revision, negated)
+
+
+def _event_id(segment: Segment, revision: int, kind: str) -> str:
+    return f"{segment.root_id}:{segment.entry_id}:{segment.segment}:{revision}:{kind}"

@@ -1,0 +1,173 @@
+"""What the ERP has posted: invoice lines, net of the credits that name them, and write-off decisions.
+
+A posted line is frozen: the ERP's own quantity and amount count, not what we would compute today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date
+from decimal import Decimal
+from typing import Final
+
+from agents.billing.entities import Record
+from agents.billing.items import Item
+from agents.billing.segments import BILLED, CREDIT_DUE, UNBILLED, Segment
+from agents.billing.terms import Terms
+from streams.errors import InvalidValue
+
+CHARGE_LINE: Final = "charge"
+CREDIT_LINE: Final = "credit"
+POSTED: Final = "posted"
+WRITE_OFF_KIND: Final = "write_off"
+
+
+@dataclass(frozen=True, slots=True)
+class PostedLine:
+    """A posted charge or credit line; a credit has positive figures and names the charge it takes back.
+
+    ``entry_version`` is the version of the entry that was billed (1 for milestones and day lines).
+    """
+
+    id: str
+    root_id: str
+    contract_line_id: str | None
+    kind: str
+    credits_line_id: str | None
+    entry_id: str
+    entry_version: int
+    seconds: int
+    amount: Decimal
+    posted_on: date
+
+    @classmethod
+    def from_record(cls, record: Record) -> PostedLine | None:
+        """The line of a decoded ``canonical.invoice_line``; None where it is a draft or deleted.
+
+        ``posted_on`` is the UTC date of the posting. Raises InvalidValue for a posted line without it.
+        """
+        if record["deleted"] or record["status"] != POSTED:
+            return None
+        if record["posted_at"] is None:
+            raise InvalidValue(f"{record['id']} is posted but has no posted_at")
+        return cls(
+            record["id"],
+            record["engagement_id"],
+            record["contract_line_id"],
+            record["kind"],
+            record["credits_line_id"],
+            record["entry_id"],
+            record["entry_version"] or 1,
+            record["seconds"] or 0,
+            record["amount"] or Decimal(0),
+            record["posted_at"].astimezone(UTC).date(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """A write-off decision: bill this much less of an entry; its time stays approved."""
+
+    id: str
+    root_id: str
+    entry_id: str
+    seconds: int
+
+    @classmethod
+    def from_record(cls, record: Record) -> Adjustment | None:
+        """The adjustment of a decoded ``canonical.bill_adjustment``; None if deleted or another kind."""
+        if record["deleted"] or record["kind"] != WRITE_OFF_KIND:
+            return None
+        return cls(record["id"], record["engagement_id"], record["entry_id"], record["seconds"] or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class NetLine:
+    """A posted charge line and what is left of it after its credits."""
+
+    line: PostedLine
+    seconds: int
+    amount: Decimal
+
+
+def net_lines(lines: Iterable[PostedLine]) -> list[NetLine]:
+    """The charge lines that are not wholly credited, by id, each less the credits that name it.
+
+    Example: a charge of 5 h/500 and a credit of 2 h/200 that names it leave 3 h/300. A credit of a line
+    that is not posted takes back nothing.
+    """
+    charges = []
+    credited: dict[str, tuple[int, Decimal]] = {}
+    for line in lines:
+        if line.kind == CHARGE_LINE:
+            charges.append(line)
+        elif line.kind == CREDIT_LINE and line.credits_line_id is not None:
+            seconds, amount = credited.get(line.credits_line_id, (0, Decimal(0)))
+            credited[line.credits_line_id] = (seconds + line.seconds, amount + line.amount)
+    charges.sort(key=_id)
+    nets = []
+    for line in charges:
+        seconds, amount = credited.get(line.id, (0, Decimal(0)))
+        net = NetLine(line, line.seconds - seconds, line.amount - amount)
+        if net.seconds or net.amount:
+            nets.append(net)
+    return nets
+
+
+def _id(line: PostedLine) -> str:
+    return line.id
+
+
+def billed_segment(net: NetLine, item: Item | None, terms: Terms) -> Segment:
+    """The billed segment of a posted line: the ERP's figures, dated by its posting.
+
+    ``item`` is the entry's item of today, any version, for the person and project; it can be gone.
+    """
+    line = net.line
+    return Segment(
+        root_id=terms.root_id,
+        entry_id=line.entry_id,
+        segment=f"inv:{line.id}",
+        bucket=BILLED,
+        contract_line_id=line.contract_line_id,
+        client_id=terms.client_id,
+        project_id=None if item is None else item.project_id,
+        task_id=None if item is None else item.task_id,
+        consultant_id=None if item is None else item.consultant_id,
+        legal_entity_id=terms.legal_entity_id,
+        work_date=None if item is None else item.work_date,
+        accounting_date=line.posted_on,
+        seconds=net.seconds,
+        amount=net.amount,
+        currency=terms.currency,
+        invoice_line_id=line.id,
+    )
+
+
+def credit_due_segment(net: NetLine, item: Item | None, terms: Terms) -> Segment:
+    """The negative unbilled segment of a posted line whose entry was corrected, withdrawn or moved.
+
+    Example: posted 8 h/1,200 of version 1, corrected to 6 h: billed stays 8 h/1,200, -8 h/-1,200 are due as
+    a credit, and version 2 is unbilled with 6 h/900.
+    """
+    line = net.line
+    return Segment(
+        root_id=terms.root_id,
+        entry_id=line.entry_id,
+        segment=f"due:{line.id}",
+        bucket=UNBILLED,
+        contract_line_id=line.contract_line_id,
+        client_id=terms.client_id,
+        project_id=None if item is None else item.project_id,
+        task_id=None if item is None else item.task_id,
+        consultant_id=None if item is None else item.consultant_id,
+        legal_entity_id=terms.legal_entity_id,
+        work_date=None if item is None else item.work_date,
+        accounting_date=line.posted_on,
+        seconds=-net.seconds,
+        amount=-net.amount,
+        currency=terms.currency,
+        invoice_line_id=line.id,
+        exception_class=CREDIT_DUE,
+    )

@@ -1,0 +1,249 @@
+"""Stage 1 of billing: rate each entry and milestone, keyed by its own id, and route it to its root.
+
+State per entry: the canonical record as received, the last results, a revision that grows when a result
+changes. A result that moves to another root or consultant is taken out of the old one (REMOVE) and put
+into the new (PUT) under one revision, in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from agents.billing.index import DependencyIndex
+from agents.billing.inputs import Entry, Milestone
+from agents.billing.items import PARKED, Item
+from agents.billing.rating import rate_entry, rate_milestone
+from agents.billing.reference import BillingReference
+from agents.billing.results import AMBIGUOUS_RATE, RatedResult
+from agents.rejects import RAISED, Rejects
+from streams.errors import RecordError
+from streams.lanes.records import InputRecord
+from streams.lanes.stage import Cause, SliceContext, Touch
+from streams.lanes.state import Overlay
+from streams.lanes.statecodec import StateCodec
+from streams.worker.flow import StageEnvironment
+
+FLOW = "billing"
+RULES = "2026.1"
+INPUTS = ("canonical.time_entry", "canonical.milestone")
+STATE = b"e\0"
+EMPTY: dict[str, Any] = {
+    "entity": "",
+    "revision": 0,
+    "rated": None,
+    "contribution": None,
+    "signature": None,
+    "work_date": None,
+}
+
+
+class RateStage:
+    """Rates the entries of one partition."""
+
+    inputs: Sequence[str] = INPUTS
+    rules = RULES
+
+    def __init__(self, environment: StageEnvironment) -> None:
+        self._reference: BillingReference = environment.view.reference
+        self._decoder = environment.decoder
+        self._rated = environment.publisher("billing.rated")
+        self._contributions = environment.publisher("utilization.contribution")
+        self._raised = environment.publisher(RAISED)
+        self._rejects = Rejects(environment, FLOW)
+        self._codec = StateCodec("rated_state")
+        self._index = DependencyIndex()
+
+    def open(self, state: Overlay, now: datetime) -> None:
+        """Read the index of dependencies."""
+        self._index.open(state)
+
+    def process(self, record: InputRecord, context: SliceContext) -> None:
+        """Rate one canonical record."""
+        value = record.value
+        if value is None:
+            return
+        row = self._decoder.decode(value)
+        entity = record.topic.removeprefix("canonical.")
+        key = STATE + row["id"].encode()
+        stored = context.state.get(key)
+        old = self._codec.decode(stored) if stored else EMPTY
+        if stored and old["input"] == value:
+            context.count("duplicates_dropped")
+            return
+        cause = Cause(row["occurred_at"], row["captured_at"], row["published_at"], row["snapshot"])
+        self._settle(key, {**old, "entity": entity, "input": value}, row, context, cause)
+
+    def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
+        """Rate entries again with the references as they are now."""
+        for key in keys:
+            stored = context.state.get(key)
+            if stored is not None:
+                old = self._codec.decode(stored)
+                self._settle(key, old, self._decoder.decode(old["input"]), context, cause)
+
+    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+        """Entries that examined what changed."""
+        return self._index.affected(touches, state)  # type: ignore[arg-type]
+
+    def finish(self, context: SliceContext) -> None:
+        """Everything was emitted entry by entry."""
+
+    def reject(self, record: InputRecord, error: RecordError, context: SliceContext) -> None:
+        """To the dead letters and exceptions."""
+        self._rejects.reject(record, error, context)
+
+    def tick(self, context: SliceContext) -> None:
+        """No timers."""
+
+    def _settle(
+        self, key: bytes, state: dict[str, Any], row: dict[str, Any], context: SliceContext, cause: Cause
+    ) -> None:
+        """Rate, compare with what was published, publish the difference, store."""
+        result = self._rate(state["entity"], row)
+        new, old = result.item, self._item(state["rated"])
+        contribution = _contribution(row, result)
+        changed = new != old
+        moved = contribution != state["contribution"]
+        if changed or moved:
+            state["revision"] += 1
+        common = _common(row, cause, context)
+        if changed:
+            state["rated"] = self._publish_rated(old, new, state["revision"], common, context)
+            self._publish_exception(old, new, result, state["revision"], common, context)
+            context.count("rated" if new is not None else "withdrawn")
+        if moved:
+            self._publish_contribution(
+                state["contribution"], contribution, state["revision"], common, context
+            )
+            state["contribution"] = contribution
+        self._reindex(key, state, row, result, context)
+        context.state.put(key, self._codec.encode(state))
+
+    def _rate(self, entity: str, row: dict[str, Any]) -> RatedResult:
+        if entity == "milestone":
+            return rate_milestone(Milestone.from_record(row), self._reference)
+        return rate_entry(Entry.from_record(row), self._reference)
+
+    def _item(self, rated: bytes | None) -> Item | None:
+        return None if rated is None else Item.from_record(self._decoder.decode(rated))
+
+    def _publish_rated(
+        self, old: Item | None, new: Item | None, revision: int, common: dict[str, Any], context: SliceContext
+    ) -> bytes | None:
+        if old is not None and (new is None or new.root_id != old.root_id):
+            removal = {"op": "REMOVE", "root_id": old.root_id, "entry_id": old.entry_id}
+            self._rated.emit(
+                context,
+                removal | common | {"revision": revision, "item_kind": old.item_kind, "rule_version": RULES},
+            )
+        if new is None:
+            return None
+        put = {"op": "PUT", "revision": revision, "rule_version": RULES}
+        return self._rated.emit(context, put | new.fields() | common)
+
+    def _publish_exception(
+        self,
+        old: Item | None,
+        new: Item | None,
+        result: RatedResult,
+        revision: int,
+        common: dict[str, Any],
+        context: SliceContext,
+    ) -> None:
+        item = new if new is not None and new.disposition == PARKED else None
+        was_parked = old is not None and old.disposition == PARKED
+        if item is None and not was_parked:
+            return
+        subject = (item or old).entry_id  # type: ignore[union-attr]
+        record: dict[str, Any] = {"op": "CLEAR", "revision": revision, "flow": FLOW, "subject": subject}
+        if item is not None:
+            record |= {
+                "op": "RAISE",
+                "exception_class": item.exception_class,
+                "message": result.parking.message if result.parking else None,
+                "blocks": "billing",
+                "missing_keys": list(item.missing_keys or ()),
+                "seconds": item.seconds,
+                "currency": item.currency,
+            }
+            context.count("parked")
+        elif new is not None:
+            context.count("released")
+        self._raised.emit(context, record | common)
+
+    def _publish_contribution(
+        self,
+        old: dict[str, Any] | None,
+        new: dict[str, Any] | None,
+        revision: int,
+        common: dict[str, Any],
+        context: SliceContext,
+    ) -> None:
+        if old is not None and (new is None or new["consultant_id"] != old["consultant_id"]):
+            removal = {"op": "REMOVE", "consultant_id": old["consultant_id"], "entry_id": old["entry_id"]}
+            self._contributions.emit(context, removal | common | {"revision": revision})
+        if new is not None:
+            self._contributions.emit(context, {"op": "PUT", "revision": revision} | new | common)
+
+    def _reindex(
+        self,
+        key: bytes,
+        state: dict[str, Any],
+        row: dict[str, Any],
+        result: RatedResult,
+        context: SliceContext,
+    ) -> None:
+        item = result.item
+        signature = None if item is None else _signature(row, item)
+        day = None if item is None else item.work_date
+        if state["signature"] is not None and (state["signature"], state["work_date"]) != (signature, day):
+            self._index.remove(context.state, key, state["signature"], state["work_date"])
+        if signature is not None and day is not None:
+            self._index.place(context.state, key, signature, day, (*result.dependencies, *_rates_used(item)))
+        state["signature"], state["work_date"] = signature, day
+
+
+def _rates_used(item: Item | None) -> Iterator[str]:
+    """The rates that won, by id: a rate whose scope changed while nobody looked reaches its entries so."""
+    if item is not None and item.rate_id is not None:
+        yield f"rate#{item.rate_id}"
+    if item is not None and item.exception_class == AMBIGUOUS_RATE:
+        for key in item.missing_keys or ():
+            yield f"rate#{key.removeprefix('rate:')}"
+
+
+def _signature(row: dict[str, Any], item: Item) -> str:
+    if item.item_kind == "milestone":
+        return f"{row['contract_line_id']}|{row['engagement_id']}"
+    return f"{item.consultant_id}|{item.project_id}|{item.task_id or ''}"
+
+
+def _contribution(row: dict[str, Any], result: RatedResult) -> dict[str, Any] | None:
+    part = result.contribution
+    if part is None:
+        return None
+    return {
+        "consultant_id": row["consultant_id"],
+        "entry_id": row["id"],
+        "work_date": row["work_date"],
+        "worked_seconds": part.worked_seconds,
+        "billable_seconds": part.billable_seconds,
+        "unclassified_seconds": part.unclassified_seconds,
+    }
+
+
+def _common(row: dict[str, Any], cause: Cause, context: SliceContext) -> dict[str, Any]:
+    """Times of the cause, and the position of the row."""
+    return {
+        "occurred_at": cause.occurred_at,
+        "captured_at": cause.captured_at,
+        "published_at": cause.published_at,
+        "rated_at": context.now,
+        "snapshot": cause.indirect,
+        "source_system": row["source_system"],
+        "source_epoch": row["source_epoch"],
+        "source_lsn": row["source_lsn"],
+        "source_ordinal": row["source_ordinal"],
+    }

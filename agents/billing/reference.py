@@ -1,0 +1,178 @@
+"""The reference tables of billing in memory, and what a change of one of their rows can reach."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from agents.billing.contracts import ContractLine, Engagement
+from agents.billing.entities import (
+    Client,
+    Consultant,
+    FxRate,
+    LegalEntity,
+    Period,
+    Project,
+    Rate,
+    Record,
+    Task,
+)
+from agents.billing.fx import FxTable
+from agents.billing.periods import PeriodTable
+from agents.billing.rates import RateTable
+from agents.billing.terms import Terms
+from agents.billing.touches import Touch
+from streams.errors import ContractViolation
+
+__all__ = [
+    "REFERENCE_ENTITIES",
+    "BillingReference",
+    "Client",
+    "Consultant",
+    "ContractLine",
+    "Engagement",
+    "FxRate",
+    "LegalEntity",
+    "Period",
+    "Project",
+    "Rate",
+    "Task",
+    "Touch",
+]
+
+# The entities that billing reads as tables, named as in their topics (``canonical.<entity>``).
+REFERENCE_ENTITIES: Final = (
+    "consultant",
+    "project",
+    "task",
+    "contract_line",
+    "engagement",
+    "client",
+    "legal_entity",
+    "rate",
+    "fx_rate",
+    "period",
+)
+
+Row = TypeVar("Row")
+
+
+class BillingReference:
+    """Reference rows by id with the indexes that rating and allocation ask.
+
+    Not thread-safe; one worker feeds one instance, in the order of each row's changes.
+    """
+
+    def __init__(self) -> None:
+        self.consultants: dict[str, Consultant] = {}
+        self.projects: dict[str, Project] = {}
+        self.tasks: dict[str, Task] = {}
+        self.lines: dict[str, ContractLine] = {}
+        self.engagements: dict[str, Engagement] = {}
+        self.clients: dict[str, Client] = {}
+        self.legal_entities: dict[str, LegalEntity] = {}
+        self.rates = RateTable()
+        self.fx = FxTable()
+        self.periods = PeriodTable()
+        self._lines_of: dict[str, set[str]] = {}
+        # Of known engagements only, so that it stays as small as the engagement table.
+        self._terms: dict[str, Terms] = {}
+
+    def apply(self, entity: str, row_id: str, record: Record | None) -> list[Touch]:
+        """Take in the latest state of a row and return what it touches.
+
+        ``entity`` is one of `REFERENCE_ENTITIES`; ``record`` the decoded canonical record, where None or
+        ``deleted`` takes the row away. A record whose business fields are those we hold touches
+        nothing. Raises ContractViolation for an entity that billing has no table of.
+        """
+        gone = record is None or record["deleted"]
+        row: Record = {} if gone or record is None else record
+        match entity:
+            case "consultant":
+                consultant = None if gone else Consultant.from_record(row)
+                return _replace(self.consultants, "consultant", row_id, consultant)
+            case "project":
+                return _replace(self.projects, "project", row_id, None if gone else Project.from_record(row))
+            case "task":
+                return _replace(self.tasks, "task", row_id, None if gone else Task.from_record(row))
+            case "contract_line":
+                return self._replace_line(row_id, None if gone else ContractLine.from_record(row))
+            case "engagement":
+                return self._replace_engagement(row_id, None if gone else Engagement.from_record(row))
+            case "client":
+                return _replace(self.clients, "client", row_id, None if gone else Client.from_record(row))
+            case "legal_entity":
+                legal_entity = None if gone else LegalEntity.from_record(row)
+                return _replace(self.legal_entities, "legal_entity", row_id, legal_entity)
+            case "rate":
+                return self.rates.replace(row_id, None if gone else Rate.from_record(row))
+            case "fx_rate":
+                return self.fx.replace(row_id, None if gone else FxRate.from_record(row))
+            case "period":
+                return self.periods.replace(row_id, None if gone else Period.from_record(row))
+            case _:
+                raise ContractViolation(f"billing keeps no reference table of {entity!r}")
+
+    def terms(self, root_id: str) -> Terms:
+        """The caps and inclusions of an allocation root; empty for a root that is no known engagement."""
+        terms = self._terms.get(root_id)
+        if terms is not None:
+            return terms
+        lines = {line_id: self.lines[line_id].terms for line_id in sorted(self._lines_of.get(root_id, ()))}
+        engagement = self.engagements.get(root_id)
+        if engagement is None:
+            return Terms(root_id, lines=lines)
+        terms = Terms(
+            root_id,
+            engagement.currency,
+            engagement.client_id,
+            engagement.legal_entity_id,
+            engagement.cap,
+            lines,
+        )
+        self._terms[root_id] = terms
+        return terms
+
+    def _replace_line(self, line_id: str, new: ContractLine | None) -> list[Touch]:
+        old = self.lines.pop(line_id, None)
+        if old is not None:
+            self._lines_of[old.engagement_id].discard(line_id)
+        if new is not None:
+            self.lines[line_id] = new
+            self._lines_of.setdefault(new.engagement_id, set()).add(line_id)
+        touches = []
+        if _part(old) != _part(new):
+            touches.append(Touch(f"line:{line_id}"))
+        before = None if old is None else (old.engagement_id, old.terms)
+        after = None if new is None else (new.engagement_id, new.terms)
+        if before != after:
+            for root_id in sorted({line.engagement_id for line in (old, new) if line is not None}):
+                self._terms.pop(root_id, None)
+                touches.append(Touch(f"terms:{root_id}"))
+        return touches
+
+    def _replace_engagement(self, engagement_id: str, new: Engagement | None) -> list[Touch]:
+        old = self.engagements.pop(engagement_id, None)
+        if new is not None:
+            self.engagements[engagement_id] = new
+        touches = []
+        if _part(old) != _part(new):
+            touches.append(Touch(f"engagement:{engagement_id}"))
+        if (None if old is None else old.terms_part) != (None if new is None else new.terms_part):
+            self._terms.pop(engagement_id, None)
+            touches.append(Touch(f"terms:{engagement_id}"))
+        return touches
+
+
+def _part(row: ContractLine | Engagement | None) -> object:
+    return None if row is None else row.rating_part
+
+
+def _replace(table: dict[str, Row], kind: str, row_id: str, new: Row | None) -> list[Touch]:
+    old = table.get(row_id)
+    if old == new:
+        return []
+    if new is None:
+        del table[row_id]
+    else:
+        table[row_id] = new
+    return [Touch(f"{kind}:{row_id}")]

@@ -1,0 +1,66 @@
+"""What rating says: an item, why it is parked, the day's contribution, and what was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from agents.billing.items import Item
+
+MISSING_REFERENCE: Final = "MISSING_REFERENCE"
+INACTIVE_CONTRACT: Final = "INACTIVE_CONTRACT"
+MISSING_RATE: Final = "MISSING_RATE"
+AMBIGUOUS_RATE: Final = "AMBIGUOUS_RATE"
+MISSING_FX: Final = "MISSING_FX"
+
+_MESSAGES: Final = {
+    MISSING_REFERENCE: "waits for a reference that is not there",
+    INACTIVE_CONTRACT: "the work date is outside the engagement",
+    MISSING_RATE: "no rate is effective on the work date",
+    AMBIGUOUS_RATE: "several equally specific rates are effective on the work date",
+    MISSING_FX: "no exchange rate of the five days up to the work date",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """Why an item is parked: the exception class and, sorted, the keys it waits for."""
+
+    exception_class: str
+    missing_keys: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """One line for the operator."""
+        return f"{_MESSAGES[self.exception_class]}: {', '.join(self.missing_keys)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """An entry's part of its consultant's day, in seconds."""
+
+    worked_seconds: int
+    billable_seconds: int
+    unclassified_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class RatedResult:
+    """What rating says; all empty when there is nothing to bill (a draft, a rejection, a deletion).
+
+    ``dependencies`` name all that was looked at, misses included: the result can only change when one of
+    them is touched on its work date. A milestone has no ``contribution``.
+    """
+
+    item: Item | None
+    parking: Parking | None
+    contribution: Contribution | None
+    dependencies: tuple[str, ...]
+
+    @property
+    def root_id(self) -> str | None:
+        """The allocation root, None when there is nothing to bill."""
+        return None if self.item is None else self.item.root_id
+
+
+NOTHING: Final = RatedResult(None, None, None, ())

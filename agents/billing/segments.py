@@ -1,0 +1,153 @@
+"""A segment: the part of an item that is in one state of billing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from agents.billing.entities import Record
+from agents.billing.items import Item
+
+# Buckets.
+BILLED: Final = "billed"
+UNBILLED: Final = "unbilled"
+COVERED: Final = "covered"
+OVER_CAP: Final = "over_cap"
+WRITTEN_OFF: Final = "written_off"
+ROUNDING: Final = "rounding"
+# (fixed_fee, non_chargeable and parked are named as the item's disposition.)
+
+# Segment ids; `inv:<line>`, `due:<line>` and `adj:<adjustment>` are made of what they stand for.
+BASE: Final = "base"
+ROUNDING_SEGMENT: Final = "rounding"
+COVERED_SEGMENT: Final = "covered"
+OVER_LINE: Final = "over-line"
+OVER_ENGAGEMENT: Final = "over-engagement"
+UPLIFT_SEGMENT: Final = "uplift"
+PER_DIEM_SEGMENT: Final = "per-diem"
+
+CREDIT_DUE: Final = "CREDIT_DUE"
+
+Key = tuple[str, str]  # entry id, segment id
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The business content of a ``billing.current`` record, its key included.
+
+    ``amount`` is document money in ``currency``, None while the item is parked.
+    """
+
+    root_id: str
+    entry_id: str
+    segment: str
+    bucket: str
+    contract_line_id: str | None
+    client_id: str | None
+    project_id: str | None
+    task_id: str | None
+    consultant_id: str | None
+    legal_entity_id: str | None
+    work_date: date | None
+    accounting_date: date | None
+    seconds: int
+    amount: Decimal | None
+    currency: str | None
+    price: Decimal | None = None
+    rate_id: str | None = None
+    multiplier: Decimal | None = None
+    fx_rate: Decimal | None = None
+    invoice_line_id: str | None = None
+    exception_class: str | None = None
+    missing_keys: tuple[str, ...] | None = None
+
+    @property
+    def key(self) -> Key:
+        """What names the segment inside its root."""
+        return (self.entry_id, self.segment)
+
+    @classmethod
+    def from_record(cls, record: Record) -> Segment:
+        """The segment of a decoded ``billing.current`` or ``billing.events`` record."""
+        keys = record["missing_keys"]
+        return cls(
+            record["root_id"],
+            record["entry_id"],
+            record["segment"],
+            record["bucket"],
+            record["contract_line_id"],
+            record["client_id"],
+            record["project_id"],
+            record["task_id"],
+            record["consultant_id"],
+            record["legal_entity_id"],
+            record["work_date"],
+            record["accounting_date"],
+            record["seconds"],
+            record["amount"],
+            record["currency"],
+            record["price"],
+            record["rate_id"],
+            record["multiplier"],
+            record["fx_rate"],
+            record["invoice_line_id"],
+            record["exception_class"],
+            None if keys is None else tuple(keys),
+        )
+
+    def fields(self) -> dict[str, Any]:
+        """The business fields of ``billing.current`` and ``billing.events``, by name."""
+        return {
+            "root_id": self.root_id,
+            "entry_id": self.entry_id,
+            "segment": self.segment,
+            "bucket": self.bucket,
+            "contract_line_id": self.contract_line_id,
+            "client_id": self.client_id,
+            "project_id": self.project_id,
+            "task_id": self.task_id,
+            "consultant_id": self.consultant_id,
+            "legal_entity_id": self.legal_entity_id,
+            "work_date": self.work_date,
+            "accounting_date": self.accounting_date,
+            "seconds": self.seconds,
+            "amount": self.amount,
+            "currency": self.currency,
+            "price": self.price,
+            "rate_id": self.rate_id,
+            "multiplier": self.multiplier,
+            "fx_rate": self.fx_rate,
+            "invoice_line_id": self.invoice_line_id,
+            "exception_class": self.exception_class,
+            "missing_keys": None if self.missing_keys is None else list(self.missing_keys),
+        }
+
+
+def item_segment(item: Item, segment: str, bucket: str, seconds: int, amount: Decimal | None) -> Segment:
+    """A segment of an item: its dimensions, dates and price, with a part of its quantity and amount."""
+    return Segment(
+        item.root_id,
+        item.entry_id,
+        segment,
+        bucket,
+        item.contract_line_id,
+        item.client_id,
+        item.project_id,
+        item.task_id,
+        item.consultant_id,
+        item.legal_entity_id,
+        item.work_date,
+        item.accounting_date,
+        seconds,
+        amount,
+        item.currency,
+        item.price,
+        item.rate_id,
+        item.multiplier,
+        item.fx_rate,
+        None,
+        item.exception_class,
+        item.missing_keys,
+    )

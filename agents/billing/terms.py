@@ -1,0 +1,38 @@
+"""The terms of an allocation root: what its items share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agents.billing.contracts import NO_CAP, PER_DIEM, PREPAID, RETAINER, Cap, LineTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Currency, parties and limits of a root, and of its contract lines by id.
+
+    A root that is no known engagement (internal work, parked entries, an engagement that was deleted)
+    has no currency and no limits.
+    """
+
+    root_id: str
+    currency: str | None = None
+    client_id: str | None = None
+    legal_entity_id: str | None = None
+    cap: Cap = NO_CAP
+    lines: Mapping[str, LineTerms] = field(default_factory=dict)
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether no item's segments depend on another item: no cap, no inclusion, no day line."""
+        return not self.cap.is_set and not any(_shares(line) for line in self.lines.values())
+
+
+def _shares(line: LineTerms) -> bool:
+    return (
+        line.cap.is_set
+        or line.day_minimum_seconds > 0
+        or line.method == PER_DIEM
+        or (line.method in (RETAINER, PREPAID) and line.included_seconds > 0)
+    )

@@ -1,0 +1,39 @@
+"""Billing's reference tables as a view of the reference feed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agents.billing.index import EVERYTHING
+from agents.billing.reference import REFERENCE_ENTITIES, BillingReference
+from agents.billing.touches import Touch
+
+# Rows that entries look up by coordinates rather than by id.
+_BY_COORDINATES = ("fx_rate", "period")
+
+
+class BillingView:
+    """Shared by both stages of billing."""
+
+    entities: Sequence[str] = REFERENCE_ENTITIES
+
+    def __init__(self) -> None:
+        self.reference = BillingReference()
+
+    def apply(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
+        """Set or delete a row; returns what the change may affect."""
+        return self.reference.apply(entity, row_id, row)
+
+    def missed(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
+        """Everything a row may affect that changed unseen: all days of its coordinates, and its users by id.
+
+        A deleted row whose coordinates are not known any more may affect every entry.
+        """
+        if row is None and entity in _BY_COORDINATES:
+            return [Touch(EVERYTHING)]
+        touches = [*self.reference.apply(entity, row_id, None), *self.reference.apply(entity, row_id, row)]
+        own = {"rate": f"rate#{row_id}", "contract_line": f"line:{row_id}"}.get(entity, f"{entity}:{row_id}")
+        if entity == "engagement":
+            touches.append(Touch(f"terms:{row_id}"))
+        return list({Touch(touch.dependency) for touch in touches} | {Touch(own)})

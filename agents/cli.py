@@ -1,0 +1,36 @@
+"""``tallystream worker``: run flows until told to stop."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands of this layer."""
+
+    @root.command()
+    def worker(
+        flows: str | None = typer.Option(
+            None, help="comma-separated: canonical,billing,utilization,exceptions,latency; all by default"
+        ),
+    ) -> None:
+        """Run a worker: capture topics in, billing and utilization out, exactly once.
+
+        Settings come from the environment (see `tallystream config show`); SIGTERM stops cleanly.
+
+        Example: TALLYSTREAM_WORKER_ID=worker-0 tallystream worker --flows canonical,billing
+        """
+        # Imported here: Faust takes a second to import, which no other command should pay.
+        import asyncio
+
+        from agents.flows import select_flows
+        from streams.logs import configure_logs
+        from streams.settings import load_settings
+        from streams.worker.process import WorkerProcess
+
+        settings = load_settings()
+        configure_logs(settings.log_level)
+        asyncio.run(_run(WorkerProcess(settings, select_flows(flows))))
+
+    async def _run(process: object) -> None:
+        await process.run()  # type: ignore[attr-defined]

@@ -1,0 +1,19 @@
+"""Utilization: worked and billable time of a consultant against capacity, by day, week and month."""
+
+from agents.utilization.capacity import UtilizationReference
+from agents.utilization.contributions import ConsultantState, Contribution, piece_key
+from agents.utilization.facts import DEFINITION, Facts, Lineage, recompute, recompute_touch
+from agents.utilization.touches import Touch
+
+__all__ = [
+    "DEFINITION",
+    "ConsultantState",
+    "Contribution",
+    "Facts",
+    "Lineage",
+    "Touch",
+    "UtilizationReference",
+    "piece_key",
+    "recompute",
+    "recompute_touch",
+]

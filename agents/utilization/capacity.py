@@ -1,0 +1,197 @@
+"""Capacity of a consultant's day, from calendars, holidays, FTE, employment dates and absences.
+
+    capacity = max(0, (calendar's seconds of the weekday - holidays) x FTE - absences)
+
+Holidays of one day add up, an hourless holiday takes the whole day, and neither takes more than the
+calendar gives. The result is rounded half up to a whole second. Outside the employment, ``[hired_on,
+left_on)``, it is 0. It is unknown (None) while the consultant or the calendar is.
+
+Example: FTE 0.5 and an 8 h day give 14,400 s; with 2 h of absence 7,200 s; on a holiday 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Final, TypeAlias
+
+from agents.utilization.touches import Touch
+
+Record: TypeAlias = Mapping[str, Any]
+
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SECOND: Final = Decimal(1)
+# Ranges remembered a consultant: those of the weeks and months that live input is about. Beyond that
+# (a backfill of years) they are forgotten together.
+_REMEMBERED: Final = 64
+ENTITIES: Final = ("consultant", "calendar", "holiday", "absence")
+
+
+@dataclass(frozen=True, slots=True)
+class Consultant:
+    """What utilization needs of a consultant."""
+
+    calendar_id: str
+    fte: Decimal
+    hired_on: date
+    left_on: date | None
+    practice: str | None
+    region: str | None
+    role: str | None
+    grade: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DayOff:
+    """A holiday of a calendar or an absence of a consultant; ``seconds`` None is the whole day."""
+
+    owner_id: str
+    day: date
+    seconds: int | None
+
+
+class UtilizationReference:
+    """The four reference tables, indexed by what a day's capacity looks up."""
+
+    def __init__(self) -> None:
+        self._consultants: dict[str, Consultant] = {}
+        self._calendars: dict[str, tuple[int, ...]] = {}
+        self._holidays: dict[str, DayOff] = {}
+        self._absences: dict[str, DayOff] = {}
+        self._people: dict[str, set[str]] = {}
+        self._holidays_of: dict[tuple[str, date], set[str]] = {}
+        self._absences_of: dict[tuple[str, date], set[str]] = {}
+        self._ranges: dict[str, dict[tuple[date, date], int | None]] = {}
+
+    def apply(self, entity: str, identifier: str, record: Record | None) -> list[Touch]:
+        """Take a canonical record (None or ``deleted``: gone); the consultants and days it reaches.
+
+        Records of other entities reach nothing.
+        """
+        row = None if record is None or record["deleted"] else record
+        touches = self._apply(entity, identifier, row)
+        for touch in touches:
+            self._ranges.pop(touch.consultant_id, None)
+        return touches
+
+    def _apply(self, entity: str, identifier: str, row: Record | None) -> list[Touch]:
+        if entity == "consultant":
+            return self._apply_consultant(identifier, row)
+        if entity == "calendar":
+            return self._apply_calendar(identifier, row)
+        if entity == "holiday":
+            touched = _replace(self._holidays, self._holidays_of, identifier, row, "calendar_id")
+            return [Touch(who, day, day) for calendar, day in touched for who in self._staff(calendar)]
+        if entity == "absence":
+            touched = _replace(self._absences, self._absences_of, identifier, row, "consultant_id")
+            return [Touch(who, day, day) for who, day in touched]
+        return []
+
+    def consultant(self, consultant_id: str) -> Consultant | None:
+        """The consultant, if known."""
+        return self._consultants.get(consultant_id)
+
+    def missing_keys(self, consultant_id: str) -> list[str]:
+        """What a day's capacity lacks: ``consultant:<id>`` or ``calendar:<id>``, or nothing."""
+        consultant = self._consultants.get(consultant_id)
+        if consultant is None:
+            return [f"consultant:{consultant_id}"]
+        if consultant.calendar_id not in self._calendars:
+            return [f"calendar:{consultant.calendar_id}"]
+        return []
+
+    def day_capacity(self, consultant_id: str, day: date) -> int | None:
+        """Seconds the consultant could work on a day; None if the consultant or calendar is unknown."""
+        consultant = self._consultants.get(consultant_id)
+        if consultant is None:
+            return None
+        week = self._calendars.get(consultant.calendar_id)
+        if week is None:
+            return None
+        if day < consultant.hired_on or (consultant.left_on is not None and day >= consultant.left_on):
+            return 0
+        seconds = week[day.weekday()]
+        holidays = self._holidays_of.get((consultant.calendar_id, day))
+        if holidays:
+            seconds = _after_holidays(seconds, [self._holidays[one].seconds for one in holidays])
+        capacity = seconds * consultant.fte
+        absences = self._absences_of.get((consultant_id, day))
+        if absences:
+            capacity -= sum(self._absences[one].seconds or 0 for one in absences)
+        return max(0, int(capacity.quantize(_SECOND, rounding=ROUND_HALF_UP)))
+
+    def range_capacity(self, consultant_id: str, start: date, end: date) -> int | None:
+        """Sum of the days of ``[start, end)``; None if the consultant or calendar is unknown."""
+        known = self._ranges.setdefault(consultant_id, {})
+        if (start, end) not in known:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[start, end] = self._sum(consultant_id, start, end)
+        return known[start, end]
+
+    def _sum(self, consultant_id: str, start: date, end: date) -> int | None:
+        total = 0
+        for ordinal in range(start.toordinal(), end.toordinal()):
+            seconds = self.day_capacity(consultant_id, date.fromordinal(ordinal))
+            if seconds is None:
+                return None
+            total += seconds
+        return total
+
+    def _staff(self, calendar_id: str) -> list[str]:
+        return sorted(self._people.get(calendar_id, ()))
+
+    def _apply_consultant(self, identifier: str, row: Record | None) -> list[Touch]:
+        old = self._consultants.pop(identifier, None)
+        if old is not None:
+            self._people[old.calendar_id].discard(identifier)
+        new = None
+        if row is not None:
+            new = self._consultants[identifier] = Consultant(
+                row["calendar_id"],
+                row["fte"],
+                row["hired_on"],
+                row["left_on"],
+                row["practice"],
+                row["region"],
+                row["role"],
+                row["grade"],
+            )
+            self._people.setdefault(new.calendar_id, set()).add(identifier)
+        return [] if old == new else [Touch(identifier)]
+
+    def _apply_calendar(self, identifier: str, row: Record | None) -> list[Touch]:
+        old = self._calendars.pop(identifier, None)
+        new = None
+        if row is not None:
+            new = self._calendars[identifier] = tuple(row[f"{name}_seconds"] for name in _WEEKDAYS)
+        return [] if old == new else [Touch(who) for who in self._staff(identifier)]
+
+
+def _after_holidays(seconds: int, holidays: list[int | None]) -> int:
+    return max(0, seconds - sum(seconds if taken is None else taken for taken in holidays))
+
+
+def _replace(
+    rows: dict[str, DayOff],
+    index: dict[tuple[str, date], set[str]],
+    identifier: str,
+    row: Record | None,
+    owner: str,
+) -> list[tuple[str, date]]:
+    """Put a day off in place of the one of the same id; the (owner, day) that either is about."""
+    old = rows.pop(identifier, None)
+    new = None
+    if old is not None:
+        place = (old.owner_id, old.day)
+        index[place].discard(identifier)
+        if not index[place]:
+            del index[place]
+    if row is not None:
+        new = rows[identifier] = DayOff(row[owner], row["day"], row["seconds"])
+        index.setdefault((new.owner_id, new.day), set()).add(identifier)
+    if old == new:
+        return []
+    return sorted({(one.owner_id, one.day) for one in (old, new) if one is not None})

@@ -1,0 +1,191 @@
+"""State of one consultant: what each approved entry contributes, sums a day, and the rows last published.
+
+Contributions arrive re-keyed from the entries' own lanes, so an entry that moved from this consultant to
+another and back may have its messages here in any order. Each carries the revision of its entry: what is
+not older than what is stored is applied, and a removal is stored like any other contribution, for
+forgetting it would let an older PUT back in.
+
+State is kept in pieces, so that a change writes a few hundred bytes and not the consultant's years:
+
+    e<entry id>               revision, day, worked, billable, unclassified seconds (day null: removed)
+    d<YYYY-MM-DD>             revision, the row last published
+    w<week|month>|<YYYY-MM-DD> the same of a window, by its first day
+    x                         the exception last reported
+
+Sums a day are not stored: they follow from the entries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from agents.utilization.touches import Window
+
+Content: TypeAlias = tuple[Any, ...]
+
+_ENTRY, _DAY, _WINDOW, _REPORT = "e", "d", "w", "x"
+REMOVE: Final = "REMOVE"
+
+
+class Contribution(NamedTuple):
+    """One entry's part: ``day`` None when the entry was removed. Seconds are whole."""
+
+    revision: int
+    day: date | None
+    worked: int
+    billable: int
+    unclassified: int
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Contribution:
+        """The contribution in a decoded record of ``utilization.contribution``."""
+        if record["op"] == REMOVE:
+            return cls(record["revision"], None, 0, 0, 0)
+        return cls(
+            record["revision"],
+            record["work_date"],
+            record["worked_seconds"] or 0,
+            record["billable_seconds"] or 0,
+            record["unclassified_seconds"] or 0,
+        )
+
+
+@dataclass(slots=True)
+class DaySum:
+    """Sums over the entries of a day."""
+
+    entries: int = 0
+    worked: int = 0
+    billable: int = 0
+    unclassified: int = 0
+
+    def add(self, part: Contribution, sign: int) -> None:
+        """Add a contribution, or with sign -1 take it out."""
+        self.entries += sign
+        self.worked += sign * part.worked
+        self.billable += sign * part.billable
+        self.unclassified += sign * part.unclassified
+
+
+class Published(NamedTuple):
+    """A row as last published: its revision and business content; content None: published as deleted."""
+
+    revision: int
+    content: Content | None
+
+
+NEVER: Final = Published(0, None)
+
+
+class ConsultantState:
+    """Mutable state of one consultant; `take_writes` says what changed since it was last asked."""
+
+    def __init__(self, consultant_id: str) -> None:
+        self.consultant_id = consultant_id
+        self.days: dict[date, DaySum] = {}
+        self._entries: dict[str, Contribution] = {}
+        self._rows: dict[str, Published] = {}
+        self._writes: dict[str, bytes] = {}
+
+    @classmethod
+    def restore(cls, consultant_id: str, pieces: Iterable[tuple[str, bytes]]) -> ConsultantState:
+        """Rebuild the state from its stored pieces, in any order."""
+        state = cls(consultant_id)
+        for name, data in pieces:
+            values = json.loads(data)
+            if name[0] == _ENTRY:
+                day = date.fromisoformat(values[1]) if values[1] else None
+                part = Contribution(values[0], day, *values[2:])
+                state._entries[name[1:]] = part
+                if day is not None:
+                    state.days.setdefault(day, DaySum()).add(part, 1)
+            else:
+                revision, content = values
+                state._rows[name] = Published(revision, None if content is None else tuple(content))
+        return state
+
+    def apply(self, entry_id: str, part: Contribution) -> set[date]:
+        """Apply one contribution; returns the days whose sums changed (none for old news)."""
+        stored = self._entries.get(entry_id)
+        if stored is not None and (part.revision < stored.revision or part == stored):
+            return set()
+        self._entries[entry_id] = part
+        day = part.day.isoformat() if part.day is not None else None
+        self._writes[_ENTRY + entry_id] = _packed((part.revision, day, *part[2:]))
+        if stored is not None and stored[1:] == part[1:]:
+            return set()
+        touched = set()
+        for one, sign in ((stored, -1), (part, 1)):
+            if one is not None and one.day is not None:
+                total = self.days.setdefault(one.day, DaySum())
+                total.add(one, sign)
+                if total.entries == 0:
+                    del self.days[one.day]
+                touched.add(one.day)
+        return touched
+
+    def contributions(self) -> list[tuple[str, Contribution]]:
+        """Every entry's part, removed ones too."""
+        return list(self._entries.items())
+
+    def worked_seconds(self) -> int:
+        """Worked seconds of all days: what is at stake when nothing can be measured."""
+        return sum(total.worked for total in self.days.values())
+
+    def published_day(self, day: date) -> Published:
+        """The day's row as last published."""
+        return self._rows.get(_day_name(day), NEVER)
+
+    def published_window(self, window: Window) -> Published:
+        """The window's row as last published."""
+        return self._rows.get(_window_name(window), NEVER)
+
+    def reported(self) -> Published:
+        """The exception as last reported; content None: cleared."""
+        return self._rows.get(_REPORT, NEVER)
+
+    def publish_day(self, day: date, content: Content | None) -> int | None:
+        """Note a day's row; its new revision, or None if nothing of its content changed."""
+        return self._publish(_day_name(day), content)
+
+    def publish_window(self, window: Window, content: Content | None) -> int | None:
+        """Note a window's row; its new revision, or None if nothing of its content changed."""
+        return self._publish(_window_name(window), content)
+
+    def report(self, content: Content | None) -> int | None:
+        """Note the exception report; its new revision, or None if it says nothing new."""
+        return self._publish(_REPORT, content)
+
+    def _publish(self, name: str, content: Content | None) -> int | None:
+        last = self._rows.get(name, NEVER)
+        if last.content == content:
+            return None
+        self._rows[name] = Published(last.revision + 1, content)
+        self._writes[name] = _packed((last.revision + 1, content))
+        return last.revision + 1
+
+    def take_writes(self) -> dict[str, bytes]:
+        """The pieces that changed since the last call, by name; no piece is ever deleted."""
+        writes, self._writes = self._writes, {}
+        return writes
+
+
+def piece_key(consultant_id: str, name: str = "") -> bytes:
+    """Where a lane stores a piece; without a name, the prefix of all of a consultant's pieces."""
+    return f"{consultant_id}\x00{name}".encode()
+
+
+def _day_name(day: date) -> str:
+    return _DAY + day.isoformat()
+
+
+def _window_name(window: Window) -> str:
+    return f"{_WINDOW}{window.kind}|{window.starts_on.isoformat()}"
+
+
+def _packed(values: tuple[Any, ...]) -> bytes:
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,228 @@
+"""Rows of ``utilization.daily`` and ``utilization.windows`` for the days that changed, and only those.
+
+A day has a row while it has an approved entry, a week (from Monday) and a calendar month likewise. A
+window's capacity is that of all its days, worked or not. Utilization is the ratio of sums, billable by
+capacity, to six places half up; null where capacity is zero or unknown. Attributes are the consultant's
+as known now. A row's revision grows if and only if its business content changes; when the last entry
+goes, the row is published once as deleted, and keeps counting if it comes back.
+
+Days whose capacity is unknown raise one MISSING_CALENDAR a consultant, which blocks utilization only,
+and which clears when the consultant and the calendar are there (or the days are gone).
+
+Example: FTE 0.5, five days of 8 h, one of them a holiday, 14 billable hours: 14 / 16 = 0.875000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Final, TypeAlias
+
+from agents.utilization.capacity import UtilizationReference
+from agents.utilization.contributions import ConsultantState, Content, DaySum
+from agents.utilization.touches import Touch, Window, windows_of
+from streams.money import EXACT
+
+Record: TypeAlias = dict[str, Any]
+
+DEFINITION: Final = "utilization/1"
+FLOW: Final = "utilization"
+MISSING_CALENDAR: Final = "MISSING_CALENDAR"
+_PLACES: Final = Decimal("0.000001")
+
+_DAY_FIELDS: Final = (
+    "worked_seconds",
+    "billable_seconds",
+    "unclassified_seconds",
+    "capacity_seconds",
+    "practice",
+    "region",
+    "role",
+    "grade",
+)
+_WINDOW_FIELDS: Final = (
+    "worked_seconds",
+    "billable_seconds",
+    "unclassified_seconds",
+    "capacity_seconds",
+    "practice",
+    "region",
+)
+_GONE: Final[Content] = (0, 0, 0, None, None, None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Times of the change that caused the rows; ``snapshot``: no latency is to be measured on it."""
+
+    occurred_at: datetime
+    captured_at: datetime
+    published_at: datetime
+    rated_at: datetime
+    snapshot: bool
+
+    @classmethod
+    def of_contribution(cls, record: Mapping[str, Any]) -> Lineage:
+        """Of a decoded ``utilization.contribution``."""
+        return cls(
+            record["occurred_at"],
+            record["captured_at"],
+            record["published_at"],
+            record["rated_at"],
+            record["snapshot"],
+        )
+
+    @classmethod
+    def of_reference(cls, occurred_at: datetime, captured_at: datetime, published_at: datetime) -> Lineage:
+        """Of a reference change, which was rated by nobody: its publication stands for that."""
+        return cls(occurred_at, captured_at, published_at, published_at, True)
+
+    def fields(self) -> Record:
+        """As a record carries it."""
+        return {
+            "occurred_at": self.occurred_at,
+            "captured_at": self.captured_at,
+            "published_at": self.published_at,
+            "rated_at": self.rated_at,
+            "snapshot": self.snapshot,
+        }
+
+
+@dataclass(slots=True)
+class Facts:
+    """What to publish: rows of both topics, and reports for ``exceptions.raised``."""
+
+    daily: list[Record] = field(default_factory=list)
+    windows: list[Record] = field(default_factory=list)
+    reports: list[Record] = field(default_factory=list)
+
+
+def recompute(
+    state: ConsultantState,
+    reference: UtilizationReference,
+    days: Iterable[date],
+    lineage: Lineage,
+    now: datetime,
+) -> Facts:
+    """Rows that changed because the sums of ``days`` did: those days, and the windows they are in."""
+    touched = sorted(set(days))
+    windows = {window for day in touched for window in windows_of(day)}
+    return _facts(state, reference, touched, windows, lineage, now)
+
+
+def recompute_touch(
+    state: ConsultantState,
+    reference: UtilizationReference,
+    touch: Touch,
+    lineage: Lineage,
+    now: datetime,
+) -> Facts:
+    """Rows that changed because of the reference change behind ``touch``.
+
+    A window that holds a touched day may change although that day has no entry of its own.
+    """
+    days = [day for day in state.days if touch.holds(day)]
+    if touch.first_day is not None and touch.first_day == touch.last_day:
+        # A holiday or an absence: by far the most frequent change, and it needs no look at all windows.
+        windows = set(windows_of(touch.first_day))
+    else:
+        held = {window for day in state.days for window in windows_of(day)}
+        windows = {window for window in held if touch.reaches(window.starts_on, window.ends_on)}
+    return _facts(state, reference, sorted(days), windows, lineage, now)
+
+
+def _facts(
+    state: ConsultantState,
+    reference: UtilizationReference,
+    days: Iterable[date],
+    windows: Iterable[Window],
+    lineage: Lineage,
+    now: datetime,
+) -> Facts:
+    facts = Facts()
+    common = {"consultant_id": state.consultant_id, "definition": DEFINITION, "computed_at": now}
+    common |= lineage.fields()
+    for day in days:
+        content = _day_content(state, reference, day)
+        revision = state.publish_day(day, content)
+        if revision is not None:
+            row = dict(zip(_DAY_FIELDS, content or _GONE, strict=True))
+            facts.daily.append(
+                {"day": day, "revision": revision, "deleted": content is None, **row, **common}
+            )
+    for window in sorted(windows):
+        content = _window_content(state, reference, window)
+        revision = state.publish_window(window, content)
+        if revision is not None:
+            facts.windows.append(_window_row(window, revision, content, common))
+    report = _report(state, reference, lineage)
+    if report is not None:
+        facts.reports.append(report)
+    return facts
+
+
+def _day_content(state: ConsultantState, reference: UtilizationReference, day: date) -> Content | None:
+    total = state.days.get(day)
+    if total is None:
+        return None
+    capacity = reference.day_capacity(state.consultant_id, day)
+    who = reference.consultant(state.consultant_id)
+    attributes = (who.practice, who.region, who.role, who.grade) if who is not None else (None,) * 4
+    return (total.worked, total.billable, total.unclassified, capacity, *attributes)
+
+
+def _window_content(
+    state: ConsultantState, reference: UtilizationReference, window: Window
+) -> Content | None:
+    total = DaySum()
+    for ordinal in range(window.starts_on.toordinal(), window.ends_on.toordinal()):
+        day = state.days.get(date.fromordinal(ordinal))
+        if day is not None:
+            total.entries += day.entries
+            total.worked += day.worked
+            total.billable += day.billable
+            total.unclassified += day.unclassified
+    if total.entries == 0:
+        return None
+    capacity = reference.range_capacity(state.consultant_id, window.starts_on, window.ends_on)
+    who = reference.consultant(state.consultant_id)
+    attributes = (who.practice, who.region) if who is not None else (None, None)
+    return (total.worked, total.billable, total.unclassified, capacity, *attributes)
+
+
+def _window_row(window: Window, revision: int, content: Content | None, common: Record) -> Record:
+    row = dict(zip(_WINDOW_FIELDS, content or _GONE[: len(_WINDOW_FIELDS)], strict=True))
+    row["utilization"] = utilization(row["billable_seconds"], row["capacity_seconds"])
+    row |= {"window": window.kind, "starts_on": window.starts_on, "ends_on": window.ends_on}
+    return {"revision": revision, "deleted": content is None, **row, **common}
+
+
+def utilization(billable: int, capacity: int | None) -> Decimal | None:
+    """Billable by capacity, six places half up; None where capacity is zero or unknown."""
+    if not capacity:
+        return None
+    return EXACT.divide(Decimal(billable), Decimal(capacity)).quantize(
+        _PLACES, rounding=ROUND_HALF_UP, context=EXACT
+    )
+
+
+def _report(state: ConsultantState, reference: UtilizationReference, lineage: Lineage) -> Record | None:
+    missing = reference.missing_keys(state.consultant_id) if state.days else []
+    content: Content | None = (*missing, state.worked_seconds()) if missing else None
+    revision = state.report(content)
+    if revision is None:
+        return None
+    return {
+        "op": "RAISE" if missing else "CLEAR",
+        "revision": revision,
+        "flow": FLOW,
+        "subject": state.consultant_id,
+        "exception_class": MISSING_CALENDAR if missing else None,
+        "message": f"no capacity without {missing[0]}" if missing else None,
+        "blocks": "utilization" if missing else None,
+        "missing_keys": missing or None,
+        "seconds": state.worked_seconds() if missing else None,
+        **lineage.fields(),
+    }

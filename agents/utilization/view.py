@@ -1,0 +1,37 @@
+"""Utilization's reference tables as a view of the reference feed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agents.utilization.capacity import ENTITIES, UtilizationReference
+from agents.utilization.touches import Touch
+
+# A touch of every consultant: for changes whose reach is not known any more.
+EVERYBODY = "*"
+
+
+class UtilizationView:
+    """Consultants, calendars, holidays and absences."""
+
+    entities: Sequence[str] = ENTITIES
+
+    def __init__(self) -> None:
+        self.reference = UtilizationReference()
+
+    def apply(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
+        """Set or delete a row; returns the consultants and days it may affect."""
+        return self.reference.apply(entity, row_id, row)
+
+    def missed(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
+        """Everything a row may affect that changed unseen: all days of the consultants it reaches.
+
+        A row that is gone, or that may have moved from another owner, may have reached anybody.
+        """
+        if entity == "consultant":
+            return [Touch(row_id)]
+        if row is None:
+            return [Touch(EVERYBODY)]
+        touches = [*self.reference.apply(entity, row_id, None), *self.reference.apply(entity, row_id, row)]
+        return list({Touch(touch.consultant_id) for touch in touches})

@@ -1,0 +1,1 @@
+"""The edges of Tallystream: sources that read databases, sinks that write them, vendor APIs."""

@@ -1,0 +1,288 @@
+"""The reference ERP: contracts, projects, people, rates, calendars, periods, invoices.
+
+Effective ranges are half-open, ``[effective_from, effective_to)``; an open end is null. Native ids are
+text codes. Every table has replica identity FULL so that deletes carry the whole row.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import DeclarativeBase, Mapped
+
+from connectors.reference.columns import (
+    Code,
+    Day,
+    Factor,
+    FxRate,
+    Hours,
+    Instant,
+    Key,
+    Money,
+    OptionalCode,
+    OptionalDay,
+    OptionalHours,
+    OptionalInstant,
+    OptionalMoney,
+    OptionalSeconds,
+    Price,
+    Seconds,
+)
+
+
+class Erp(DeclarativeBase):
+    """Base of the ERP's tables (database ``erp``, schema ``public``)."""
+
+
+class LegalEntity(Erp):
+    """A company of the group; owns accounting periods."""
+
+    __tablename__ = "legal_entity"
+    id: Mapped[Key]
+    name: Mapped[Code]
+    currency: Mapped[Code]
+    time_zone: Mapped[Code]
+    region: Mapped[Code]
+
+
+class Client(Erp):
+    """A customer as finance knows it; ``name`` is owned by the CRM and only copied here."""
+
+    __tablename__ = "client"
+    id: Mapped[Key]
+    name: Mapped[Code]
+    parent_id: Mapped[OptionalCode]
+    crm_account_id: Mapped[OptionalCode]
+    tax_region: Mapped[Code]
+    currency: Mapped[Code]
+    status: Mapped[Code]  # active | inactive
+
+
+class Engagement(Erp):
+    """A contract with a client: the allocation root of caps. Caps are in ``currency``, excluding tax."""
+
+    __tablename__ = "engagement"
+    id: Mapped[Key]
+    client_id: Mapped[Code]
+    legal_entity_id: Mapped[Code]
+    opportunity_id: Mapped[OptionalCode]
+    name: Mapped[Code]
+    currency: Mapped[Code]
+    cap_money: Mapped[OptionalMoney]
+    cap_hours: Mapped[OptionalHours]
+    over_cap_action: Mapped[Code]  # hold | write_off | bill
+    po_number: Mapped[OptionalCode]
+    status: Mapped[Code]  # active | closed
+    starts_on: Mapped[Day]
+    ends_on: Mapped[OptionalDay]
+
+
+class ContractLine(Erp):
+    """One way of billing inside an engagement.
+
+    ``billing_method``: tm | milestone | retainer | prepaid | per_diem | non_billable. T&M is capped
+    where the line or the engagement has a cap.
+    """
+
+    __tablename__ = "contract_line"
+    id: Mapped[Key]
+    engagement_id: Mapped[Code]
+    name: Mapped[Code]
+    billing_method: Mapped[Code]
+    cap_money: Mapped[OptionalMoney]
+    cap_hours: Mapped[OptionalHours]
+    over_cap_action: Mapped[Code]  # hold | write_off | bill
+    included_hours: Mapped[OptionalHours]  # retainer: covered hours a calendar month; prepaid: of the lot
+    per_diem_amount: Mapped[OptionalMoney]
+    day_minimum_hours: Mapped[OptionalHours]
+    quantity_increment_seconds: Mapped[OptionalSeconds]  # quantities round to a multiple, half up
+    rounding: Mapped[Code]  # half_up | half_even
+    status: Mapped[Code]  # active | closed
+
+
+class Project(Erp):
+    """Where time is booked; carries the contract line unless its task names another."""
+
+    __tablename__ = "project"
+    id: Mapped[Key]
+    engagement_id: Mapped[OptionalCode]  # null: internal work
+    contract_line_id: Mapped[OptionalCode]
+    name: Mapped[Code]
+    service_line: Mapped[Code]
+    delivery_model: Mapped[Code]
+    status: Mapped[Code]  # active | closed
+
+
+class Task(Erp):
+    """Work inside a project; ``billing_class`` non_billable makes its time non-chargeable."""
+
+    __tablename__ = "task"
+    id: Mapped[Key]
+    project_id: Mapped[Code]
+    contract_line_id: Mapped[OptionalCode]
+    name: Mapped[Code]
+    billing_class: Mapped[Code]  # billable | non_billable
+    status: Mapped[Code]  # active | closed
+
+
+class Consultant(Erp):
+    """A person who logs time. Dates are of employment, ``left_on`` exclusive."""
+
+    __tablename__ = "consultant"
+    id: Mapped[Key]
+    name: Mapped[Code]
+    role: Mapped[Code]
+    grade: Mapped[Code]
+    practice: Mapped[Code]
+    region: Mapped[Code]
+    legal_entity_id: Mapped[Code]
+    calendar_id: Mapped[Code]
+    fte: Mapped[Factor]
+    time_zone: Mapped[Code]
+    hired_on: Mapped[Day]
+    left_on: Mapped[OptionalDay]
+
+
+class CostRate(Erp):
+    """What an hour of a consultant costs. Sensitive: under its own permission."""
+
+    __tablename__ = "cost_rate"
+    id: Mapped[Key]
+    consultant_id: Mapped[Code]
+    currency: Mapped[Code]
+    cost: Mapped[Price]
+    effective_from: Mapped[Day]
+    effective_to: Mapped[OptionalDay]
+
+
+class Rate(Erp):
+    """A price. Its scope is given by which of the scope columns are set (see the rating rules)."""
+
+    __tablename__ = "rate"
+    id: Mapped[Key]
+    task_id: Mapped[OptionalCode]
+    project_id: Mapped[OptionalCode]
+    contract_line_id: Mapped[OptionalCode]
+    client_id: Mapped[OptionalCode]
+    consultant_id: Mapped[OptionalCode]
+    role: Mapped[OptionalCode]
+    grade: Mapped[OptionalCode]
+    region: Mapped[OptionalCode]
+    currency: Mapped[Code]
+    price: Mapped[Price]  # an hour
+    overtime_multiplier: Mapped[Factor]
+    weekend_multiplier: Mapped[Factor]
+    effective_from: Mapped[Day]
+    effective_to: Mapped[OptionalDay]
+    applies_to_invoiced: Mapped[bool]
+
+
+class Calendar(Erp):
+    """Working hours of each weekday."""
+
+    __tablename__ = "calendar"
+    id: Mapped[Key]
+    name: Mapped[Code]
+    monday: Mapped[Hours]
+    tuesday: Mapped[Hours]
+    wednesday: Mapped[Hours]
+    thursday: Mapped[Hours]
+    friday: Mapped[Hours]
+    saturday: Mapped[Hours]
+    sunday: Mapped[Hours]
+
+
+class Holiday(Erp):
+    """A day off of a calendar; ``hours`` null means the whole working day."""
+
+    __tablename__ = "holiday"
+    id: Mapped[Key]
+    calendar_id: Mapped[Code]
+    day: Mapped[Day]
+    name: Mapped[Code]
+    hours: Mapped[OptionalHours]
+
+
+class FxRateRow(Erp):
+    """Units of ``to_currency`` for one unit of ``from_currency``, as published for ``day``."""
+
+    __tablename__ = "fx_rate"
+    id: Mapped[Key]
+    from_currency: Mapped[Code]
+    to_currency: Mapped[Code]
+    day: Mapped[Day]
+    rate: Mapped[FxRate]
+
+
+class AccountingPeriod(Erp):
+    """A month of a legal entity, ``[starts_on, ends_on)``; ``closed_at`` is the hard close."""
+
+    __tablename__ = "accounting_period"
+    id: Mapped[Key]
+    legal_entity_id: Mapped[Code]
+    starts_on: Mapped[Day]
+    ends_on: Mapped[Day]
+    status: Mapped[Code]  # open | closed
+    closed_at: Mapped[OptionalInstant]
+
+
+class Milestone(Erp):
+    """A price for a deliverable; billable from its acceptance."""
+
+    __tablename__ = "milestone"
+    id: Mapped[Key]
+    engagement_id: Mapped[Code]
+    contract_line_id: Mapped[Code]
+    name: Mapped[Code]
+    amount: Mapped[Money]  # in the engagement's currency
+    status: Mapped[Code]  # planned | accepted | cancelled
+    due_on: Mapped[Day]
+    accepted_on: Mapped[OptionalDay]
+    accepted_at: Mapped[OptionalInstant]
+
+
+class Invoice(Erp):
+    """Header of an invoice or credit note."""
+
+    __tablename__ = "invoice"
+    id: Mapped[Key]
+    engagement_id: Mapped[Code]
+    number: Mapped[Code]
+    currency: Mapped[Code]
+    amount: Mapped[Money]  # inserted as 0, updated in the same transaction from its lines
+    status: Mapped[Code]  # draft | posted
+    posted_at: Mapped[OptionalInstant]
+
+
+class InvoiceLine(Erp):
+    """What was billed, with its source link: the entry, and the version of it, that was billed.
+
+    ``entry_id`` is the canonical id (``time:123``, ``erp:M-1`` for a milestone). A credit line has
+    positive seconds and amount, ``kind`` credit, and names the charge line it takes back.
+    """
+
+    __tablename__ = "invoice_line"
+    id: Mapped[Key]
+    invoice_id: Mapped[Code]
+    engagement_id: Mapped[Code]
+    contract_line_id: Mapped[Code]
+    kind: Mapped[Code]  # charge | credit
+    credits_line_id: Mapped[OptionalCode]
+    entry_id: Mapped[Code]
+    entry_version: Mapped[Seconds]
+    seconds: Mapped[Seconds]
+    amount: Mapped[Money]
+    status: Mapped[Code]  # draft | posted
+    posted_at: Mapped[OptionalInstant]
+
+
+class BillAdjustment(Erp):
+    """A decision to bill less of approved time; the time itself stays approved."""
+
+    __tablename__ = "bill_adjustment"
+    id: Mapped[Key]
+    engagement_id: Mapped[Code]
+    entry_id: Mapped[Code]
+    kind: Mapped[Code]  # write_off
+    hours: Mapped[Hours]
+    reason: Mapped[Code]
+    approver_id: Mapped[Code]
+    decided_at: Mapped[Instant]

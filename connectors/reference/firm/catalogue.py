@@ -1,0 +1,143 @@
+"""What the firm sells: one engagement for every way of billing, as data.
+
+Caps and included hours are given in percent of the hours that the line's projects are expected to take,
+so that a cap is reached within the run whatever the size of the firm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Literal
+
+Pricing = Literal["line_role", "project_role", "client_card", "default_card", "personal", "none"]
+CapKind = Literal["money", "hours"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """A limit in percent of the expected hours, or of their worth."""
+
+    kind: CapKind
+    percent: int
+    action: str = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class LineSpec:
+    """A contract line with its own project.
+
+    ``weight`` is the project's share of staffing; 0 keeps ordinary staffing away. ``invoiced`` lines are
+    billed by the ERP. ``specialists`` says whether the specialist role has a price here.
+    ``extra_line`` adds a T&M line that a task of the project names instead of the project's line.
+    """
+
+    name: str
+    method: str = "tm"
+    weight: int = 1
+    pricing: Pricing = "line_role"
+    rate_currency: str | None = None
+    cap: Cap | None = None
+    included_percent: int | None = None
+    included_monthly: bool = False
+    per_diem: Decimal | None = None
+    day_minimum: Decimal | None = None
+    increment: int | None = None
+    rounding: str = "half_up"
+    invoiced: bool = False
+    specialists: bool = True
+    extra_line: bool = False
+    milestones: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngagementSpec:
+    """An engagement; ``tag`` is how acts find it. ``ends_percent`` ends it during the run."""
+
+    tag: str
+    lines: tuple[LineSpec, ...]
+    currency: str = "EUR"
+    cap: Cap | None = None
+    ends_percent: int | None = None
+    per_firm: bool = field(default=False)  # once, however large the firm: small print and planted trouble
+
+
+STANDARD: Final = tuple(
+    EngagementSpec("standard", (LineSpec("Time and materials", weight=3, invoiced=True),), currency)
+    for currency in ("EUR", "USD", "GBP", "EUR", "USD")
+)
+
+FEATURES: Final = (
+    EngagementSpec("by_project", (LineSpec("Rates by project", weight=2, pricing="project_role"),)),
+    EngagementSpec("card", (LineSpec("Client card", weight=2, pricing="client_card"),), "USD"),
+    EngagementSpec(
+        "default_card",
+        (LineSpec("List prices", weight=2, pricing="default_card", specialists=False),),
+        "GBP",
+    ),
+    EngagementSpec("personal", (LineSpec("Named people", weight=2, pricing="personal"),)),
+    EngagementSpec("usd_rates", (LineSpec("Priced in dollars", rate_currency="USD"),)),
+    EngagementSpec("gbp_rates", (LineSpec("Priced in pounds", rate_currency="GBP"),), "USD"),
+    EngagementSpec("chf_rates", (LineSpec("Priced in francs", rate_currency="CHF"),)),
+    EngagementSpec("line_money_hold", (LineSpec("Capped", cap=Cap("money", 45), invoiced=True),)),
+    EngagementSpec("line_hours_write_off", (LineSpec("Capped", cap=Cap("hours", 45, "write_off")),), "USD"),
+    EngagementSpec("line_money_bill", (LineSpec("Soft cap", cap=Cap("money", 50, "bill")),), "GBP"),
+    EngagementSpec(
+        "engagement_money_hold",
+        (LineSpec("Design", cap=Cap("money", 40)), LineSpec("Build")),
+        cap=Cap("money", 45),
+    ),
+    EngagementSpec(
+        "engagement_hours_write_off",
+        (LineSpec("Support"), LineSpec("Training", increment=900)),
+        "USD",
+        cap=Cap("hours", 50, "write_off"),
+    ),
+    EngagementSpec("engagement_money_bill", (LineSpec("Advice"),), "GBP", cap=Cap("money", 55, "bill")),
+    EngagementSpec(
+        "milestones",
+        (LineSpec("Fixed price", "milestone", weight=2, pricing="none", extra_line=True, milestones=5),),
+    ),
+    EngagementSpec(
+        "retainer", (LineSpec("Retainer", "retainer", included_percent=40, included_monthly=True),)
+    ),
+    EngagementSpec(
+        "retainer_capped",
+        (LineSpec("Retainer", "retainer", included_percent=30, included_monthly=True),),
+        "USD",
+        cap=Cap("money", 30),
+    ),
+    EngagementSpec("prepaid", (LineSpec("Prepaid hours", "prepaid", included_percent=40),), "GBP"),
+    EngagementSpec(
+        "per_diem", (LineSpec("Day rate", "per_diem", pricing="none", per_diem=Decimal("900.00")),)
+    ),
+    EngagementSpec("goodwill", (LineSpec("Proof of concept", "non_billable", pricing="none"),)),
+    EngagementSpec("day_minimum", (LineSpec("Half-day minimum", day_minimum=Decimal(4)),)),
+    EngagementSpec("tenth_hour", (LineSpec("Tenths of an hour", increment=36),), "USD"),
+    EngagementSpec("quarter_hour", (LineSpec("Quarter hours", increment=900),)),
+    EngagementSpec("half_even", (LineSpec("Banker's rounding", rounding="half_even"),)),
+)
+
+TROUBLE: Final = (
+    EngagementSpec("late_rate", (LineSpec("No specialist price yet", specialists=False),), per_firm=True),
+    EngagementSpec("never_rate", (LineSpec("No specialist price", specialists=False),), "USD", per_firm=True),
+    EngagementSpec("negative_cap_never", (LineSpec("Small job", weight=0),), per_firm=True),
+    EngagementSpec("negative_cap_fixed", (LineSpec("Typing error"),), per_firm=True),
+    EngagementSpec("nan_cap", (LineSpec("Not a number"),), "GBP", per_firm=True),
+    EngagementSpec("ambiguous", (LineSpec("Priced twice", pricing="project_role"),), per_firm=True),
+    EngagementSpec("moved", (LineSpec("Changes hands", pricing="project_role"),), per_firm=True),
+    EngagementSpec("destination", (LineSpec("Takes over", pricing="project_role"),), per_firm=True),
+    EngagementSpec("expires", (LineSpec("Extended late"),), ends_percent=40, per_firm=True),
+    EngagementSpec("expired", (LineSpec("Never extended", weight=0),), ends_percent=45, per_firm=True),
+)
+
+
+def catalogue(consultants: int) -> tuple[EngagementSpec, ...]:
+    """The engagements of a firm of some size: a standard one for five people, features for each forty."""
+    standard = max(len(STANDARD), consultants // 5)
+    copies = max(1, consultants // 40)
+    return (
+        *(STANDARD[number % len(STANDARD)] for number in range(standard)),
+        *(spec for spec in FEATURES for _ in range(copies)),
+        *TROUBLE,
+    )

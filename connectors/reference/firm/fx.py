@@ -1,0 +1,101 @@
+"""Exchange rates: one publication each banking day, for every pair the contracts need.
+
+Nothing is published on weekends and bank holidays, so that rating has to look back. One pair also has
+two long gaps: the first is filled in later, the second never is.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Final
+
+from connectors.reference.firm.days import days_between, is_banking_day
+from connectors.reference.firm.world import Draft, World, utc
+
+# Pair -> rate in units of 10^-6 at the beginning.
+_PAIRS: Final = {
+    ("EUR", "USD"): 1_083_700,
+    ("EUR", "GBP"): 853_100,
+    ("USD", "EUR"): 922_800,
+    ("USD", "GBP"): 787_200,
+    ("GBP", "EUR"): 1_172_200,
+    ("GBP", "USD"): 1_270_300,
+    ("CHF", "EUR"): 1_041_500,
+}
+GAP_PAIR: Final = ("CHF", "EUR")
+LOOK_BACK_DAYS: Final = 5
+BACKLOG_DAYS: Final = 20  # published before the history starts
+_PUBLICATION_HOUR: Final = 15
+_GAP_DAYS: Final = LOOK_BACK_DAYS + 8  # the last week or so of a gap has no rate to look back to
+
+
+class Fx:
+    """The daily publication and its gaps."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rng = world.rng("fx")
+        self._level = dict(_PAIRS)
+        settings = world.settings
+        self._filled = self._gap(settings.day_at(8))
+        self._never = self._gap(settings.day_at(66))
+
+    @staticmethod
+    def _gap(start: date) -> tuple[date, date]:
+        return start, start + timedelta(days=_GAP_DAYS)
+
+    def seed(self, tx: Draft) -> None:
+        """Insert what was published before; schedule each day's publication and the filling of the gap."""
+        settings = self._world.settings
+        for day in days_between(
+            settings.history_start - timedelta(days=BACKLOG_DAYS), settings.history_start
+        ):
+            self._publish(tx, day)
+        for day in days_between(settings.history_start, settings.horizon.date()):
+            self._world.at(utc(day, _PUBLICATION_HOUR), self._publication, day)
+        self._world.at(utc(self._filled[1] + timedelta(days=2), 11), self._fill)
+        self._world.at(utc(settings.day_at(40), 10, 20), self._correct)
+
+    def _publication(self, day: date) -> None:
+        with self._world.transaction("erp", "fx") as tx:
+            self._publish(tx, day)
+
+    def _publish(self, tx: Draft, day: date) -> None:
+        if not is_banking_day(day):
+            return
+        for pair in _PAIRS:
+            self._level[pair] += self._level[pair] * self._rng.randrange(-40, 41) // 10_000
+            gap = next((gap for gap in (self._filled, self._never) if gap[0] <= day < gap[1]), None)
+            if pair == GAP_PAIR and gap is not None:
+                kind = "fx_gap_filled" if gap is self._filled else "fx_gap_never"
+                self._world.trouble[kind] += 1
+            else:
+                self._insert(tx, pair, day)
+
+    def _insert(self, tx: Draft, pair: tuple[str, str], day: date) -> None:
+        tx.insert(
+            "fx_rate",
+            id=f"FX-{pair[0]}{pair[1]}-{day:%Y%m%d}",
+            from_currency=pair[0],
+            to_currency=pair[1],
+            day=day,
+            rate=Decimal(self._level[pair]).scaleb(-6),
+        )
+
+    def _fill(self) -> None:
+        with self._world.transaction("erp", "trouble:fx_gap_filled") as tx:
+            for day in days_between(*self._filled):
+                if is_banking_day(day):
+                    self._insert(tx, GAP_PAIR, day)
+
+    def _correct(self) -> None:
+        """Yesterday's or the last published dollar rate was typed wrong."""
+        day = self._world.now.date() - timedelta(days=1)
+        while not is_banking_day(day):
+            day -= timedelta(days=1)
+        key = f"FX-USDEUR-{day:%Y%m%d}"
+        rate = self._world.rows["fx_rate"][key]["rate"]
+        with self._world.transaction("erp", "fx_correction") as tx:
+            tx.update("fx_rate", key, rate=rate + Decimal("0.0011"))
+        self._world.features["fx_correction"] += 1

@@ -1,0 +1,73 @@
+"""Creates the warehouse's tables and views, and adds the columns that a newer contract brought."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import Connection, Table, inspect, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from connectors.sinks.warehouse.tables import warehouse
+from connectors.sinks.warehouse.views import VIEWS
+from streams.errors import ContractViolation
+
+
+def create_schema(connection: Connection) -> None:
+    """Bring the database's tables and views to this version; does nothing where they are.
+
+    Only nullable columns are added: contracts promise that new fields are optional. `ContractViolation`
+    names a table that lacks more than that.
+    """
+    metadata = warehouse().metadata
+    metadata.create_all(connection)
+    inspector = inspect(connection)
+    for table in metadata.sorted_tables:
+        present = {column["name"] for column in inspector.get_columns(table.name)}
+        _add_columns(connection, table, present)
+    for name, query in VIEWS.items():
+        _create_view(connection, name, query)
+
+
+def ddl() -> str:
+    """The statements that `create_schema` would run on an empty database."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    parts = []
+    for table in warehouse().metadata.sorted_tables:
+        parts.append(str(CreateTable(table).compile(dialect=dialect)).strip() + ";")
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        parts += [str(CreateIndex(index).compile(dialect=dialect)).strip() + ";" for index in indexes]
+    parts += [f"CREATE VIEW {name} AS{query};" for name, query in VIEWS.items()]
+    return "\n\n".join(parts)
+
+
+def _add_columns(connection: Connection, table: Table, present: set[str]) -> None:
+    preparer = connection.dialect.identifier_preparer
+    for column in table.columns:
+        if column.name in present:
+            continue
+        if not column.nullable:
+            raise ContractViolation(
+                f"table {table.name} of the warehouse lacks column {column.name}, which can't be filled in "
+                f"for the rows there; move the table away, then `tallystream sink reset warehouse`"
+            )
+        kind = column.type.compile(connection.dialect)
+        computed = (
+            f" GENERATED ALWAYS AS ({column.computed.sqltext}) STORED" if column.computed is not None else ""
+        )
+        names = preparer.quote(table.name), preparer.quote(column.name)
+        connection.exec_driver_sql(f"ALTER TABLE {names[0]} ADD COLUMN {names[1]} {kind}{computed}")
+
+
+def _create_view(connection: Connection, name: str, query: str) -> None:
+    """Create or replace a view unless it is of this version: replacing locks out its readers."""
+    version = f"tallystream {hashlib.sha256(query.encode()).hexdigest()[:16]}"
+    found = connection.scalar(text("SELECT obj_description(to_regclass(:name), 'pg_class')"), {"name": name})
+    if found == version:
+        return
+    # Dropped first, since columns of a replaced view can't change. Nothing else may hang on it.
+    dependents = [other for other in VIEWS if name != other and name in VIEWS[other]]
+    for view in (*dependents, name):
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
+    connection.exec_driver_sql(f"CREATE VIEW {name} AS{query}")
+    connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{version}'")

@@ -1,0 +1,254 @@
+"""The warehouse: a star schema in SQLAlchemy Core, its columns taken from the Avro contracts.
+
+| table                | one row                         | key                                   | rows are  |
+|----------------------|---------------------------------|---------------------------------------|-----------|
+| `fact_billing_event` | line of the billing ledger      | event_id                              | appended  |
+| `billing_current`    | segment of an entry, current    | root_id, entry_id, segment            | replaced  |
+| `utilization_daily`  | consultant's day                | consultant_id, day                    | replaced  |
+| `utilization_window` | consultant's week or month      | consultant_id, window_kind, starts_on | replaced  |
+| `fact_exception`     | exception, current              | flow, subject                         | replaced  |
+| `latency_window`     | hop's latency in a window       | hop, window_start                     | replaced  |
+| `dim_*`              | state of an entity (SCD type 2) | id, valid_from                        | succeeded |
+| `sink_offsets`       | partition's position            | sink, topic, partition                | replaced  |
+| `sink_dead_letter`   | record that was set aside       | sink, topic, partition, offset        | appended  |
+
+Columns are named as in the contract, except that `window` (a reserved word) is `window_kind`. Money is
+`numeric` of the contract's precision, durations are integer seconds, and `hours` columns are derived
+from them for display, to four places. `loaded_at` is the start of the transaction that wrote the row.
+
+Replaced rows keep `deleted` rows, so that an older revision read again can't revive them: filter by
+`NOT deleted`, as the views do. `revision` never goes down.
+
+A dimension's state holds in `[valid_from, valid_to)`; `valid_to` is null and `is_current` true for the
+last one, which may be `deleted`. There are no foreign keys: a fact may arrive before its dimension.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    text,
+)
+
+from connectors.sinks.warehouse.avro_columns import column_of
+from streams.contracts import load_contracts, load_schema
+
+# Wide enough for any bigint of seconds: one row may bill a year of a whole team.
+HOURS = Numeric(20, 4)
+
+
+class Mode(Enum):
+    """How records become rows."""
+
+    APPEND = "append"  # a record is a row for ever; the same key again is a duplicate
+    REPLACE = "replace"  # the row of the key is replaced unless the record is older
+    HISTORY = "history"  # a change closes the current row of the key and opens another
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How one topic is loaded. ``columns`` maps the record's fields to columns, in table order.
+
+    ``guard`` is the column that never goes down in a key's records. ``defaults`` are what the
+    contract gives to fields that an older writer did not know.
+    """
+
+    topic: str
+    table: Table
+    mode: Mode
+    key: tuple[str, ...]
+    columns: dict[str, str]
+    defaults: dict[str, Any]
+    guard: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warehouse:
+    """All tables, and the loads by topic."""
+
+    metadata: MetaData
+    loads: dict[str, Load]
+    offsets: Table
+    dead_letters: Table
+
+
+RENAMED = {"window": "window_kind"}
+DIMENSIONS = (
+    "consultant",
+    "project",
+    "client",
+    "account",
+    "task",
+    "engagement",
+    "contract_line",
+    "legal_entity",
+)
+
+
+@cache
+def warehouse() -> Warehouse:
+    """Build the tables from the contracts."""
+    metadata = MetaData()
+    loads = [
+        _load(
+            metadata,
+            "fact_billing_event",
+            "billing.events",
+            Mode.APPEND,
+            ("event_id",),
+            hours={"hours": "seconds"},
+            indexes=(("entry_id",), ("accounting_date",)),
+        ),
+        _load(
+            metadata,
+            "billing_current",
+            "billing.current",
+            Mode.REPLACE,
+            ("root_id", "entry_id", "segment"),
+            guard="revision",
+            hours={"hours": "seconds"},
+            indexes=(("entry_id",), ("accounting_date",)),
+        ),
+        _load(
+            metadata,
+            "utilization_daily",
+            "utilization.daily",
+            Mode.REPLACE,
+            ("consultant_id", "day"),
+            guard="revision",
+            hours=_UTILIZATION_HOURS,
+            indexes=(("day",),),
+        ),
+        _load(
+            metadata,
+            "utilization_window",
+            "utilization.windows",
+            Mode.REPLACE,
+            ("consultant_id", "window_kind", "starts_on"),
+            guard="revision",
+            hours=_UTILIZATION_HOURS,
+            indexes=(("window_kind", "starts_on"),),
+        ),
+        _load(
+            metadata,
+            "fact_exception",
+            "exceptions",
+            Mode.REPLACE,
+            ("flow", "subject"),
+            guard="revision",
+            indexes=(("state",),),
+        ),
+        _load(
+            metadata,
+            "latency_window",
+            "latency.windows",
+            Mode.REPLACE,
+            ("hop", "window_start"),
+            guard="emitted_at",
+        ),
+        *(_dimension(metadata, entity) for entity in DIMENSIONS),
+    ]
+    return Warehouse(
+        metadata, {load.topic: load for load in loads}, _offsets(metadata), _dead_letters(metadata)
+    )
+
+
+_UTILIZATION_HOURS = {
+    "worked_hours": "worked_seconds",
+    "billable_hours": "billable_seconds",
+    "capacity_hours": "capacity_seconds",
+}
+
+
+def _load(
+    metadata: MetaData,
+    name: str,
+    topic: str,
+    mode: Mode,
+    key: tuple[str, ...],
+    *,
+    guard: str | None = None,
+    hours: dict[str, str] | None = None,
+    indexes: tuple[tuple[str, ...], ...] = (),
+    extra: tuple[Column[Any], ...] = (),
+) -> Load:
+    """A table for a topic's records: its fields, then ``extra``, the derived hours, and `loaded_at`."""
+    schema_name = load_contracts().topics[topic].schema
+    assert schema_name is not None
+    schema = load_schema(schema_name)
+    columns = {field["name"]: RENAMED.get(field["name"], field["name"]) for field in schema["fields"]}
+    fields = [
+        column_of(field, columns[field["name"]], primary_key=columns[field["name"]] in key)
+        for field in schema["fields"]
+    ]
+    derived = [
+        Column(
+            column, HOURS, Computed(f"round({seconds} / 3600.0, 4)", persisted=True), comment="for display"
+        )
+        for column, seconds in (hours or {}).items()
+    ]
+    loaded_at = Column("loaded_at", DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    table = Table(name, metadata, *fields, *extra, *derived, loaded_at, comment=schema.get("doc"))
+    for names in indexes:
+        Index(f"ix_{name}_{'_'.join(names)}", *(table.c[column] for column in names))
+    defaults = {field["name"]: field["default"] for field in schema["fields"] if "default" in field}
+    return Load(topic, table, mode, key, columns, defaults, guard)
+
+
+def _dimension(metadata: MetaData, entity: str) -> Load:
+    """`dim_<entity>` with the validity of each state, one of them current."""
+    validity: tuple[Column[Any], ...] = (
+        Column("valid_from", DateTime(timezone=True), primary_key=True, comment="commit time of the change"),
+        Column("valid_to", DateTime(timezone=True), comment="exclusive; null: still valid"),
+        Column("is_current", Boolean, nullable=False, comment="the last known state"),
+    )
+    load = _load(metadata, f"dim_{entity}", f"canonical.{entity}", Mode.HISTORY, ("id",), extra=validity)
+    Index(f"ix_dim_{entity}_current", load.table.c.id, unique=True, postgresql_where=load.table.c.is_current)
+    return load
+
+
+def _offsets(metadata: MetaData) -> Table:
+    return Table(
+        "sink_offsets",
+        metadata,
+        Column("sink", Text, primary_key=True),
+        Column("topic", Text, primary_key=True),
+        Column("partition", Integer, primary_key=True, autoincrement=False),
+        Column("next_offset", BigInteger, nullable=False, comment="of the next record to load"),
+        Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+        comment="Position of each sink, written in the transaction that writes its rows.",
+    )
+
+
+def _dead_letters(metadata: MetaData) -> Table:
+    return Table(
+        "sink_dead_letter",
+        metadata,
+        Column("sink", Text, primary_key=True),
+        Column("topic", Text, primary_key=True),
+        Column("partition", Integer, primary_key=True, autoincrement=False),
+        Column("offset", BigInteger, primary_key=True, autoincrement=False),
+        Column("timestamp_ms", BigInteger, nullable=False, comment="of the record, since 1970"),
+        Column("exception_class", Text, nullable=False, comment="POISON, SCHEMA or INVALID_VALUE"),
+        Column("message", Text, nullable=False),
+        Column("raw_key", LargeBinary),
+        Column("raw_value", LargeBinary),
+        Column("loaded_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+        comment="Records that could not be loaded, with their bytes.",
+    )

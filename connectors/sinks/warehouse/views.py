@@ -1,0 +1,73 @@
+"""Views for finance and resourcing, on top of the tables. `hours` are seconds for display, to four places."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+# Names come from current dimension states: a renamed client is reported under its new name.
+VIEWS = MappingProxyType(
+    {
+        "v_client": """
+SELECT client.id AS client_id, account.name AS client_name, client.parent_id, client.account_id,
+       client.tax_region, client.currency, client.status
+FROM dim_client AS client
+LEFT JOIN dim_account AS account
+       ON account.id = client.account_id AND account.is_current AND NOT account.deleted
+WHERE client.is_current AND NOT client.deleted""",
+        # One row for each accounting month, entity, client, contract line, bucket and currency.
+        # `amount` sums what is priced; `unpriced_segments` says how many are not, so that no unknown
+        # amount passes for zero.
+        "v_billing_by_bucket": """
+SELECT date_trunc('month', billing.accounting_date::timestamp)::date AS accounting_month,
+       billing.legal_entity_id, entity.name AS legal_entity_name,
+       billing.client_id, client.client_name,
+       billing.contract_line_id, line.name AS contract_line_name, line.billing_method,
+       billing.bucket, billing.currency,
+       sum(billing.seconds)::bigint AS seconds,
+       round(sum(billing.seconds) / 3600.0, 4) AS hours,
+       sum(billing.amount) AS amount,
+       count(*) AS segments,
+       count(*) FILTER (WHERE billing.amount IS NULL) AS unpriced_segments
+FROM billing_current AS billing
+LEFT JOIN dim_legal_entity AS entity ON entity.id = billing.legal_entity_id AND entity.is_current
+LEFT JOIN v_client AS client ON client.client_id = billing.client_id
+LEFT JOIN dim_contract_line AS line ON line.id = billing.contract_line_id AND line.is_current
+WHERE NOT billing.deleted
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10""",
+        # Where the ledger and the current state disagree; empty once both topics are loaded to the end.
+        "v_billing_tie_out": """
+SELECT entry_id, root_id, segment, bucket, contract_line_id, currency, accounting_date,
+       sum(ledger_seconds)::bigint AS ledger_seconds, sum(current_seconds)::bigint AS current_seconds,
+       sum(ledger_amount) AS ledger_amount, sum(current_amount) AS current_amount
+FROM (
+    SELECT entry_id, root_id, segment, bucket, contract_line_id, currency, accounting_date,
+           seconds AS ledger_seconds, 0 AS current_seconds,
+           coalesce(amount, 0) AS ledger_amount, 0 AS current_amount
+    FROM fact_billing_event
+    UNION ALL
+    SELECT entry_id, root_id, segment, bucket, contract_line_id, currency, accounting_date,
+           0, seconds, 0, coalesce(amount, 0)
+    FROM billing_current WHERE NOT deleted
+) AS lines
+GROUP BY 1, 2, 3, 4, 5, 6, 7
+HAVING sum(ledger_seconds) <> sum(current_seconds) OR sum(ledger_amount) <> sum(current_amount)""",
+        # One row for each week or month, practice and region. The ratio is a ratio of sums, over the
+        # people whose capacity is known; null where that is zero.
+        "v_utilization_by_practice": """
+SELECT window_kind, starts_on, ends_on, practice, region,
+       count(*) AS consultants,
+       count(*) FILTER (WHERE capacity_seconds IS NULL) AS consultants_without_capacity,
+       sum(worked_seconds)::bigint AS worked_seconds,
+       sum(billable_seconds)::bigint AS billable_seconds,
+       sum(unclassified_seconds)::bigint AS unclassified_seconds,
+       sum(capacity_seconds)::bigint AS capacity_seconds,
+       round(sum(worked_seconds) / 3600.0, 4) AS worked_hours,
+       round(sum(billable_seconds) / 3600.0, 4) AS billable_hours,
+       round(sum(capacity_seconds) / 3600.0, 4) AS capacity_hours,
+       round(sum(billable_seconds) FILTER (WHERE capacity_seconds IS NOT NULL)
+             / nullif(sum(capacity_seconds), 0), 6) AS utilization
+FROM utilization_window
+WHERE NOT deleted
+GROUP BY 1, 2, 3, 4, 5""",
+    }
+)

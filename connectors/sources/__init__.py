@@ -1,0 +1,5 @@
+"""Sources: databases' row changes as Debezium-compatible topics."""
+
+from connectors.sources.config import SourceConfig, load_source
+
+__all__ = ["SourceConfig", "load_source"]

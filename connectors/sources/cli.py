@@ -1,0 +1,106 @@
+"""``tallystream source``: run a source of row changes."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import typer
+from prometheus_client import start_http_server
+
+from connectors.sources.config import SourceConfig, load_source
+from connectors.sources.postgres.source import PostgresSource, Surroundings
+from connectors.sources.postgres.stream import StopSignal
+from streams.settings import Settings, load_settings
+
+app = typer.Typer(help="Publish the row changes of a database.", no_args_is_help=True)
+
+CONFIG = typer.Argument(..., help="TOML file of the source", exists=False, metavar="CONFIG")
+KAFKA = typer.Option(
+    None, "--kafka", help="host:port of the brokers; TALLYSTREAM_KAFKA_BOOTSTRAP if not given"
+)
+REGISTRY = typer.Option(None, "--registry", help="schema registry URL; TALLYSTREAM_REGISTRY_URL if not given")
+ONCE = typer.Option(False, "--once", help="stop when all that the log holds now is published")
+
+# A source makes a few million short-lived objects a minute and no cycles: the collector's default of
+# one pass in 700 allocations costs a tenth of the throughput and finds nothing.
+_GC_THRESHOLDS = (50_000, 20, 50)
+
+
+@app.callback()
+def _group() -> None:
+    """Publish the row changes of a database."""
+
+
+@app.command()
+def run(
+    config: Path = CONFIG, kafka: str | None = KAFKA, registry: str | None = REGISTRY, once: bool = ONCE
+) -> None:
+    """Publish a PostgreSQL database's row changes, from a snapshot on, exactly once.
+
+    Example: tallystream source run erp.toml
+
+    \b
+    # erp.toml
+    name = "erp"                            # topics are cdc.erp.<schema>.<table>
+    dsn_env = "ERP_DSN"                     # or dsn_file = "/run/secrets/erp-dsn", or dsn = "postgresql://..."
+    tables = ["public.client", "billing.*"] # schema.table, or all tables of a schema
+    slot = "tallystream_erp"                # default: tallystream_<name>; made if missing
+    publication = "tallystream_erp"         # default: tallystream_<name>; made if missing
+    partitions = 6                          # of each topic that is made
+    http_port = 9401                        # serves /metrics; 0 is off
+
+    \b
+    The server needs wal_level=logical, the role REPLICATION, SELECT on the tables, and, to make the
+    publication, CREATE on the database and the ownership of the tables. REPLICA IDENTITY FULL on a
+    table gives whole rows as they were before a change. SIGTERM and Ctrl-C stop cleanly.
+    """
+    parsed, settings = _load(config, kafka, registry)
+    _log_as_json(settings.log_level)
+    if parsed.http_port:
+        start_http_server(parsed.http_port, settings.http_host)
+    gc.set_threshold(*_GC_THRESHOLDS)
+    stop = StopSignal()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    PostgresSource(parsed, _surroundings(settings)).run(stop, once=once)
+
+
+@app.command()
+def resnapshot(config: Path = CONFIG, kafka: str | None = KAFKA, registry: str | None = REGISTRY) -> None:
+    """Let the next run take a new snapshot, after a slot or a position was lost.
+
+    Rows that were deleted while changes were lost stay in the topics: compare before relying on them.
+
+    Example: tallystream source resnapshot erp.toml
+    """
+    parsed, settings = _load(config, kafka, registry)
+    _log_as_json(settings.log_level)
+    PostgresSource(parsed, _surroundings(settings)).resnapshot()
+
+
+def _load(config: Path, kafka: str | None, registry: str | None) -> tuple[SourceConfig, Settings]:
+    given = {"kafka_bootstrap": kafka, "registry_url": registry}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    return load_source(config), settings
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    return Surroundings(settings.kafka_bootstrap, settings.registry_url, settings.replication_factor)
+
+
+def _log_as_json(level: str) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,77 @@
+"""Reading a source's last published position back from the compacted topic ``source.positions``."""
+
+from __future__ import annotations
+
+import time
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from connectors.sources.topics import ADMIN_TIMEOUT_S, POSITIONS
+from streams.errors import DependencyUnavailable
+
+# Another source's transaction may be open in the topic; it ends within its transaction time-out,
+# a minute, unless the broker (the embedded one) never ends abandoned ones.
+READ_TIMEOUT_S = 90.0
+
+
+def read_position(bootstrap: str, name: str) -> bytes | None:
+    """The latest committed value under ``name``, None when there is none.
+
+    To be called after ``init_transactions``, so that an abandoned transaction of ours has ended. The
+    end is the high watermark, taken first: records of aborted transactions and control records count
+    as offsets but are never delivered, so the reader's own position tells when it is there.
+    """
+    key = name.encode()
+    latest: bytes | None = None
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"source-{name}",  # required by the library; nothing is committed under it
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "log_level": 0,
+        }
+    )
+    try:
+        start, end = _bounds(bootstrap)
+        if end <= start:
+            return None
+        consumer.assign([TopicPartition(POSITIONS, 0, start)])
+        deadline = time.monotonic() + READ_TIMEOUT_S
+        reached = start
+        while reached < end:
+            message = consumer.poll(0.5)
+            if message is None:
+                if time.monotonic() > deadline:
+                    raise DependencyUnavailable(
+                        f"{POSITIONS} can be read up to offset {reached} of {end} only: another source has a "
+                        "transaction open; restart that source, or wait until the broker ends it"
+                    )
+                continue
+            error = message.error()
+            if error is None:
+                reached = message.offset() + 1
+                if message.key() == key:
+                    latest = message.value()
+            elif error.code() == KafkaError._PARTITION_EOF:
+                reached = message.offset()
+            else:
+                raise KafkaException(error)
+    except KafkaException as error:
+        raise DependencyUnavailable(f"Kafka at {bootstrap}: {error.args[0].str()}") from None
+    finally:
+        consumer.close()
+    return latest
+
+
+def _bounds(bootstrap: str) -> tuple[int, int]:
+    """First offset and high watermark, open transactions included."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    partition = TopicPartition(POSITIONS, 0)
+    offsets = []
+    for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+        future = admin.list_offsets({partition: spec}, request_timeout=ADMIN_TIMEOUT_S)[partition]
+        offsets.append(int(future.result(ADMIN_TIMEOUT_S).offset))
+    return offsets[0], offsets[1]

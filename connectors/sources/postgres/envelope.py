@@ -1,0 +1,291 @@
+"""The Debezium envelope of a table: its key and value schemas, and the compiled encoders for both.
+
+Field order, names and ``connect.*`` attributes are Debezium's, so that readers made for it read
+this. A value is put together from bytes that are made once a transaction (most of the source
+block, the tail) and the two row images; see `connectors.sources.avro` for why that is sound.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from connectors.sources import avro
+from connectors.sources.avro import NULL, SOME, long
+from connectors.sources.postgres.pgoutput import Cell, Row
+from connectors.sources.postgres.transactions import CREATE, DELETE, READ, TRUNCATE, UPDATE
+from connectors.sources.postgres.types import ColumnType, SpecialValue
+
+CONNECTOR = "postgresql"
+VERSION = "1"  # of what we write in the source block, for readers that look at it
+
+CellEncoder: TypeAlias = Callable[[Any], bytes]
+
+_TRANSACTION = {
+    "type": "record",
+    "name": "block",
+    "namespace": "event",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "total_order", "type": "long"},
+        {"name": "data_collection_order", "type": "long"},
+    ],
+    "connect.version": 1,
+    "connect.name": "event.block",
+}
+_SOURCE = {
+    "type": "record",
+    "name": "Source",
+    "namespace": "io.debezium.connector.postgresql",
+    "fields": [
+        {"name": "version", "type": "string"},
+        {"name": "connector", "type": "string"},
+        {"name": "name", "type": "string"},
+        {"name": "ts_ms", "type": "long"},
+        {"name": "snapshot", **avro.optional("string")},
+        {"name": "db", "type": "string"},
+        {"name": "sequence", **avro.optional("string")},
+        {"name": "ts_us", **avro.optional("long")},
+        {"name": "ts_ns", **avro.optional("long")},
+        {"name": "schema", "type": "string"},
+        {"name": "table", "type": "string"},
+        {"name": "txId", **avro.optional("long")},
+        {"name": "lsn", **avro.optional("long")},
+        {"name": "xmin", **avro.optional("long")},
+    ],
+    "connect.name": "io.debezium.connector.postgresql.Source",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column as a field of the row record. ``column`` is PostgreSQL's name, ``name`` Avro's."""
+
+    column: str
+    name: str
+    type: ColumnType
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsOptional(Exception):
+    """A null, or a value without an Avro form, in a column whose field is not nullable; internal.
+
+    The catalog we read may be newer than the log, and NaN has no decimal: the table then gets a
+    schema version in which the field is nullable, and the row is encoded again.
+    """
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What all changes of one transaction share. Times are microseconds since 1970 in UTC.
+
+    ``snapshot`` is ``false`` in the stream, ``true`` for snapshot rows, ``last`` for the last one.
+    """
+
+    commit_us: int
+    capture_us: int
+    xid: int | None
+    previous_commit_lsn: int | None
+    snapshot: str = "false"
+
+
+def key_schema(topic: str, fields: Sequence[Field]) -> dict[str, Any]:
+    """Schema of the key: the key's columns, none of them nullable."""
+    namespace = avro.namespace(topic)
+    return {
+        "type": "record",
+        "name": "Key",
+        "namespace": namespace,
+        "fields": _row_fields([Field(f.column, f.name, f.type, False) for f in fields]),
+        "connect.name": f"{namespace}.Key",
+    }
+
+
+def value_schema(topic: str, fields: Sequence[Field]) -> dict[str, Any]:
+    """Schema of the envelope."""
+    namespace = avro.namespace(topic)
+    row = {
+        "type": "record",
+        "name": "Value",
+        "fields": _row_fields(fields),
+        "connect.name": f"{namespace}.Value",
+    }
+    return {
+        "type": "record",
+        "name": "Envelope",
+        "namespace": namespace,
+        "fields": [
+            {"name": "before", **avro.optional(row)},
+            {"name": "after", **avro.optional("Value")},
+            {"name": "source", "type": _SOURCE},
+            {"name": "transaction", **avro.optional(_TRANSACTION)},
+            {"name": "op", "type": "string"},
+            {"name": "ts_ms", **avro.optional("long")},
+            {"name": "ts_us", **avro.optional("long")},
+            {"name": "ts_ns", **avro.optional("long")},
+        ],
+        "connect.version": 2,
+        "connect.name": f"{namespace}.Envelope",
+    }
+
+
+def _row_fields(fields: Sequence[Field]) -> list[dict[str, Any]]:
+    defined: set[str] = set()
+    result = []
+    for field in fields:
+        schema: Any = field.type.schema
+        if isinstance(schema, dict) and schema["type"] == "record":  # a named type is spelled out once
+            full_name = f"{schema['namespace']}.{schema['name']}"
+            schema = full_name if full_name in defined else schema
+            defined.add(full_name)
+        if field.optional:
+            result.append({"name": field.name, **avro.optional(schema)})
+        else:
+            result.append({"name": field.name, "type": schema})
+    return result
+
+
+def _optional(encode: Callable[[bytes], bytes]) -> CellEncoder:
+    if encode is avro.data:  # strings are most columns: one call instead of two
+
+        def encode_data(cell: bytes | None) -> bytes:
+            return NULL if cell is None else SOME + long(len(cell)) + cell
+
+        return encode_data
+
+    def encode_optional(cell: bytes | None) -> bytes:
+        return NULL if cell is None else SOME + encode(cell)
+
+    return encode_optional
+
+
+def _required(encode: Callable[[bytes], bytes]) -> CellEncoder:
+    """Null is refused here, not left to the encoder: some would make a value of it."""
+    if encode is avro.data:
+
+        def encode_data(cell: bytes | None) -> bytes:
+            if cell is None:
+                raise SpecialValue
+            return long(len(cell)) + cell
+
+        return encode_data
+
+    def encode_required(cell: bytes | None) -> bytes:
+        if cell is None:
+            raise SpecialValue
+        return encode(cell)
+
+    return encode_required
+
+
+def _cell_encoder(field: Field) -> CellEncoder:
+    return _optional(field.type.encode) if field.optional else _required(field.type.encode)
+
+
+class RowEncoder:
+    """Rows of wire text to the bytes of the row record, for one list of fields."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = tuple(fields)
+        self._encoders = [_cell_encoder(field) for field in fields]
+
+    def encode(self, row: Row) -> tuple[bytes, dict[str, str] | None]:
+        """The record, and the values it could not hold, by field name; `NeedsOptional` as described."""
+        try:
+            return b"".join([encode(cell) for encode, cell in zip(self._encoders, row, strict=True)]), None
+        except SpecialValue:
+            return self._encode_aside(row)
+
+    def _encode_aside(self, row: Row) -> tuple[bytes, dict[str, str]]:
+        parts: list[bytes] = []
+        special: dict[str, str] = {}
+        for field, encode, cell in zip(self._fields, self._encoders, row, strict=True):
+            try:
+                parts.append(encode(cell))
+            except SpecialValue:
+                if not field.optional:
+                    raise NeedsOptional(field.column) from None
+                assert isinstance(cell, bytes)
+                special[field.name] = cell.decode()
+                parts.append(NULL)
+        return b"".join(parts), special
+
+
+def encode_key(schema_id: int, fields: Sequence[Field], indexes: Sequence[int]) -> Callable[[Row], bytes]:
+    """A function from a row to its framed key. ``indexes`` are the key columns' places in the row.
+
+    A special value in a key has no other place to go, so `NeedsOptional` tells of it.
+    """
+    framing = avro.framing(schema_id)
+    places = [
+        (index, _required(field.type.encode), field.column)
+        for index, field in zip(indexes, fields, strict=True)
+    ]
+
+    def encode(row: Row) -> bytes:
+        key = framing
+        for index, encode_cell, column in places:
+            cell: Cell = row[index]
+            try:
+                key += encode_cell(cell)
+            except SpecialValue:
+                raise NeedsOptional(column) from None
+        return key
+
+    return encode
+
+
+_OPS = {
+    op: NULL + NULL + avro.text(op) for op in (CREATE, UPDATE, DELETE, TRUNCATE, READ)
+}  # xmin, transaction, op
+
+
+class EnvelopeEncoder:
+    """Envelopes of one table, for one registered schema."""
+
+    def __init__(self, schema_id: int, name: str, database: str, schema: str, table: str) -> None:
+        self._framing = avro.framing(schema_id)
+        self._who = avro.text(VERSION) + avro.text(CONNECTOR) + avro.text(name)
+        self._database = avro.text(database)
+        self._table = avro.text(schema) + avro.text(table)
+
+    def begin(self, stamp: Stamp) -> Callable[[str, bytes | None, bytes | None, int], bytes]:
+        """The encoder for changes of one transaction: (op, before, after, lsn) → framed value."""
+        framing = self._framing
+        commit_us = stamp.commit_us
+        head = self._who + long(commit_us // 1000) + SOME + avro.text(stamp.snapshot) + self._database + SOME
+        previous = "null" if stamp.previous_commit_lsn is None else f'"{stamp.previous_commit_lsn}"'
+        sequence = f'[{previous},"%d"]'
+        middle = SOME + long(commit_us) + SOME + long(commit_us * 1000) + self._table
+        middle += (NULL if stamp.xid is None else SOME + long(stamp.xid)) + SOME
+        captured = stamp.capture_us
+        tail = SOME + long(captured // 1000) + SOME + long(captured) + SOME + long(captured * 1000)
+        tails = {op: encoded + tail for op, encoded in _OPS.items()}
+
+        def encode(op: str, before: bytes | None, after: bytes | None, lsn: int) -> bytes:
+            place = (sequence % lsn).encode()
+            return b"".join(
+                (
+                    framing,
+                    NULL if before is None else SOME + before,
+                    NULL if after is None else SOME + after,
+                    head,
+                    long(len(place)),
+                    place,
+                    middle,
+                    long(lsn),
+                    tails[op],
+                )
+            )
+
+        return encode
+
+
+def header_json(value: object) -> bytes:
+    """The compact JSON of a header."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,94 @@
+"""Where in a PostgreSQL log a change stands, and the record of how far a source has published.
+
+Order within one source is (epoch, commit LSN, ordinal in the transaction). Rows that share an LSN
+(COPY, multi-row INSERT) differ by ordinal, so a restart neither repeats nor skips within them.
+Positions of different databases are never compared.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from streams.errors import PositionLost
+
+FIRST_EPOCH = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """One change's place. ``epoch`` grows when the log's numbers start over: another cluster, or a
+    new snapshot after a lost slot; ``ordinal`` counts from 0 within the transaction or the snapshot."""
+
+    epoch: int
+    lsn: int
+    ordinal: int
+
+    def __str__(self) -> str:
+        """``<epoch>/<commit lsn>/<ordinal>``, all decimal: the header ``tallystream.position``."""
+        return f"{self.epoch}/{self.lsn}/{self.ordinal}"
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Position:
+        """The inverse of `__str__`; `ValueError` when it is something else."""
+        decoded = text.decode() if isinstance(text, bytes) else text
+        parts = decoded.split("/")
+        if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+            raise ValueError(f"{decoded!r} is no position: expected <epoch>/<lsn>/<ordinal>")
+        return cls(*(int(part) for part in parts))
+
+
+def lsn_text(lsn: int) -> str:
+    """PostgreSQL's own spelling of an LSN, such as ``16/B374D848``."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def lsn_value(text: str) -> int:
+    """The number of an LSN in PostgreSQL's spelling."""
+    high, low = text.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a source has published: the value of its record in ``source.positions``, as JSON.
+
+    Written in the same Kafka transaction as the changes it covers, so it is never ahead of them nor
+    behind. Before the snapshot it is written once with ``snapshot_done`` false: the proof that a
+    slot of that name, found at the next start, is ours to drop.
+    """
+
+    system_identifier: str
+    """The cluster's, from IDENTIFY_SYSTEM: another one means another database."""
+    timeline: int
+    """Of the server when this was written; grows with each promotion of a standby."""
+    epoch: int
+    slot: str
+    commit_lsn: int = 0
+    """Of the last published transaction (or the snapshot); the start of its commit record."""
+    ordinal: int = 0
+    """Of the last published change in it."""
+    flushed_lsn: int = 0
+    """Everything the log holds before this is published or concerns us not; the slot is never
+    acknowledged beyond it."""
+    snapshot_done: bool = False
+    tables: dict[str, int] = field(default_factory=dict)
+    """Table → LSN of its snapshot: its changes of transactions that committed earlier are in the
+    snapshot, and are skipped in the stream."""
+
+    def to_json(self) -> bytes:
+        """The value on the wire."""
+        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, value: bytes) -> Progress:
+        """Read the wire form, or `PositionLost` when it isn't one of ours."""
+        try:
+            stored: dict[str, Any] = json.loads(value)
+            known = {one.name for one in fields(cls)}  # a newer version's additions are no reason to stop
+            return cls(**{name: value for name, value in stored.items() if name in known})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise PositionLost(
+                f"the stored source position cannot be read ({error}); it was written by another version"
+            ) from None

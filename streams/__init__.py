@@ -1,0 +1,1 @@
+"""The runtime: everything that moves records exactly once, and no business rule."""

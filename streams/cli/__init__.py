@@ -1,0 +1,1 @@
+"""The command line: one root, commands contributed through entry points."""

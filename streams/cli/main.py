@@ -1,0 +1,60 @@
+"""``tallystream``: the root of the command line.
+
+Commands of this layer are registered here; those of the layers above arrive through the entry
+point group ``tallystream.commands``. Each entry point names either a Typer application, mounted
+under the entry's name, or a function ``register(root)`` that adds its commands itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import click
+import typer
+
+from streams.errors import TallystreamError
+
+GROUP = "tallystream.commands"
+
+
+def build() -> typer.Typer:
+    """Assemble the whole command line."""
+    root = typer.Typer(
+        name="tallystream",
+        help="From row change to invoice line: change data capture for professional services.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    from streams.cli import config, contracts, stack
+
+    root.add_typer(stack.app, name="stack")
+    root.add_typer(contracts.app, name="contracts")
+    root.add_typer(config.app, name="config")
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+        contributed = entry.load()
+        if isinstance(contributed, typer.Typer):
+            root.add_typer(contributed, name=entry.name)
+        else:
+            contributed(root)
+    return root
+
+
+def main() -> None:
+    """Run the command line; errors are one line on standard error, with the exit code of their class."""
+    try:
+        code = typer.main.get_command(build())(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        print(f"error: {error.format_message()}", file=sys.stderr)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except TallystreamError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,136 @@
+"""One thread per lane: takes chunks, fans out reference changes, ticks, and reports.
+
+Kafka calls block, so a lane has a thread; stages compute one at a time under the compute lock, which
+costs nothing (there is one interpreter lock anyway) and keeps reference tables still while they do.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from streams.lanes.core import Gap, LaneCore
+from streams.lanes.records import Chunk
+from streams.lanes.tickets import Ticket
+from streams.lanes.transaction import AbortedSlice
+
+# Chunks waiting per lane: one being applied and one ready. More only adds memory.
+BACKLOG = 2
+TICK_SECONDS = 1.0
+# Attempts to open a lane again after its transactions were aborted, and the pause between them.
+REOPEN_ATTEMPTS = 20
+REOPEN_PAUSE_SECONDS = 1.0
+
+
+class LaneRunner:
+    """Runs one lane. ``open_core`` restores it, at first and again after an aborted transaction."""
+
+    def __init__(
+        self,
+        name: str,
+        open_core: Callable[[], LaneCore],
+        *,
+        on_done: Callable[[Ticket], None],
+        on_counts: Callable[[Mapping[str, int]], None],
+        on_room: Callable[[], None],
+        on_reopened: Callable[[LaneRunner], None],
+        on_failure: Callable[[str, Exception], None],
+        ticks: bool,
+    ) -> None:
+        self.name = name
+        self._open_core = open_core
+        self._on_done = on_done
+        self._on_counts = on_counts
+        self._on_room = on_room
+        self._on_reopened = on_reopened
+        self._on_failure = on_failure
+        self._ticks = ticks
+        self._inbox: deque[tuple[Chunk, Ticket]] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._busy = False
+        self.core = open_core()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def has_room(self) -> bool:
+        """Whether `offer` would not exceed the backlog."""
+        return len(self._inbox) < BACKLOG
+
+    def offer(self, chunk: Chunk, ticket: Ticket) -> None:
+        """Queue a chunk; the caller has asked `has_room`."""
+        with self._wake:
+            self._inbox.append((chunk, ticket))
+            self._wake.notify()
+
+    def poke(self) -> None:
+        """Reference tables changed: look at them."""
+        with self._wake:
+            self._wake.notify()
+
+    def drain(self) -> None:
+        """Drop what is queued and wait until the current slice is committed (partitions are revoked)."""
+        with self._wake:
+            self._inbox.clear()
+        while self._busy and self._thread.is_alive():
+            time.sleep(0.002)
+
+    def close(self) -> None:
+        """Finish the current slice, make the cursor durable, close state and producer."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _next(self) -> tuple[Chunk, Ticket] | None:
+        with self._wake:
+            if not (self._inbox or self._stopping or self.core.has_references()):
+                self._wake.wait(TICK_SECONDS)
+            if self._stopping or not self._inbox:
+                return None
+            self._busy = True
+            item = self._inbox.popleft()
+        self._on_room()
+        return item
+
+    def _run(self) -> None:
+        next_tick = time.monotonic() + TICK_SECONDS
+        try:
+            while not self._stopping:
+                item = self._next()
+                try:
+                    if item is not None:
+                        self._on_counts(self.core.apply(item[0]))
+                        self._on_done(item[1])
+                    if self.core.has_references() and not self._stopping:
+                        self._on_counts(self.core.fan_out())
+                    if self._ticks and time.monotonic() >= next_tick:
+                        next_tick = time.monotonic() + TICK_SECONDS
+                        self._on_counts(self.core.tick())
+                except Gap:
+                    self._on_reopened(self)  # the input seeks back to what is applied
+                except AbortedSlice:
+                    self._reopen()
+                finally:
+                    self._busy = False
+            self.core.flush()
+            self.core.close()
+        except Exception as error:
+            self._busy = False
+            self.core.abandon()
+            self._on_failure(self.name, error)
+
+    def _reopen(self) -> None:
+        """Whether the aborted slice is in the log is unknown: restore, and let the inputs seek."""
+        self.core.abandon()
+        for attempt in range(1, REOPEN_ATTEMPTS + 1):
+            try:
+                self.core = self._open_core()
+                break
+            except Exception:
+                if attempt == REOPEN_ATTEMPTS or self._stopping:
+                    raise
+                time.sleep(REOPEN_PAUSE_SECONDS)
+        self._on_reopened(self)

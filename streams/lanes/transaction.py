@@ -1,0 +1,135 @@
+"""A lane's own transactional producer: one Kafka transaction a slice.
+
+``transactional.id`` is the lane's name, so a lane that is opened elsewhere fences this one: its next
+commit fails with `Fenced` and nothing of it becomes visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.errors import DependencyUnavailable, Fenced
+from streams.lanes.cursor import CURSOR_KEY
+from streams.lanes.records import Output
+
+# An open transaction of a killed worker hides later records from read-committed readers until it is
+# aborted: by the lane's next owner at once, or by the broker after this long.
+TRANSACTION_TIMEOUT_MS = 60_000
+# Longer than a broker's restart, shorter than the time a slice may hold up its partition unseen.
+COMMIT_SECONDS = 45.0
+INIT_SECONDS = 30.0
+# One slice's worth with room to spare; beyond it `produce` waits for the broker.
+QUEUE_MESSAGES = 50_000
+QUEUE_KBYTES = 64 * 1024
+
+_FENCED = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.INVALID_TRANSACTION_TIMEOUT,
+}
+
+
+class AbortedSlice(DependencyUnavailable):
+    """The broker refused the transaction; the lane must be opened anew and the slice repeated."""
+
+
+class TransactionalLog:
+    """Commits slices of one lane to its state topic partition and to the output topics."""
+
+    def __init__(self, bootstrap: str, name: str, state_topic: str, partition: int) -> None:
+        """Fence earlier owners of ``name``; raises `DependencyUnavailable` if the brokers don't answer."""
+        self.name = name
+        self._state_topic = state_topic
+        self._partition = partition
+        self._end: int | None = None
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "transactional.id": name,
+                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "partitioner": "murmur2_random",
+                "linger.ms": 0,
+                "compression.type": "lz4",
+                "queue.buffering.max.messages": QUEUE_MESSAGES,
+                "queue.buffering.max.kbytes": QUEUE_KBYTES,
+                "socket.nagle.disable": True,
+            },
+            logger=None,
+        )
+        try:
+            self._producer.init_transactions(INIT_SECONDS)
+        except KafkaException as error:
+            raise DependencyUnavailable(
+                f"lane {name}: {bootstrap} did not start a transactional producer: {error.args[0].str()}"
+            ) from None
+
+    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
+        """Publish all in one transaction and wait until it is committed.
+
+        Raises `Fenced` if the lane has a new owner, `AbortedSlice` if the transaction can't be committed.
+        """
+        producer = self._producer
+        try:
+            producer.begin_transaction()
+            produce = self._produce
+            for topic, key, value, partition, headers in outputs:
+                produce(topic, key, value, partition, headers)
+            for state_key, state_value in changes.items():
+                produce(self._state_topic, state_key, state_value, self._partition, None)
+            self._commit()
+            producer.poll(0)  # serves `_delivered`
+        except KafkaException as error:
+            raise self._translate(error) from None
+
+    def _produce(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        headers: Sequence[tuple[str, bytes]] | None,
+    ) -> None:
+        arguments: dict[str, Any] = {"partition": partition} if partition is not None else {}
+        if key == CURSOR_KEY:
+            arguments["on_delivery"] = self._delivered
+        while True:
+            try:
+                self._producer.produce(topic, value, key, headers=headers, **arguments)
+                return
+            except BufferError:
+                # The queue is full: let deliveries drain. Bounded by message.timeout, which fails the commit.
+                self._producer.poll(0.05)
+
+    def _commit(self) -> None:
+        while True:
+            try:
+                self._producer.commit_transaction(COMMIT_SECONDS)
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+
+    def _translate(self, error: KafkaException) -> Exception:
+        kafka_error: KafkaError = error.args[0]
+        if kafka_error.code() in _FENCED or kafka_error.fatal():
+            return Fenced(f"lane {self.name} has a new owner ({kafka_error.str()}); this one stops")
+        try:
+            self._producer.abort_transaction(COMMIT_SECONDS)
+        except KafkaException:
+            # A new producer with the same id ends the transaction when the lane is opened again.
+            pass
+        return AbortedSlice(f"lane {self.name}: transaction aborted: {kafka_error.str()}")
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        # The cursor is the last record of its slice in the state topic.
+        if error is None:
+            self._end = message.offset() + 1
+
+    def close(self) -> int | None:
+        """Release the log; returns the state topic's position after the last slice, None if unknown."""
+        self._producer.poll(0)
+        return self._end

@@ -1,0 +1,40 @@
+"""Logs: one JSON object a line on standard error, Faust's and ours alike."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+# Libraries that say at INFO what only their authors want to know.
+QUIET = ("faust", "mode", "aiokafka", "aiohttp", "rebalance", "kafka", "httpx2", "streams.faustapp")
+
+
+def configure_logs(level: str) -> None:
+    """Send structlog and the standard library's records to standard error as JSON."""
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,32 @@
+"""Metrics of the runtime. Names carry their unit; labels are bounded (stages, flows, hops)."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+LANE_EVENTS = Counter(
+    "tallystream_lane_events_total",
+    "What lanes did, by kind: rated, parked, released, duplicates, redelivered, reevaluated, dead letters …",
+    ["stage", "kind"],
+)
+LANES_OPEN = Gauge("tallystream_lanes_open", "Lanes that this worker runs", ["flow"])
+RESTORED = Counter("tallystream_restored_records_total", "State records restored", ["stage"])
+RESTORE_SECONDS = Histogram(
+    "tallystream_restore_seconds",
+    "Time to restore one lane",
+    ["stage"],
+    buckets=(0.05, 0.2, 1, 5, 20, 60, 300),
+)
+REFERENCE_ROWS = Gauge("tallystream_reference_rows", "Reference records read since start")
+LATENCY = Histogram(
+    "tallystream_latency_seconds",
+    "Event-time latency of one hop, snapshot and reference-caused changes left out",
+    ["hop"],
+    buckets=(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)
+LATENCY_WINDOW = Gauge(
+    "tallystream_latency_window_seconds",
+    "Quantiles of one hop in the latest closed window of event time",
+    ["hop", "quantile"],
+)
+EXCEPTIONS_OPEN = Gauge("tallystream_exceptions", "Exceptions of this worker's lanes", ["partition", "state"])

@@ -1,0 +1,72 @@
+"""Money and quantity primitives: exact arithmetic and the one place where rounding happens.
+
+Money is a `Decimal` in major units, rounded to the minor unit of its currency. Quantities are
+integer seconds; a price is per hour. Nothing here touches a float.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from typing import Final
+
+SECONDS_PER_HOUR: Final = 3600
+
+# Wide enough that no product of quantity, price, multiplier and FX rate is ever rounded on the way.
+EXACT: Final = Context(prec=60)
+
+# ISO 4217 minor units that are not 2.
+_MINOR_UNITS: Final = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX"), 0),
+    **dict.fromkeys(("UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+ROUNDINGS: Final = {"half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN}
+ZERO: Final = Decimal(0)
+
+
+def minor_unit(currency: str) -> Decimal:
+    """The smallest amount of a currency: ``Decimal('0.01')`` for EUR, ``Decimal('1')`` for JPY."""
+    return Decimal(1).scaleb(-_MINOR_UNITS.get(currency, 2))
+
+
+def round_money(amount: Decimal, currency: str, rounding: str = "half_up") -> Decimal:
+    """Round to the currency's minor unit; half up (away from zero) unless the contract says half even."""
+    return amount.quantize(minor_unit(currency), rounding=ROUNDINGS[rounding], context=EXACT)
+
+
+def price_seconds(
+    seconds: int,
+    hourly_price: Decimal,
+    currency: str,
+    *,
+    multiplier: Decimal = Decimal(1),
+    fx: Decimal = Decimal(1),
+    rounding: str = "half_up",
+) -> Decimal:
+    """Document amount of a quantity: seconds x price x multiplier x FX, rounded once.
+
+    Example: 1200 s at 1,234.56 an hour is 411.52; going through 0.3333 h would give 411.48.
+    """
+    exact = EXACT.multiply(EXACT.multiply(Decimal(seconds), hourly_price), EXACT.multiply(multiplier, fx))
+    # The division by 3600 may not terminate: 60 digits, then one rounding to the minor unit. The
+    # quotient's 60th digit can't decide a half, since halves of a minor unit terminate.
+    return round_money(EXACT.divide(exact, Decimal(SECONDS_PER_HOUR)), currency, rounding)
+
+
+def hours_to_seconds(hours: Decimal) -> int:
+    """Whole seconds of a decimal number of hours, half up: 0.3333 h is 1200 s."""
+    return int((hours * SECONDS_PER_HOUR).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def seconds_to_hours(seconds: int) -> Decimal:
+    """Hours for display, to four places: 1200 s is 0.3333 h."""
+    return (Decimal(seconds) / SECONDS_PER_HOUR).quantize(Decimal("0.0001"), rounding=ROUND_HALF_UP)
+
+
+def seconds_for_money(money: Decimal, amount: Decimal, seconds: int) -> int:
+    """The seconds that ``money`` buys of a quantity of ``seconds`` priced ``amount``, half up.
+
+    Example: 100.00 of 1,100.00 for 28,800 s is 2,618 s.
+    """
+    share = EXACT.divide(EXACT.multiply(money, Decimal(seconds)), amount)
+    return int(share.quantize(Decimal(1), rounding=ROUND_HALF_UP))

@@ -1,0 +1,1 @@
+"""A worker process: flows, their lanes, reference tables, health and metrics."""

@@ -1,0 +1,76 @@
+"""How a flow is declared: its stages, what they read, and the reference view they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.contracts import Contracts, load_schema
+from streams.contracts.topics import key_of
+from streams.lanes.stage import SliceContext, Stage
+from streams.references.views import ReferenceView
+from streams.serde import Decoder, Encoder
+from streams.serde.partitioning import partition_of
+from streams.settings import Settings
+
+
+class Publisher:
+    """Emits records of one topic as its contract says: schema, key and partition."""
+
+    def __init__(self, topic: str, contracts: Contracts, schema_id: int, partitions: int) -> None:
+        contract = contracts.topics[topic]
+        assert contract.schema is not None
+        self._topic = topic
+        self._contract = contract
+        self._partitions = partitions
+        self._encoder = Encoder(load_schema(contract.schema), schema_id)
+
+    def emit(self, context: SliceContext, record: dict[str, Any]) -> bytes:
+        """Publish ``record`` in the slice; returns its bytes."""
+        value = self._encoder.encode(record)
+        contract = self._contract
+        partition = None
+        if contract.partition_by is not None:
+            partition = partition_of(record[contract.partition_by], self._partitions)
+        context.emit(self._topic, key_of(contract, record), value, partition)
+        return value
+
+
+@dataclass(frozen=True)
+class StageEnvironment:
+    """What a stage is built from. One per lane."""
+
+    partition: int
+    settings: Settings
+    contracts: Contracts
+    decoder: Decoder
+    schema_ids: dict[str, int]
+    view: Any = None
+
+    def publisher(self, topic: str) -> Publisher:
+        """A publisher for a contracted topic."""
+        partitions = self.contracts.partitions(topic, self.settings.partitions)
+        return Publisher(topic, self.contracts, self.schema_ids[topic], partitions)
+
+
+@dataclass(frozen=True)
+class StageDefinition:
+    """A stage: ``inputs`` are co-partitioned topics, all with the partition count of ``group``."""
+
+    name: str
+    inputs: Sequence[str]
+    build: Callable[[StageEnvironment], Stage]
+    group: str
+    ticks: bool = False
+
+
+@dataclass(frozen=True)
+class FlowDefinition:
+    """A flow: one Faust application and consumer group."""
+
+    name: str
+    stages: Sequence[StageDefinition]
+    view: Callable[[], ReferenceView] | None = None
+    # Topics outside the contracts that the flow reads, with the group that decides their count.
+    extra_topics: Sequence[str] = field(default=())

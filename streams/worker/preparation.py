@@ -1,0 +1,31 @@
+"""What a worker makes sure of before it processes: topics as contracted, schemas registered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streams.contracts import Contracts
+from streams.contracts.registration import register_schemas
+from streams.contracts.topics import contract_topics, create_topics, state_topics, topic_config
+from streams.serde import Registry
+from streams.settings import Settings
+from streams.worker.flow import FlowDefinition
+
+
+def prepare(
+    settings: Settings, contracts: Contracts, registry: Registry, flows: Sequence[FlowDefinition]
+) -> dict[str, int]:
+    """Create and check topics, register schemas; returns schema ids by topic.
+
+    Raises `DependencyUnavailable` or `ContractViolation`.
+    """
+    stages = [stage for flow in flows for stage in flow.stages]
+    counts = {s.name: contracts.group_partitions(s.group, settings.partitions) for s in stages}
+    topics = contract_topics(contracts, settings.partitions)
+    topics |= state_topics([s.name for s in stages], counts)
+    for flow in flows:
+        for topic in flow.extra_topics:
+            count = next(counts[s.name] for s in flow.stages if topic in s.inputs)
+            topics[topic] = (count, topic_config("delete", -1))
+    create_topics(settings.kafka_bootstrap, topics, settings.replication_factor)
+    return register_schemas(registry, contracts)

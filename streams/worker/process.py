@@ -1,0 +1,182 @@
+"""One worker process: Faust applications of its flows on one event loop, lanes on their threads."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from streams.contracts import Contracts, load_contracts
+from streams.errors import DependencyUnavailable
+from streams.faustapp.app import FlowApp, flow_app
+from streams.faustapp.lanes import StageSpec
+from streams.lanes.core import LaneCore
+from streams.lanes.restore import restore
+from streams.lanes.rocks import RocksStore
+from streams.lanes.transaction import TransactionalLog
+from streams.metrics import LANE_EVENTS, LANES_OPEN, REFERENCE_ROWS, RESTORE_SECONDS, RESTORED
+from streams.references.feed import ReferenceFeed
+from streams.references.views import ReferenceState
+from streams.serde import Decoder, Registry
+from streams.settings import Settings
+from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
+from streams.worker.http import serve_http
+from streams.worker.preparation import prepare
+
+log = structlog.get_logger("worker")
+
+# Reference tables of a large firm (some hundred thousand rows) load in well under this.
+REFERENCE_SECONDS = 300.0
+WATCH_SECONDS = 0.05
+
+
+class WorkerProcess:
+    """Runs ``flows`` until told to stop; `run` raises what made it fail."""
+
+    def __init__(self, settings: Settings, flows: Sequence[FlowDefinition]) -> None:
+        self._settings = settings
+        self._flows = flows
+        self._contracts: Contracts = load_contracts()
+        self._registry = Registry(settings.registry_url)
+        self._decoder = Decoder(self._registry)
+        self._compute = threading.Lock()
+        self._references = {
+            flow.name: ReferenceState(flow.view(), self._decoder.decode)
+            for flow in flows
+            if flow.view is not None
+        }
+        self._apps: dict[str, FlowApp] = {}
+        self._schema_ids: dict[str, int] = {}
+        self._failure: Exception | None = None
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Prepare, load, process; returns after SIGTERM or SIGINT, raises on failure."""
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stopping.set)
+        self._schema_ids = await asyncio.to_thread(
+            prepare, self._settings, self._contracts, self._registry, self._flows
+        )
+        http = await serve_http(self._settings.http_host, self._settings.http_port, self._why_not_ready)
+        feed = ReferenceFeed(
+            self._settings.kafka_bootstrap,
+            self._decoder,
+            list(self._references.values()),
+            self._compute,
+            self._poke,
+            partial(self._loop.call_soon_threadsafe, self._fail),
+        )
+        REFERENCE_ROWS.set_function(lambda: feed.rows)
+        try:
+            feed.start()
+            if not await asyncio.to_thread(self._wait_loaded, feed):
+                raise self._failure or DependencyUnavailable(
+                    f"reference topics did not load within {REFERENCE_SECONDS:.0f} s; is the broker overloaded?"
+                )
+            for flow in self._flows:
+                self._apps[flow.name] = self._app(flow)
+                LANES_OPEN.labels(flow.name).set_function(self._apps[flow.name].lanes.count)
+            await asyncio.gather(*(app.start() for app in self._apps.values()))
+            watch = asyncio.create_task(self._watch(on_ready))
+            await self._stopping.wait()
+            watch.cancel()
+        finally:
+            log.info("worker_stopping")
+            await asyncio.gather(*(app.stop() for app in self._apps.values()), return_exceptions=True)
+            await asyncio.to_thread(feed.stop)
+            await http.cleanup()
+        if self._failure is not None:
+            raise self._failure
+
+    def _wait_loaded(self, feed: ReferenceFeed) -> bool:
+        waited = 0.0
+        while waited < REFERENCE_SECONDS and self._failure is None:
+            if feed.loaded.wait(0.05):
+                return True
+            waited += 0.05
+        return False
+
+    async def _watch(self, on_ready: Callable[[], None]) -> None:
+        """Announce readiness once; fail if an application of Faust's crashed on its own."""
+        announced = False
+        while True:
+            if not announced and self._why_not_ready() is None:
+                announced = True
+                log.info("worker_ready", flows=[flow.name for flow in self._flows])
+                on_ready()
+            for name, app in self._apps.items():
+                if app.crashed:
+                    self._fail(app.crash_reason or DependencyUnavailable(f"flow {name} crashed; see the log"))
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def _why_not_ready(self) -> str | None:
+        if len(self._apps) < len(self._flows):
+            return "reference tables are loading"
+        waiting = [name for name, app in self._apps.items() if not app.lanes.ready]
+        return f"no lanes yet: {', '.join(waiting)}" if waiting else None
+
+    def _app(self, flow: FlowDefinition) -> FlowApp:
+        specs = [StageSpec(s.name, s.inputs, partial(self._open_core, flow, s), s.ticks) for s in flow.stages]
+        return flow_app(flow.name, specs, self._settings, on_counts=self._count, on_failure=self._fail)
+
+    def _open_core(self, flow: FlowDefinition, stage: StageDefinition, partition: int) -> LaneCore:
+        """Fence earlier owners, restore, subscribe to references: in this order."""
+        settings = self._settings
+        topic = f"state.{stage.name}"
+        slice_log = TransactionalLog(settings.kafka_bootstrap, f"{stage.name}-{partition}", topic, partition)
+        folder = Path(settings.data_dir) / settings.worker_id / stage.name / str(partition)
+        store = RocksStore(folder, identity=f"{settings.kafka_bootstrap}/{topic}")
+        progress = restore(settings.kafka_bootstrap, topic, partition, store, store.offset)
+        RESTORED.labels(stage.name).inc(progress.records)
+        RESTORE_SECONDS.labels(stage.name).observe(progress.seconds)
+        if progress.records:
+            log.info("lane_restored", lane=f"{stage.name}-{partition}", records=progress.records)
+        references = self._references.get(flow.name)
+        environment = StageEnvironment(
+            partition,
+            settings,
+            self._contracts,
+            self._decoder,
+            self._schema_ids,
+            references.view if references else None,
+        )
+        subscription = None
+        if references is not None:
+            with self._compute:
+                subscription = references.subscribe()
+
+        def unsubscribe() -> None:
+            if references is not None and subscription is not None:
+                with self._compute:
+                    references.unsubscribe(subscription)
+
+        return LaneCore(
+            stage.build(environment),
+            store,
+            slice_log,
+            subscription,
+            clock=partial(datetime.now, UTC),
+            compute=self._compute,
+            on_close=unsubscribe,
+        )
+
+    def _poke(self) -> None:
+        for app in list(self._apps.values()):
+            app.lanes.poke()
+
+    def _count(self, stage: str, counts: Mapping[str, int]) -> None:
+        for kind, amount in counts.items():
+            LANE_EVENTS.labels(stage, kind).inc(amount)
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failure = error
+        self._stopping.set()

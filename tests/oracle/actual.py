@@ -1,0 +1,198 @@
+"""What the system under test says, read from its warehouse or its records.
+
+Records are decoded Avro: dates are `date`, money is `Decimal`. The loaders of compacted topics take
+records in topic order and keep the last of each key, then drop those that say ``deleted``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, text
+
+from .expected import Fold, FoldKey, Parked, month_of
+from .utilization import DayKey, Utilization, WindowKey
+
+Record = Mapping[str, Any]
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The folded ledger, and the event ids that occur more than once with how often."""
+
+    folds: dict[FoldKey, Fold]
+    duplicates: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """Live segments by fold key, and why the parked ones are, by entry."""
+
+    folds: dict[FoldKey, Fold]
+    parked: dict[str, Parked]
+
+
+@dataclass(frozen=True, slots=True)
+class Actual:
+    """Outputs to compare; what is None is not compared."""
+
+    ledger: Ledger | None = None
+    current: Current | None = None
+    daily: dict[DayKey, Utilization] | None = None
+    windows: dict[WindowKey, Utilization] | None = None
+
+
+# A line counts for its segment, a reversal against it: their difference is what is live.
+_LEDGER_SQL = """
+SELECT root_id, entry_id, segment, bucket, contract_line_id, currency,
+       to_char(accounting_date, 'YYYY-MM') AS month,
+       CAST(sum(seconds) AS bigint) AS seconds,
+       sum(amount) AS amount,
+       CAST(sum(CASE WHEN kind = 'REVERSAL' THEN -1 ELSE 1 END) AS bigint) AS live
+FROM public.fact_billing_event
+GROUP BY root_id, entry_id, segment, bucket, contract_line_id, currency, to_char(accounting_date, 'YYYY-MM')
+"""
+_DUPLICATES_SQL = """
+SELECT event_id, count(*) AS times
+FROM public.fact_billing_event
+GROUP BY event_id
+HAVING count(*) > 1
+"""
+_CURRENT_SQL = """
+SELECT root_id, entry_id, segment, deleted, bucket, contract_line_id, currency, accounting_date, seconds,
+       amount, exception_class, missing_keys
+FROM public.billing_current
+"""
+_DAILY_SQL = """
+SELECT consultant_id, day, deleted, worked_seconds, billable_seconds, unclassified_seconds,
+       capacity_seconds, practice, region, role, grade
+FROM public.utilization_daily
+"""
+_WINDOWS_SQL = """
+SELECT consultant_id, window_kind AS "window", starts_on, deleted, worked_seconds, billable_seconds,
+       unclassified_seconds, capacity_seconds, utilization, practice, region
+FROM public.utilization_window
+"""
+
+
+def billing_from_warehouse(engine: Engine) -> Ledger:
+    """Fold the warehouse's ledger, ``fact_billing_event``, in SQL."""
+    folds = {}
+    for row in _query(engine, _LEDGER_SQL):
+        folds[_fold_key(row, row["month"])] = Fold(row["seconds"], row["amount"], row["live"])
+    duplicates = {row["event_id"]: int(row["times"]) for row in _query(engine, _DUPLICATES_SQL)}
+    return Ledger(folds, duplicates)
+
+
+def current_from_warehouse(engine: Engine) -> Current:
+    """The live segments of ``billing_current``, and why the parked ones are parked."""
+    return current_from_records(_query(engine, _CURRENT_SQL))
+
+
+def daily_from_warehouse(engine: Engine) -> dict[DayKey, Utilization]:
+    """The rows of ``utilization_daily``."""
+    return daily_from_records(_query(engine, _DAILY_SQL))
+
+
+def windows_from_warehouse(engine: Engine) -> dict[WindowKey, Utilization]:
+    """The rows of ``utilization_window``."""
+    return windows_from_records(_query(engine, _WINDOWS_SQL))
+
+
+def actual_from_warehouse(engine: Engine) -> Actual:
+    """Everything that the warehouse holds."""
+    return Actual(
+        billing_from_warehouse(engine),
+        current_from_warehouse(engine),
+        daily_from_warehouse(engine),
+        windows_from_warehouse(engine),
+    )
+
+
+def billing_from_records(records: Iterable[Record]) -> Ledger:
+    """Fold the ledger's records; an event that occurs twice is summed twice, and reported."""
+    folds: dict[FoldKey, Fold] = {}
+    seen: Counter[str] = Counter()
+    for record in records:
+        seen[record["event_id"]] += 1
+        live = -1 if record["kind"] == "REVERSAL" else 1
+        line = Fold(record["seconds"], record["amount"], live)
+        key = _fold_key(record)
+        folds[key] = folds[key] + line if key in folds else line
+    return Ledger(folds, {event_id: times for event_id, times in seen.items() if times > 1})
+
+
+def current_from_records(records: Iterable[Record]) -> Current:
+    """The live segments of the current billing state, and why the parked ones are parked."""
+    latest = _latest(records, lambda r: (r["root_id"], r["entry_id"], r["segment"]))
+    folds = {_fold_key(record): Fold(record["seconds"], record["amount"]) for record in latest}
+    parked = {
+        record["entry_id"]: Parked(record["exception_class"], tuple(record["missing_keys"] or ()))
+        for record in latest
+        if record["bucket"] == "parked"
+    }
+    return Current(folds, parked)
+
+
+def daily_from_records(records: Iterable[Record]) -> dict[DayKey, Utilization]:
+    """Utilization by consultant and day."""
+    latest = _latest(records, lambda r: (r["consultant_id"], r["day"]))
+    return {
+        DayKey(record["consultant_id"], record["day"]): replace(
+            _utilization(record, None), role=record["role"], grade=record["grade"]
+        )
+        for record in latest
+    }
+
+
+def windows_from_records(records: Iterable[Record]) -> dict[WindowKey, Utilization]:
+    """Utilization by consultant and week or month."""
+    latest = _latest(records, lambda r: (r["consultant_id"], r["window"], r["starts_on"]))
+    return {
+        WindowKey(record["consultant_id"], record["window"], record["starts_on"]): _utilization(
+            record, record["utilization"]
+        )
+        for record in latest
+    }
+
+
+def _query(engine: Engine, sql: str) -> list[Record]:
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(text(sql)).mappings()]
+
+
+def _latest(records: Iterable[Record], key: Callable[[Record], K]) -> list[Record]:
+    last: dict[K, Record] = {}
+    for record in records:
+        last[key(record)] = record
+    return [record for record in last.values() if not record["deleted"]]
+
+
+def _fold_key(row: Record, month: str | None = None) -> FoldKey:
+    """The fold key of a row; its month comes from its accounting date unless given."""
+    return FoldKey(
+        row["root_id"],
+        row["entry_id"],
+        row["segment"],
+        row["bucket"],
+        row["contract_line_id"],
+        row["currency"],
+        month if month is not None else month_of(row.get("accounting_date")),
+    )
+
+
+def _utilization(row: Record, ratio: Decimal | None) -> Utilization:
+    return Utilization(
+        worked=row["worked_seconds"],
+        billable=row["billable_seconds"],
+        unclassified=row["unclassified_seconds"],
+        capacity=row["capacity_seconds"],
+        ratio=ratio,
+        practice=row["practice"],
+        region=row["region"],
+    )

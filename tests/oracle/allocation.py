@@ -1,0 +1,289 @@
+"""Where the time and money of a root go: one engagement's items, split into segments.
+
+Posted ERP lines are frozen: they are *billed*, whatever happens to their entry. What an item has
+left is written off where that was decided, covered by what was prepaid, then runs through the caps.
+Seconds are conserved: the segments of an entry add up to its approved seconds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date
+from decimal import Decimal
+from typing import Final
+
+from streams.money import ZERO, minor_unit
+
+from .caps import Allowance, share, split
+from .daylines import day_items
+from .rating import Item
+from .rows import BillAdjustment, InvoiceLine, Rows
+
+PREPAID_METHODS: Final = ("retainer", "prepaid")
+OVER_CAP_BUCKET: Final = {"hold": "over_cap", "write_off": "written_off", "bill": "unbilled"}
+# The one segment of a priced item that is no entry, by (kind, whether it is a per diem).
+_SEGMENT_OF: Final = {
+    ("milestone", False): "base",
+    ("day", False): "uplift",
+    ("day", True): "per-diem",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of one item's time and money in one bucket; ``amount`` None is unknown (parked)."""
+
+    root: str
+    entry_id: str
+    segment: str
+    bucket: str
+    seconds: int
+    amount: Decimal | None
+    line_id: str | None
+    currency: str | None
+    accounting_date: date | None
+
+
+def allocate(
+    root: str,
+    rated: Iterable[Item],
+    invoice_lines: Iterable[InvoiceLine],
+    adjustments: Iterable[BillAdjustment],
+    rows: Rows,
+) -> list[Segment]:
+    """All segments of one root, given its items, its invoice lines and its adjustments."""
+    return _Root(root, rated, invoice_lines, adjustments, rows).segments()
+
+
+def item_order(item: Item) -> tuple[date, int, int, int, str]:
+    """Work date, then time before ERP before others, then native id: numbers by value, then texts."""
+    system, _, native = item.entry_id.partition(":")
+    rank = {"time": 0, "erp": 1}.get(system, 2)
+    if native.isascii() and native.isdigit():
+        return (item.work_date, rank, 0, int(native), "")
+    return (item.work_date, rank, 1, 0, native)
+
+
+def net_posted(invoice_lines: Iterable[InvoiceLine]) -> list[tuple[InvoiceLine, int, Decimal]]:
+    """Posted charges, each with its seconds and amount less the posted credits that name it.
+
+    A charge that was credited in full, time and money, is left out: nothing of it is billed.
+    """
+    posted = [line for line in invoice_lines if line.status == "posted"]
+    credits_of: dict[str, list[InvoiceLine]] = defaultdict(list)
+    for line in posted:
+        if line.kind == "credit" and line.credits_line_id is not None:
+            credits_of[line.credits_line_id].append(line)
+    net = []
+    for line in posted:
+        if line.kind == "charge":
+            seconds = line.seconds - sum(credit.seconds for credit in credits_of[line.id])
+            amount = line.amount - sum((credit.amount for credit in credits_of[line.id]), ZERO)
+            if seconds != 0 or amount != 0:
+                net.append((line, seconds, amount))
+    return net
+
+
+class _Root:
+    """One pass over one root; the allowances shrink as items use them, in item order."""
+
+    def __init__(
+        self,
+        root: str,
+        rated: Iterable[Item],
+        invoice_lines: Iterable[InvoiceLine],
+        adjustments: Iterable[BillAdjustment],
+        rows: Rows,
+    ) -> None:
+        self.root = root
+        self.rows = rows
+        self.engagement = rows.engagements.get(root)
+        items = sorted(rated, key=item_order)
+        self.items = items + day_items(items, rows)
+        self.invoice_lines = sorted(invoice_lines, key=lambda line: line.id)
+        self.write_offs: dict[str, list[BillAdjustment]] = defaultdict(list)
+        for adjustment in sorted(adjustments, key=lambda a: a.id):
+            if adjustment.kind == "write_off":
+                self.write_offs[adjustment.entry_id].append(adjustment)
+        # seconds and money posted for an entry, by lines that name its current version
+        self.posted: dict[str, tuple[int, Decimal]] = {}
+        self.line_caps: dict[str, Allowance] = {}
+        self.root_cap = Allowance(None, None)
+        self.lots: dict[tuple[str, str], Allowance] = {}
+        self.out: list[Segment] = []
+
+    def segments(self) -> list[Segment]:
+        self._bill_posted_lines()
+        self._open_caps()
+        for item in self.items:
+            self._place(item)
+        return self.out
+
+    def _bill_posted_lines(self) -> None:
+        """What was posted, less credits, is billed.
+
+        A charge for a version of an entry that is no longer current, or no longer on this root, is
+        stale: what it billed is due back, on a negative unbilled segment beside it.
+        """
+        version_here = {item.entry_id: item.version for item in self.items}
+        for line, seconds, amount in net_posted(self.invoice_lines):
+            self._add_posted(line, f"inv:{line.id}", "billed", seconds, amount)
+            if version_here.get(line.entry_id) == line.entry_version:
+                so_far = self.posted.get(line.entry_id, (0, ZERO))
+                self.posted[line.entry_id] = (so_far[0] + seconds, so_far[1] + amount)
+            else:
+                self._add_posted(line, f"due:{line.id}", "unbilled", -seconds, -amount)
+
+    def _add_posted(
+        self, line: InvoiceLine, segment: str, bucket: str, seconds: int, amount: Decimal
+    ) -> None:
+        """Booked on the UTC date of posting, also when it is due back."""
+        self.out.append(
+            Segment(
+                root=self.root,
+                entry_id=line.entry_id,
+                segment=segment,
+                bucket=bucket,
+                seconds=seconds,
+                amount=amount,
+                line_id=line.contract_line_id,
+                currency=None if self.engagement is None else self.engagement.currency,
+                accounting_date=None if line.posted_at is None else line.posted_at.astimezone(UTC).date(),
+            )
+        )
+
+    def _open_caps(self) -> None:
+        """Headroom is the cap less all that is billed, stale lines too."""
+        if self.engagement is not None:
+            self.root_cap = Allowance(self.engagement.cap_seconds, self.engagement.cap_money)
+        for line in self.rows.contract_lines.values():
+            if line.engagement_id == self.root:
+                self.line_caps[line.id] = Allowance(line.cap_seconds, line.cap_money)
+        for segment in self.out:
+            if segment.bucket == "billed" and segment.amount is not None:
+                self.root_cap.use(segment.seconds, segment.amount)
+                if segment.line_id in self.line_caps:
+                    self.line_caps[segment.line_id].use(segment.seconds, segment.amount)
+
+    def _add(self, item: Item, segment: str, bucket: str, seconds: int, amount: Decimal | None) -> None:
+        """Add a segment unless it is empty. A parked milestone has no time and unknown money: it stays."""
+        is_parked_milestone = item.kind == "milestone" and bucket == "parked"
+        if seconds == 0 and not amount and not is_parked_milestone:
+            return
+        self.out.append(
+            Segment(
+                root=self.root,
+                entry_id=item.entry_id,
+                segment=segment,
+                bucket=bucket,
+                seconds=seconds,
+                amount=amount,
+                line_id=item.line_id,
+                currency=item.currency,
+                accounting_date=item.accounting_date,
+            )
+        )
+
+    def _place(self, item: Item) -> None:
+        """Put everything of the item that is not posted into its buckets."""
+        posted_seconds, posted_money = self.posted.get(item.entry_id, (0, ZERO))
+        if item.disposition == "parked":
+            self._add(item, "base", "parked", item.seconds - posted_seconds, None)
+        elif item.disposition in ("fixed_fee", "non_chargeable"):
+            self._add(item, "base", item.disposition, item.seconds - posted_seconds, ZERO)
+        elif item.kind != "entry":  # milestones and lines of a day bypass write-offs, lots and caps
+            seconds, money = remaining(item, posted_seconds, posted_money)
+            self._add(item, _SEGMENT_OF[item.kind, item.method == "per_diem"], "unbilled", seconds, money)
+        else:
+            self._add(item, "rounding", "rounding", item.seconds - item.quantity, item.rounding_amount)
+            seconds, money = remaining(item, posted_seconds, posted_money)
+            seconds, money = self._write_off(item, seconds, money)
+            seconds, money = self._cover(item, seconds, money)
+            self._cap(item, seconds, money)
+
+    def _write_off(self, item: Item, seconds: int, money: Decimal) -> tuple[int, Decimal]:
+        """Take decided write-offs from the remainder, in order of their ids, as far as time is left."""
+        for adjustment in self.write_offs[item.entry_id]:
+            if seconds <= 0:
+                break
+            off_seconds = min(adjustment.seconds, seconds)
+            off_money = share(money, off_seconds, seconds, currency_of(item))
+            self._add(item, f"adj:{adjustment.id}", "written_off", off_seconds, off_money)
+            seconds, money = seconds - off_seconds, money - off_money
+        return seconds, money
+
+    def _cover(self, item: Item, seconds: int, money: Decimal) -> tuple[int, Decimal]:
+        """Cover hours from the prepaid lot, or the retainer of the work date's month; return the excess.
+
+        A lot is of hours: a remainder without hours (a price difference) is not covered.
+        """
+        if item.method not in PREPAID_METHODS or seconds <= 0:
+            return seconds, money
+        line = self.rows.contract_lines[str(item.line_id)]
+        month = item.work_date.strftime("%Y-%m") if item.method == "retainer" else "all"
+        lot = self.lots.setdefault((line.id, month), Allowance(line.included_seconds or 0, None))
+        covered_seconds = min(seconds, lot.left_seconds() or 0)
+        covered_money = share(money, covered_seconds, seconds, currency_of(item))
+        lot.use(covered_seconds, covered_money)
+        self._add(item, "covered", "covered", covered_seconds, covered_money)
+        return seconds - covered_seconds, money - covered_money
+
+    def _cap(self, item: Item, seconds: int, money: Decimal) -> None:
+        """The line's cap first; what passes it uses the engagement's. Over a cap, its action decides."""
+        line = self.rows.contract_lines[str(item.line_id)]
+        engagement = self.rows.engagements[self.root]
+        currency = currency_of(item)
+        at_line = split(seconds, money, self.line_caps[line.id], currency)
+        at_root = split(at_line.seconds, at_line.money, self.root_cap, currency)
+        if money >= 0:  # what is given back releases no headroom: only a posted credit does
+            self.line_caps[line.id].use(at_line.seconds, at_line.money)
+            self.root_cap.use(at_root.seconds, at_root.money)
+        self._add(item, "base", "unbilled", at_root.seconds, at_root.money)
+        over_line = OVER_CAP_BUCKET[line.over_cap_action]
+        self._add(item, "over-line", over_line, at_line.over_seconds, at_line.over_money)
+        over_root = OVER_CAP_BUCKET[engagement.over_cap_action]
+        self._add(item, "over-engagement", over_root, at_root.over_seconds, at_root.over_money)
+
+
+def remaining(item: Item, posted_seconds: int, posted_money: Decimal) -> tuple[int, Decimal]:
+    """Seconds and money of a priced item that are not posted.
+
+    If the rate changed after posting, without the right to touch invoiced time, the posted part keeps
+    its price and only the time left is priced anew. A posted amount counts as of this price when it
+    is within the value of one second and one minor unit, as splitting rounds time.
+    """
+    assert item.amount is not None
+    seconds, money = item.quantity - posted_seconds, item.amount - posted_money
+    is_posted = posted_seconds != 0 or posted_money != 0
+    if is_posted and not item.applies_to_invoiced and item.quantity > 0:
+        # |posted - amount x posted seconds / quantity| against amount / quantity + minor unit, both
+        # times the quantity, so that nothing is divided.
+        difference = abs(posted_money * item.quantity - item.amount * posted_seconds)
+        tolerance = item.amount + minor_unit(currency_of(item)) * item.quantity
+        if difference > tolerance:
+            money = share(item.amount, seconds, item.quantity, currency_of(item))
+    return seconds, money
+
+
+def currency_of(item: Item) -> str:
+    """The currency of a priced item: it always has one."""
+    assert item.currency is not None
+    return item.currency
+
+
+def invoice_lines_by_root(rows: Rows) -> dict[str, list[InvoiceLine]]:
+    """Invoice lines by the engagement they were issued under."""
+    by_root: dict[str, list[InvoiceLine]] = defaultdict(list)
+    for line in rows.invoice_lines.values():
+        by_root[line.engagement_id].append(line)
+    return by_root
+
+
+def adjustments_by_root(rows: Rows) -> dict[str, Sequence[BillAdjustment]]:
+    """Adjustments by the engagement they were decided for: they don't follow an entry that moves away."""
+    by_root: dict[str, list[BillAdjustment]] = defaultdict(list)
+    for adjustment in rows.bill_adjustments.values():
+        by_root[adjustment.engagement_id].append(adjustment)
+    return dict(by_root)

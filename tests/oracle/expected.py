@@ -1,0 +1,162 @@
+"""What the ledger, the current billing state and utilization must be, for given rows.
+
+One plain pass: rate everything, group it by allocation root, allocate each root, sum up.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+from streams.money import ZERO
+
+from .allocation import Segment, adjustments_by_root, allocate, invoice_lines_by_root
+from .books import Books
+from .rating import Item, rate_entry, rate_milestone
+from .rows import Quarantined, Rows
+from .utilization import DayKey, Utilization, WindowKey, utilize
+
+
+class FoldKey(NamedTuple):
+    """What lines of the ledger are summed by. ``month`` is that of the accounting date, ``YYYY-MM``."""
+
+    root: str
+    entry: str
+    segment: str
+    bucket: str
+    line: str | None
+    currency: str | None
+    month: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """The sum of ledger lines of one key.
+
+    ``amount`` None is unknown money, as all that is parked. ``live`` is charges less reversals: a sum
+    of 0 seconds and no money is something only while it is not 0 (a parked milestone), else nothing.
+    """
+
+    seconds: int
+    amount: Decimal | None
+    live: int = 1
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether this fold is the same as no fold at all."""
+        return self.seconds == 0 and not self.amount and self.live == 0
+
+    def __add__(self, other: Fold) -> Fold:
+        if self.amount is None or other.amount is None:
+            amount = self.amount if other.amount is None else other.amount
+        else:
+            amount = self.amount + other.amount
+        return Fold(self.seconds + other.seconds, amount, self.live + other.live)
+
+
+class Parked(NamedTuple):
+    """Why an item could not be rated."""
+
+    exception_class: str
+    missing_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The figures a controller asks for first."""
+
+    approved_seconds: int
+    seconds_by_bucket: dict[str, int]
+    money_by_bucket: dict[tuple[str, str], Decimal]  # by (bucket, currency); parked money is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Everything the oracle says.
+
+    ``billing`` holds the live segments, ``approved`` the seconds of each approved valid entry,
+    ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule.
+    """
+
+    billing: dict[FoldKey, Fold]
+    daily: dict[DayKey, Utilization]
+    windows: dict[WindowKey, Utilization]
+    parked: dict[str, Parked]
+    quarantined: tuple[Quarantined, ...]
+    approved: dict[str, int]
+
+    @property
+    def totals(self) -> Totals:
+        """Approved seconds, and seconds and money by bucket."""
+        seconds: dict[str, int] = defaultdict(int)
+        money: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
+        for key, fold in self.billing.items():
+            seconds[key.bucket] += fold.seconds
+            if fold.amount is not None and key.currency is not None:
+                money[key.bucket, key.currency] += fold.amount
+        return Totals(sum(self.approved.values()), dict(seconds), dict(money))
+
+
+def compute_from_rows(rows: Rows) -> Expected:
+    """The oracle's answer for rows already read and validated."""
+    books = Books(rows)
+    approved = [entry for entry in rows.time_entries.values() if entry.status == "approved"]
+    items = [rate_entry(entry, rows, books) for entry in approved]
+    items += [
+        rate_milestone(milestone, rows, books)
+        for milestone in rows.milestones.values()
+        if milestone.status == "accepted" and milestone.accepted_on and milestone.accepted_at
+    ]
+    daily, windows = utilize(approved, rows)
+    return Expected(
+        billing=fold_segments(allocate_all(items, rows)),
+        daily=daily,
+        windows=windows,
+        parked={
+            item.entry_id: Parked(item.exception_class, item.missing_keys)
+            for item in items
+            if item.exception_class is not None
+        },
+        quarantined=tuple(rows.quarantined),
+        approved={entry.id: entry.seconds for entry in approved},
+    )
+
+
+def allocate_all(items: list[Item], rows: Rows) -> list[Segment]:
+    """The segments of every root that has items or invoice lines."""
+    items_of: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        items_of[item.root].append(item)
+    lines_of = invoice_lines_by_root(rows)
+    adjustments_of = adjustments_by_root(rows)
+    segments = []
+    for root in sorted({*items_of, *lines_of}):
+        segments += allocate(
+            root, items_of.get(root, []), lines_of.get(root, []), adjustments_of.get(root, []), rows
+        )
+    return segments
+
+
+def fold_segments(segments: list[Segment]) -> dict[FoldKey, Fold]:
+    """Segments by fold key. A segment has one key, and so has each key one segment."""
+    folds = {}
+    for segment in segments:
+        key = FoldKey(
+            segment.root,
+            segment.entry_id,
+            segment.segment,
+            segment.bucket,
+            segment.line_id,
+            segment.currency,
+            month_of(segment.accounting_date),
+        )
+        folds[key] = Fold(segment.seconds, segment.amount)
+    return folds
+
+
+def month_of(day: date | None) -> str | None:
+    """``YYYY-MM`` of a day; an accounting period is a calendar month."""
+    return None if day is None else day.strftime("%Y-%m")

@@ -1,0 +1,297 @@
+"""What each approved entry and accepted milestone is worth, and whose it is.
+
+The result is one `Item` each. An item that can't be rated is *parked*: it keeps its seconds, has no
+amount (unknown, not 0), and says what is missing. The first step that fails decides the class:
+references, contract dates, rate, exchange rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from streams.money import ZERO, price_seconds
+
+from .books import Books
+from .rows import ContractLine, Engagement, Milestone, Project, Rate, Rows, Task, TimeEntry
+
+ONE: Final = Decimal(1)
+SATURDAY: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A rated entry or milestone, or a line of a day (``kind`` entry, milestone or day).
+
+    ``disposition`` is priced, fixed_fee, non_chargeable or parked. ``quantity`` is ``seconds`` after
+    quantity rounding; ``amount`` is the document amount of ``quantity`` in ``currency``, and
+    ``rounding_amount`` what the amount of ``seconds`` is more than that.
+    """
+
+    kind: str
+    entry_id: str
+    root: str
+    work_date: date
+    accounting_date: date
+    version: int
+    disposition: str
+    seconds: int
+    quantity: int
+    amount: Decimal | None
+    consultant_id: str | None = None
+    line_id: str | None = None
+    currency: str | None = None
+    method: str | None = None
+    price: Decimal | None = None
+    fx: Decimal = ONE
+    rounding_amount: Decimal = ZERO
+    applies_to_invoiced: bool = False
+    exception_class: str | None = None
+    missing_keys: tuple[str, ...] = ()
+
+
+def rate_entry(entry: TimeEntry, rows: Rows, books: Books) -> Item:
+    """Rate one approved entry. Example: 1200 s at 1,234.56 an hour is 411.52."""
+    missing: list[str] = []
+    if entry.consultant_id not in rows.consultants:
+        missing.append(f"consultant:{entry.consultant_id}")
+    task = task_of(entry, rows)
+    if entry.task_id is not None and task is None:
+        missing.append(f"task:{entry.task_id}")
+    project = rows.projects.get(entry.project_id)
+    if project is None:
+        missing.append(f"project:{entry.project_id}")
+        return _on_own_root(entry, missing)
+    if project.engagement_id is None:
+        return _on_own_root(entry, missing)
+
+    # A task that is unknown can't name a line; the project's is then as far as we can resolve.
+    line_id = line_id_of(project, task)
+    if line_id is None:
+        return _on_own_root(entry, [*missing, f"line-of:{project.id}"])
+    line = rows.contract_lines.get(line_id)
+    if line is None:
+        return _on_own_root(entry, [*missing, f"line:{line_id}"])
+    engagement = rows.engagements.get(line.engagement_id)
+    if engagement is None:
+        return _on_own_root(entry, [*missing, f"engagement:{line.engagement_id}"])
+
+    # From here on the item belongs to the engagement, parked or not.
+    missing += _missing_parties(engagement, rows)
+    if missing:
+        return _parked(entry, line, engagement, "MISSING_REFERENCE", missing)
+    if not _is_active(engagement, entry.work_date):
+        return _parked(entry, line, engagement, "INACTIVE_CONTRACT", [f"engagement:{engagement.id}"])
+
+    if line.billing_method == "non_billable" or (task is not None and task.billing_class == "non_billable"):
+        return _unpriced(entry, line, engagement, "non_chargeable", books)
+    if line.billing_method in ("milestone", "per_diem"):
+        return _unpriced(entry, line, engagement, "fixed_fee", books)
+
+    consultant = rows.consultants[entry.consultant_id]
+    rates = books.rates_for(entry, line, engagement, consultant)
+    if len(rates) > 1:
+        tied = [f"rate:{rate.id}" for rate in rates]
+        return _parked(entry, line, engagement, "AMBIGUOUS_RATE", tied)
+    if not rates:
+        return _parked(entry, line, engagement, "MISSING_RATE", [f"rate:{line.id}/{consultant.id}"])
+    rate = rates[0]
+    fx = books.fx(rate.currency, engagement.currency, entry.work_date)
+    if fx is None:
+        pair = f"fx:{rate.currency}:{engagement.currency}:{entry.work_date}"
+        return _parked(entry, line, engagement, "MISSING_FX", [pair])
+    return _priced(entry, line, engagement, rate, fx, books)
+
+
+def rate_milestone(milestone: Milestone, rows: Rows, books: Books) -> Item:
+    """The item of an accepted milestone: its amount, no time, billable from its acceptance."""
+    assert milestone.accepted_on is not None
+    line = rows.contract_lines.get(milestone.contract_line_id)
+    engagement = rows.engagements.get(milestone.engagement_id)
+    missing = [] if line is not None else [f"line:{milestone.contract_line_id}"]
+    if engagement is None:
+        missing.append(f"engagement:{milestone.engagement_id}")
+    else:
+        missing += _missing_parties(engagement, rows)
+    if missing or line is None or engagement is None:
+        return Item(
+            kind="milestone",
+            entry_id=milestone.id,
+            root=f"entry:{milestone.id}" if engagement is None else engagement.id,
+            work_date=milestone.accepted_on,
+            accounting_date=milestone.accepted_on,
+            version=1,
+            disposition="parked",
+            seconds=0,
+            quantity=0,
+            amount=None,
+            line_id=line.id if line is not None and engagement is not None else None,
+            currency=None if engagement is None else engagement.currency,
+            method="milestone",
+            exception_class="MISSING_REFERENCE",
+            missing_keys=tuple(sorted(missing)),
+        )
+    entity = engagement.legal_entity_id
+    return Item(
+        kind="milestone",
+        entry_id=milestone.id,
+        root=engagement.id,
+        work_date=milestone.accepted_on,
+        accounting_date=books.accounting_date(entity, milestone.accepted_on, milestone.accepted_at),
+        version=1,
+        disposition="priced",
+        seconds=0,
+        quantity=0,
+        amount=milestone.amount,
+        line_id=line.id,
+        currency=engagement.currency,
+        method="milestone",
+    )
+
+
+def task_of(entry: TimeEntry, rows: Rows) -> Task | None:
+    """The entry's task, if it has one that exists and belongs to the entry's project."""
+    task = None if entry.task_id is None else rows.tasks.get(entry.task_id)
+    return task if task is not None and task.project_id == entry.project_id else None
+
+
+def line_id_of(project: Project, task: Task | None) -> str | None:
+    """The contract line of work on a project: the task's own, else the project's."""
+    if task is not None and task.contract_line_id is not None:
+        return task.contract_line_id
+    return project.contract_line_id
+
+
+def rounded_quantity(seconds: int, increment: int | None) -> int:
+    """Seconds rounded half up to a multiple of the line's increment: 1200 s by 1188 s is 1188 s."""
+    if increment is None:
+        return seconds
+    return (2 * seconds + increment) // (2 * increment) * increment
+
+
+def multiplier_of(kind: str, work_date: date, rate: Rate) -> Decimal:
+    """Overtime and weekend: the higher applies, not the product. Overtime on a weekend is both."""
+    if kind == "weekend":
+        return rate.weekend_multiplier
+    if kind == "overtime":
+        if work_date.weekday() >= SATURDAY:
+            return max(rate.overtime_multiplier, rate.weekend_multiplier)
+        return rate.overtime_multiplier
+    return ONE
+
+
+def _missing_parties(engagement: Engagement, rows: Rows) -> list[str]:
+    missing = []
+    if engagement.client_id not in rows.clients:
+        missing.append(f"client:{engagement.client_id}")
+    if engagement.legal_entity_id not in rows.legal_entities:
+        missing.append(f"legal_entity:{engagement.legal_entity_id}")
+    return missing
+
+
+def _is_active(engagement: Engagement, day: date) -> bool:
+    return engagement.starts_on <= day and (engagement.ends_on is None or day < engagement.ends_on)
+
+
+def _on_own_root(entry: TimeEntry, missing: list[str]) -> Item:
+    """Under a root of its own: parked before its engagement is known, or else internal work.
+
+    Internal work has no client, no contract line and no currency, and is worth 0.
+    """
+    return Item(
+        kind="entry",
+        entry_id=entry.id,
+        root=f"entry:{entry.id}",
+        work_date=entry.work_date,
+        accounting_date=entry.work_date,
+        version=entry.version,
+        disposition="parked" if missing else "non_chargeable",
+        seconds=entry.seconds,
+        quantity=entry.seconds,
+        amount=None if missing else ZERO,
+        consultant_id=entry.consultant_id,
+        exception_class="MISSING_REFERENCE" if missing else None,
+        missing_keys=tuple(sorted(missing)),
+    )
+
+
+def _parked(
+    entry: TimeEntry, line: ContractLine, engagement: Engagement, exception_class: str, keys: list[str]
+) -> Item:
+    """Parked on its engagement, dated by its work date."""
+    return Item(
+        kind="entry",
+        entry_id=entry.id,
+        root=engagement.id,
+        work_date=entry.work_date,
+        accounting_date=entry.work_date,
+        version=entry.version,
+        disposition="parked",
+        seconds=entry.seconds,
+        quantity=entry.seconds,
+        amount=None,
+        consultant_id=entry.consultant_id,
+        line_id=line.id,
+        currency=engagement.currency,
+        method=line.billing_method,
+        exception_class=exception_class,
+        missing_keys=tuple(sorted(keys)),
+    )
+
+
+def _unpriced(
+    entry: TimeEntry, line: ContractLine, engagement: Engagement, disposition: str, books: Books
+) -> Item:
+    """Time that is not billed by the hour: no rate, no quantity rounding, worth 0."""
+    return Item(
+        kind="entry",
+        entry_id=entry.id,
+        root=engagement.id,
+        work_date=entry.work_date,
+        accounting_date=books.accounting_date(engagement.legal_entity_id, entry.work_date, entry.approved_at),
+        version=entry.version,
+        disposition=disposition,
+        seconds=entry.seconds,
+        quantity=entry.seconds,
+        amount=ZERO,
+        consultant_id=entry.consultant_id,
+        line_id=line.id,
+        currency=engagement.currency,
+        method=line.billing_method,
+    )
+
+
+def _priced(
+    entry: TimeEntry, line: ContractLine, engagement: Engagement, rate: Rate, fx: Decimal, books: Books
+) -> Item:
+    """Quantity first, then one rounding of quantity x price x multiplier x FX."""
+    multiplier = multiplier_of(entry.kind, entry.work_date, rate)
+
+    def worth(seconds: int) -> Decimal:
+        return price_seconds(
+            seconds, rate.price, engagement.currency, multiplier=multiplier, fx=fx, rounding=line.rounding
+        )
+
+    quantity = rounded_quantity(entry.seconds, line.quantity_increment_seconds)
+    return Item(
+        kind="entry",
+        entry_id=entry.id,
+        root=engagement.id,
+        work_date=entry.work_date,
+        accounting_date=books.accounting_date(engagement.legal_entity_id, entry.work_date, entry.approved_at),
+        version=entry.version,
+        disposition="priced",
+        seconds=entry.seconds,
+        quantity=quantity,
+        amount=worth(quantity),
+        consultant_id=entry.consultant_id,
+        line_id=line.id,
+        currency=engagement.currency,
+        method=line.billing_method,
+        price=rate.price,
+        fx=fx,
+        rounding_amount=worth(entry.seconds) - worth(quantity),
+        applies_to_invoiced=rate.applies_to_invoiced,
+    )

@@ -1,0 +1,253 @@
+"""The rows that the oracle computes from: plain values with canonical ids.
+
+An id is ``<system>:<native id>``. Durations are integer seconds, money and factors are `Decimal`,
+ranges are half-open. Only the fields that some rule reads are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class LegalEntity:
+    """A company of the group."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A customer."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """A contract: the allocation root that its caps are shared in. Active in ``[starts_on, ends_on)``."""
+
+    id: str
+    client_id: str
+    legal_entity_id: str
+    currency: str
+    cap_money: Decimal | None
+    cap_seconds: int | None
+    over_cap_action: str
+    starts_on: date
+    ends_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContractLine:
+    """One way of billing inside an engagement."""
+
+    id: str
+    engagement_id: str
+    billing_method: str
+    cap_money: Decimal | None
+    cap_seconds: int | None
+    over_cap_action: str
+    included_seconds: int | None
+    per_diem_amount: Decimal | None
+    day_minimum_seconds: int | None
+    quantity_increment_seconds: int | None
+    rounding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where time is booked; without an engagement it is internal."""
+
+    id: str
+    engagement_id: str | None
+    contract_line_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work inside a project; its own contract line wins over the project's."""
+
+    id: str
+    project_id: str
+    contract_line_id: str | None
+    billing_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consultant:
+    """A person who logs time, employed in ``[hired_on, left_on)``."""
+
+    id: str
+    role: str
+    grade: str
+    practice: str
+    region: str
+    calendar_id: str
+    fte: Decimal
+    hired_on: date
+    left_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A price an hour. Its scope is exactly the set of scope fields that are not null."""
+
+    id: str
+    task_id: str | None
+    project_id: str | None
+    contract_line_id: str | None
+    client_id: str | None
+    consultant_id: str | None
+    role: str | None
+    grade: str | None
+    region: str | None
+    currency: str
+    price: Decimal
+    overtime_multiplier: Decimal
+    weekend_multiplier: Decimal
+    effective_from: date
+    effective_to: date | None
+    applies_to_invoiced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Working seconds of each weekday, Monday first."""
+
+    id: str
+    weekday_seconds: tuple[int, int, int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Holiday:
+    """Time off of a calendar's day; ``seconds`` null is the whole day."""
+
+    id: str
+    calendar_id: str
+    day: date
+    seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FxRate:
+    """Units of ``to_currency`` for one of ``from_currency``, published for ``day``."""
+
+    id: str
+    from_currency: str
+    to_currency: str
+    day: date
+    rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """An accounting period ``[starts_on, ends_on)`` of a legal entity; ``closed_at`` is its hard close."""
+
+    id: str
+    legal_entity_id: str
+    starts_on: date
+    ends_on: date
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """A price for a deliverable, in the engagement's currency."""
+
+    id: str
+    engagement_id: str
+    contract_line_id: str
+    amount: Decimal
+    status: str
+    accepted_on: date | None
+    accepted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """What the ERP charged or credited, with the entry and the version of it that was billed."""
+
+    id: str
+    engagement_id: str
+    contract_line_id: str
+    kind: str
+    credits_line_id: str | None
+    entry_id: str
+    entry_version: int
+    seconds: int
+    amount: Decimal
+    status: str
+    posted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BillAdjustment:
+    """A decision to bill less of approved time."""
+
+    id: str
+    engagement_id: str
+    entry_id: str
+    kind: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeEntry:
+    """Current state of a time entry; ``work_date`` is the consultant's local date."""
+
+    id: str
+    consultant_id: str
+    project_id: str
+    task_id: str | None
+    work_date: date
+    seconds: int
+    kind: str
+    status: str
+    version: int
+    approved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Time of a day that a consultant is away."""
+
+    id: str
+    consultant_id: str
+    day: date
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Quarantined:
+    """A source row that breaks a rule, and is therefore treated as if it did not exist."""
+
+    entity: str
+    id: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Rows:
+    """Everything the oracle looks at: the valid rows by id, and those left out."""
+
+    legal_entities: dict[str, LegalEntity] = field(default_factory=dict)
+    clients: dict[str, Client] = field(default_factory=dict)
+    engagements: dict[str, Engagement] = field(default_factory=dict)
+    contract_lines: dict[str, ContractLine] = field(default_factory=dict)
+    projects: dict[str, Project] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    consultants: dict[str, Consultant] = field(default_factory=dict)
+    rates: dict[str, Rate] = field(default_factory=dict)
+    calendars: dict[str, Calendar] = field(default_factory=dict)
+    holidays: dict[str, Holiday] = field(default_factory=dict)
+    fx_rates: dict[str, FxRate] = field(default_factory=dict)
+    periods: dict[str, Period] = field(default_factory=dict)
+    milestones: dict[str, Milestone] = field(default_factory=dict)
+    invoice_lines: dict[str, InvoiceLine] = field(default_factory=dict)
+    bill_adjustments: dict[str, BillAdjustment] = field(default_factory=dict)
+    time_entries: dict[str, TimeEntry] = field(default_factory=dict)
+    absences: dict[str, Absence] = field(default_factory=dict)
+    quarantined: list[Quarantined] = field(default_factory=list)

@@ -1,0 +1,284 @@
+"""From the three source databases to `Rows`.
+
+Reading is one explicit SELECT a table, in one snapshot a database. Mapping gives every row its
+canonical id and turns decimal hours into whole seconds, half up; a row that breaks a rule is
+quarantined instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import Engine, text
+
+from streams.money import hours_to_seconds
+
+from . import rows as r
+from .validity import what_is_wrong
+
+SourceRow = Mapping[str, Any]
+# table name -> its rows, by column name, as the database gave them
+Tables = Mapping[str, Sequence[SourceRow]]
+
+# Every table that a rule of validity or of computation reads, with the columns read.
+COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
+    "erp": {
+        "legal_entity": "id",
+        "client": "id status",
+        "engagement": "id client_id legal_entity_id currency cap_money cap_hours over_cap_action status"
+        " starts_on ends_on",
+        "contract_line": "id engagement_id billing_method cap_money cap_hours over_cap_action included_hours"
+        " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status",
+        "project": "id engagement_id contract_line_id status",
+        "task": "id project_id contract_line_id billing_class status",
+        "consultant": "id role grade practice region calendar_id fte hired_on left_on",
+        "cost_rate": "id cost effective_from effective_to",
+        "rate": "id task_id project_id contract_line_id client_id consultant_id role grade region currency"
+        " price overtime_multiplier weekend_multiplier effective_from effective_to applies_to_invoiced",
+        "calendar": "id monday tuesday wednesday thursday friday saturday sunday",
+        "holiday": "id calendar_id day hours",
+        "fx_rate": "id from_currency to_currency day rate",
+        "accounting_period": "id legal_entity_id starts_on ends_on status closed_at",
+        "milestone": "id engagement_id contract_line_id amount status accepted_on accepted_at",
+        "invoice_line": "id engagement_id contract_line_id kind credits_line_id entry_id entry_version"
+        " seconds amount status posted_at",
+        "bill_adjustment": "id engagement_id entry_id kind hours",
+    },
+    "crm": {
+        "account": "id status",
+        "opportunity": "id stage amount",
+    },
+    "time": {
+        "time_entry": "id consultant_code project_code task_code work_date hours kind status version"
+        " approved_at",
+        "absence": "id consultant_code day hours kind",
+    },
+}
+# Canonical names of the entities whose table is called otherwise.
+_ENTITY: Final = {"accounting_period": "period"}
+
+
+def read_tables(system: str, engine: Engine) -> dict[str, list[SourceRow]]:
+    """All rows of the tables of ``erp``, ``crm`` or ``time``, of one snapshot of that database."""
+    tables: dict[str, list[SourceRow]] = {}
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        for table, columns in COLUMNS[system].items():
+            listed = ", ".join(f'"{column}"' for column in columns.split())
+            result = connection.execute(text(f'SELECT {listed} FROM public."{table}"'))
+            tables[table] = [dict(row) for row in result.mappings()]
+    return tables
+
+
+def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
+    """Map source rows to canonical ones, leaving out and listing those that break a rule."""
+    quarantined: list[r.Quarantined] = []
+
+    def valid(system: str, tables: Tables, table: str) -> list[SourceRow]:
+        kept = []
+        for row in tables.get(table, ()):
+            reason = what_is_wrong(table, row)
+            if reason is None:
+                kept.append(row)
+            else:
+                entity = _ENTITY.get(table, table)
+                quarantined.append(r.Quarantined(entity, f"{system}:{row['id']}", reason))
+        return kept
+
+    # These only matter for what is wrong with them: no figure is computed from them.
+    valid("erp", erp, "cost_rate")
+    valid("crm", crm, "account")
+    valid("crm", crm, "opportunity")
+    rows = r.Rows(
+        legal_entities=_by_id(r.LegalEntity(_erp(x["id"])) for x in valid("erp", erp, "legal_entity")),
+        clients=_by_id(r.Client(_erp(x["id"])) for x in valid("erp", erp, "client")),
+        engagements=_by_id(map(_engagement, valid("erp", erp, "engagement"))),
+        contract_lines=_by_id(map(_contract_line, valid("erp", erp, "contract_line"))),
+        projects=_by_id(map(_project, valid("erp", erp, "project"))),
+        tasks=_by_id(map(_task, valid("erp", erp, "task"))),
+        consultants=_by_id(map(_consultant, valid("erp", erp, "consultant"))),
+        rates=_by_id(map(_rate, valid("erp", erp, "rate"))),
+        calendars=_by_id(map(_calendar, valid("erp", erp, "calendar"))),
+        holidays=_by_id(map(_holiday, valid("erp", erp, "holiday"))),
+        fx_rates=_by_id(map(_fx_rate, valid("erp", erp, "fx_rate"))),
+        periods=_by_id(map(_period, valid("erp", erp, "accounting_period"))),
+        milestones=_by_id(map(_milestone, valid("erp", erp, "milestone"))),
+        invoice_lines=_by_id(map(_invoice_line, valid("erp", erp, "invoice_line"))),
+        bill_adjustments=_by_id(map(_bill_adjustment, valid("erp", erp, "bill_adjustment"))),
+        time_entries=_by_id(map(_time_entry, valid("time", time, "time_entry"))),
+        absences=_by_id(map(_absence, valid("time", time, "absence"))),
+    )
+    rows.quarantined = sorted(quarantined)
+    return rows
+
+
+def _by_id(values: Any) -> dict[str, Any]:
+    return {value.id: value for value in values}
+
+
+def _erp(native: str) -> str:
+    return f"erp:{native}"
+
+
+def _erp_or_none(native: str | None) -> str | None:
+    return None if native is None else _erp(native)
+
+
+def _seconds_or_none(hours: Decimal | None) -> int | None:
+    return None if hours is None else hours_to_seconds(hours)
+
+
+def _engagement(x: SourceRow) -> r.Engagement:
+    return r.Engagement(
+        id=_erp(x["id"]),
+        client_id=_erp(x["client_id"]),
+        legal_entity_id=_erp(x["legal_entity_id"]),
+        currency=x["currency"],
+        cap_money=x["cap_money"],
+        cap_seconds=_seconds_or_none(x["cap_hours"]),
+        over_cap_action=x["over_cap_action"],
+        starts_on=x["starts_on"],
+        ends_on=x["ends_on"],
+    )
+
+
+def _contract_line(x: SourceRow) -> r.ContractLine:
+    return r.ContractLine(
+        id=_erp(x["id"]),
+        engagement_id=_erp(x["engagement_id"]),
+        billing_method=x["billing_method"],
+        cap_money=x["cap_money"],
+        cap_seconds=_seconds_or_none(x["cap_hours"]),
+        over_cap_action=x["over_cap_action"],
+        included_seconds=_seconds_or_none(x["included_hours"]),
+        per_diem_amount=x["per_diem_amount"],
+        day_minimum_seconds=_seconds_or_none(x["day_minimum_hours"]),
+        quantity_increment_seconds=x["quantity_increment_seconds"],
+        rounding=x["rounding"],
+    )
+
+
+def _project(x: SourceRow) -> r.Project:
+    return r.Project(_erp(x["id"]), _erp_or_none(x["engagement_id"]), _erp_or_none(x["contract_line_id"]))
+
+
+def _task(x: SourceRow) -> r.Task:
+    line_id = _erp_or_none(x["contract_line_id"])
+    return r.Task(_erp(x["id"]), _erp(x["project_id"]), line_id, x["billing_class"])
+
+
+def _consultant(x: SourceRow) -> r.Consultant:
+    return r.Consultant(
+        id=_erp(x["id"]),
+        role=x["role"],
+        grade=x["grade"],
+        practice=x["practice"],
+        region=x["region"],
+        calendar_id=_erp(x["calendar_id"]),
+        fte=x["fte"],
+        hired_on=x["hired_on"],
+        left_on=x["left_on"],
+    )
+
+
+def _rate(x: SourceRow) -> r.Rate:
+    return r.Rate(
+        id=_erp(x["id"]),
+        task_id=_erp_or_none(x["task_id"]),
+        project_id=_erp_or_none(x["project_id"]),
+        contract_line_id=_erp_or_none(x["contract_line_id"]),
+        client_id=_erp_or_none(x["client_id"]),
+        consultant_id=_erp_or_none(x["consultant_id"]),
+        role=x["role"],
+        grade=x["grade"],
+        region=x["region"],
+        currency=x["currency"],
+        price=x["price"],
+        overtime_multiplier=x["overtime_multiplier"],
+        weekend_multiplier=x["weekend_multiplier"],
+        effective_from=x["effective_from"],
+        effective_to=x["effective_to"],
+        applies_to_invoiced=x["applies_to_invoiced"],
+    )
+
+
+def _calendar(x: SourceRow) -> r.Calendar:
+    return r.Calendar(
+        _erp(x["id"]),
+        (
+            hours_to_seconds(x["monday"]),
+            hours_to_seconds(x["tuesday"]),
+            hours_to_seconds(x["wednesday"]),
+            hours_to_seconds(x["thursday"]),
+            hours_to_seconds(x["friday"]),
+            hours_to_seconds(x["saturday"]),
+            hours_to_seconds(x["sunday"]),
+        ),
+    )
+
+
+def _holiday(x: SourceRow) -> r.Holiday:
+    return r.Holiday(_erp(x["id"]), _erp(x["calendar_id"]), x["day"], _seconds_or_none(x["hours"]))
+
+
+def _fx_rate(x: SourceRow) -> r.FxRate:
+    return r.FxRate(_erp(x["id"]), x["from_currency"], x["to_currency"], x["day"], x["rate"])
+
+
+def _period(x: SourceRow) -> r.Period:
+    entity = _erp(x["legal_entity_id"])
+    return r.Period(_erp(x["id"]), entity, x["starts_on"], x["ends_on"], x["closed_at"])
+
+
+def _milestone(x: SourceRow) -> r.Milestone:
+    return r.Milestone(
+        id=_erp(x["id"]),
+        engagement_id=_erp(x["engagement_id"]),
+        contract_line_id=_erp(x["contract_line_id"]),
+        amount=x["amount"],
+        status=x["status"],
+        accepted_on=x["accepted_on"],
+        accepted_at=x["accepted_at"],
+    )
+
+
+def _invoice_line(x: SourceRow) -> r.InvoiceLine:
+    return r.InvoiceLine(
+        id=_erp(x["id"]),
+        engagement_id=_erp(x["engagement_id"]),
+        contract_line_id=_erp(x["contract_line_id"]),
+        kind=x["kind"],
+        credits_line_id=_erp_or_none(x["credits_line_id"]),
+        entry_id=x["entry_id"],  # canonical already: the source link
+        entry_version=x["entry_version"],
+        seconds=x["seconds"],
+        amount=x["amount"],
+        status=x["status"],
+        posted_at=x["posted_at"],
+    )
+
+
+def _bill_adjustment(x: SourceRow) -> r.BillAdjustment:
+    seconds = hours_to_seconds(x["hours"])
+    return r.BillAdjustment(_erp(x["id"]), _erp(x["engagement_id"]), x["entry_id"], x["kind"], seconds)
+
+
+def _time_entry(x: SourceRow) -> r.TimeEntry:
+    """The time tracker names people, projects and tasks by their ERP codes."""
+    return r.TimeEntry(
+        id=f"time:{x['id']}",
+        consultant_id=_erp(x["consultant_code"]),
+        project_id=_erp(x["project_code"]),
+        task_id=_erp_or_none(x["task_code"]),
+        work_date=x["work_date"],
+        seconds=hours_to_seconds(x["hours"]),
+        kind=x["kind"],
+        status=x["status"],
+        version=x["version"],
+        approved_at=x["approved_at"],
+    )
+
+
+def _absence(x: SourceRow) -> r.Absence:
+    return r.Absence(f"time:{x['id']}", _erp(x["consultant_code"]), x["day"], hours_to_seconds(x["hours"]))

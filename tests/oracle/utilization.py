@@ -1,0 +1,181 @@
+"""Utilization: worked and billable time of people, against their capacity, by day, week and month."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final, NamedTuple
+
+from streams.money import EXACT, ZERO
+
+from .rating import line_id_of, task_of
+from .rows import Consultant, Rows, TimeEntry
+
+WEEK: Final = "week"
+MONTH: Final = "month"
+SIX_PLACES: Final = Decimal("0.000001")
+ONE_DAY: Final = timedelta(days=1)
+
+
+class DayKey(NamedTuple):
+    """A consultant's local day."""
+
+    consultant_id: str
+    day: date
+
+
+class WindowKey(NamedTuple):
+    """A consultant's week (from Monday) or calendar month."""
+
+    consultant_id: str
+    window: str
+    starts_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Utilization:
+    """Seconds of a day or a window.
+
+    ``unclassified`` is worked time of which it is not known whether it is billable. ``capacity`` is
+    None when the consultant or their calendar is unknown. ``ratio`` is billable / capacity to six
+    places, for windows only; None when there is no capacity. The attributes are the consultant's as
+    known; role and grade of days only.
+    """
+
+    worked: int
+    billable: int
+    unclassified: int
+    capacity: int | None
+    ratio: Decimal | None = None
+    practice: str | None = None
+    region: str | None = None
+    role: str | None = None
+    grade: str | None = None
+
+
+def is_billable(entry: TimeEntry, rows: Rows) -> bool | None:
+    """Whether an entry's time is billable; None when its project, task or contract line is unknown.
+
+    Internal projects, non-billable lines and non-billable tasks are not. Consultant, engagement and
+    client don't matter: billable work of an unknown client is billable.
+    """
+    project = rows.projects.get(entry.project_id)
+    task = task_of(entry, rows)
+    if project is None or (entry.task_id is not None and task is None):
+        return None
+    if project.engagement_id is None:
+        return False
+    line = rows.contract_lines.get(line_id_of(project, task) or "")
+    if line is None:
+        return None
+    return line.billing_method != "non_billable" and (task is None or task.billing_class != "non_billable")
+
+
+def window_starts(day: date) -> tuple[tuple[str, date], tuple[str, date]]:
+    """The week and the month that a day is in, by their first day."""
+    return (WEEK, day - ONE_DAY * day.weekday()), (MONTH, day.replace(day=1))
+
+
+def window_end(window: str, starts_on: date) -> date:
+    """The day after the last of a week or month."""
+    if window == WEEK:
+        return starts_on + 7 * ONE_DAY
+    return (starts_on + 31 * ONE_DAY).replace(day=1)
+
+
+class Capacity:
+    """Working time of people on days: (calendar - holidays) x FTE - absences, never below 0."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._holidays: dict[tuple[str, date], list[int | None]] = defaultdict(list)
+        for holiday in rows.holidays.values():
+            self._holidays[holiday.calendar_id, holiday.day].append(holiday.seconds)
+        self._absent: dict[DayKey, int] = defaultdict(int)
+        for absence in rows.absences.values():
+            self._absent[DayKey(absence.consultant_id, absence.day)] += absence.seconds
+
+    def of_day(self, consultant: Consultant | None, day: date) -> int | None:
+        """Seconds of capacity, half up to a second; 0 outside employment; None without a calendar.
+
+        Example: a day of 8 h at FTE 0.5 is 4 h; with 4 h absent at FTE 1, 4 h.
+        """
+        if consultant is None:
+            return None
+        calendar = self._rows.calendars.get(consultant.calendar_id)
+        if calendar is None:
+            return None
+        if day < consultant.hired_on or (consultant.left_on is not None and day >= consultant.left_on):
+            return 0
+        whole_day = calendar.weekday_seconds[day.weekday()]
+        holidays = self._holidays.get((calendar.id, day), [])
+        off = sum(whole_day if seconds is None else seconds for seconds in holidays)
+        absent = self._absent.get(DayKey(consultant.id, day), 0)
+        at_work = max(0, whole_day - off) * consultant.fte - absent
+        return int(max(ZERO, at_work).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+    def of_window(self, consultant: Consultant | None, window: str, starts_on: date) -> int | None:
+        """The sum over all days of the window, worked or not."""
+        total, day = 0, starts_on
+        while day < window_end(window, starts_on):
+            seconds = self.of_day(consultant, day)
+            if seconds is None:
+                return None
+            total += seconds
+            day += ONE_DAY
+        return total
+
+
+def utilize(
+    entries: list[TimeEntry], rows: Rows
+) -> tuple[dict[DayKey, Utilization], dict[WindowKey, Utilization]]:
+    """Days and windows of people with at least one approved entry.
+
+    Example: FTE 0.5, a week of five days of 8 h with one holiday, 14 billable hours: 14 / 16 = 0.875.
+    """
+    days: dict[DayKey, list[TimeEntry]] = defaultdict(list)
+    windows: dict[WindowKey, list[TimeEntry]] = defaultdict(list)
+    for entry in entries:
+        days[DayKey(entry.consultant_id, entry.work_date)].append(entry)
+        for window, starts_on in window_starts(entry.work_date):
+            windows[WindowKey(entry.consultant_id, window, starts_on)].append(entry)
+    capacity = Capacity(rows)
+    daily = {}
+    for key, of_day in days.items():
+        consultant = rows.consultants.get(key.consultant_id)
+        of_person = _sum(of_day, rows, consultant, capacity.of_day(consultant, key.day))
+        if consultant is not None:
+            of_person = replace(of_person, role=consultant.role, grade=consultant.grade)
+        daily[key] = of_person
+    windowed = {}
+    for at, of_window in windows.items():
+        consultant = rows.consultants.get(at.consultant_id)
+        seconds = capacity.of_window(consultant, at.window, at.starts_on)
+        total = _sum(of_window, rows, consultant, seconds)
+        windowed[at] = replace(total, ratio=ratio(total.billable, seconds))
+    return daily, windowed
+
+
+def ratio(billable: int, capacity: int | None) -> Decimal | None:
+    """Billable / capacity, six places half up; None when the capacity is zero or unknown."""
+    if not capacity:
+        return None
+    exact = EXACT.divide(Decimal(billable), Decimal(capacity))
+    return exact.quantize(SIX_PLACES, rounding=ROUND_HALF_UP)
+
+
+def _sum(
+    entries: list[TimeEntry], rows: Rows, consultant: Consultant | None, capacity: int | None
+) -> Utilization:
+    """Add up entries; practice and region are the consultant's as known."""
+    verdicts = [(entry.seconds, is_billable(entry, rows)) for entry in entries]
+    return Utilization(
+        worked=sum(seconds for seconds, _ in verdicts),
+        billable=sum(seconds for seconds, verdict in verdicts if verdict is True),
+        unclassified=sum(seconds for seconds, verdict in verdicts if verdict is None),
+        capacity=capacity,
+        practice=None if consultant is None else consultant.practice,
+        region=None if consultant is None else consultant.region,
+    )

@@ -1,0 +1,116 @@
+"""When a source row is fit to compute with.
+
+A row that breaks a rule is quarantined: nothing downstream sees it, as if it had been deleted.
+The rules, by table and column:
+
+- hours of an entry, an absence or a calendar's weekday lie in [0, 24]; an FTE in [0, 2];
+- prices, multipliers and exchange rates are above 0, quantity increments too;
+- caps, included hours, per-diem and day-minimum terms, milestone amounts, invoiced seconds and
+  amounts, and adjusted hours are not negative;
+- a code of a closed list is one of the list;
+- an effective range does not end before or when it starts;
+- no number anywhere is NaN or infinite.
+
+A null is not checked: whether a column may be null is the source's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+# Answers what is wrong with a value that is not null; None when it is fine.
+Check = Callable[[Any], str | None]
+
+
+def _between(low: int, high: int) -> Check:
+    return lambda value: None if low <= value <= high else f"is not in [{low}, {high}]"
+
+
+def _at_least_zero(value: Any) -> str | None:
+    return None if value >= 0 else "is negative"
+
+
+def _above_zero(value: Any) -> str | None:
+    return None if value > 0 else "is not above 0"
+
+
+def _one_of(*allowed: str) -> Check:
+    return lambda value: None if value in allowed else f"is none of {', '.join(allowed)}"
+
+
+_ACTIVE_INACTIVE: Final = _one_of("active", "inactive")
+_ACTIVE_CLOSED: Final = _one_of("active", "closed")
+_OVER_CAP: Final = _one_of("hold", "write_off", "bill")
+_DAY_HOURS: Final = _between(0, 24)
+
+CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
+    "account": {"status": _ACTIVE_INACTIVE},
+    "opportunity": {"stage": _one_of("prospect", "proposal", "won", "lost")},
+    "client": {"status": _ACTIVE_INACTIVE},
+    "engagement": {
+        "cap_money": _at_least_zero,
+        "cap_hours": _at_least_zero,
+        "over_cap_action": _OVER_CAP,
+        "status": _ACTIVE_CLOSED,
+    },
+    "contract_line": {
+        "billing_method": _one_of("tm", "milestone", "retainer", "prepaid", "per_diem", "non_billable"),
+        "cap_money": _at_least_zero,
+        "cap_hours": _at_least_zero,
+        "over_cap_action": _OVER_CAP,
+        "included_hours": _at_least_zero,
+        "per_diem_amount": _at_least_zero,
+        "day_minimum_hours": _at_least_zero,
+        "quantity_increment_seconds": _above_zero,
+        "rounding": _one_of("half_up", "half_even"),
+        "status": _ACTIVE_CLOSED,
+    },
+    "project": {"status": _ACTIVE_CLOSED},
+    "task": {"billing_class": _one_of("billable", "non_billable"), "status": _ACTIVE_CLOSED},
+    "consultant": {"fte": _between(0, 2)},
+    "rate": {
+        "price": _above_zero,
+        "overtime_multiplier": _above_zero,
+        "weekend_multiplier": _above_zero,
+    },
+    "calendar": dict.fromkeys(
+        ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), _DAY_HOURS
+    ),
+    "fx_rate": {"rate": _above_zero},
+    "accounting_period": {"status": _one_of("open", "closed")},
+    "milestone": {"amount": _at_least_zero, "status": _one_of("planned", "accepted", "cancelled")},
+    "invoice_line": {
+        "kind": _one_of("charge", "credit"),
+        "seconds": _at_least_zero,
+        "amount": _at_least_zero,
+        "status": _one_of("draft", "posted"),
+    },
+    "bill_adjustment": {"kind": _one_of("write_off"), "hours": _at_least_zero},
+    "time_entry": {
+        "hours": _DAY_HOURS,
+        "kind": _one_of("standard", "overtime", "weekend"),
+        "status": _one_of("draft", "submitted", "approved", "rejected", "withdrawn"),
+    },
+    "absence": {"hours": _DAY_HOURS, "kind": _one_of("vacation", "sick")},
+}
+
+
+def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
+    """The first rule that a source row breaks, in words; None when the row is fit to compute with.
+
+    Example: an entry of 25 hours gives ``hours 25 is not in [0, 24]``.
+    """
+    for column, value in row.items():
+        if isinstance(value, Decimal) and not value.is_finite():
+            return f"{column} is {value}, not a number to compute with"
+    for column, check in CHECKS.get(table, {}).items():
+        value = row[column]
+        complaint = None if value is None else check(value)
+        if complaint is not None:
+            return f"{column} {value} {complaint}"
+    starts, ends = row.get("effective_from"), row.get("effective_to")
+    if starts is not None and ends is not None and not starts < ends:
+        return f"effective range ends on {ends}, not after its start {starts}"
+    return None

@@ -1,0 +1,155 @@
+"""A firm's plan as change records, without any database: for the topology driver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from connectors.reference.firm import Delete, Insert, Transaction
+from connectors.reference.firm.model import TABLES
+from sqlalchemy import BigInteger, Boolean, Date, DateTime, Integer, Numeric, Table
+from streams.serde import Encoder
+from streams.testing import MemoryRegistry
+
+EPOCH = date(1970, 1, 1)
+SOURCE = {
+    "type": "record",
+    "name": "Source",
+    "fields": [
+        {"name": "connector", "type": "string"},
+        {"name": "ts_us", "type": "long"},
+        {"name": "snapshot", "type": "string"},
+        {"name": "db", "type": "string"},
+        {"name": "schema", "type": "string"},
+        {"name": "table", "type": "string"},
+        {"name": "lsn", "type": "long"},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change as it would lie on its topic."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class ChangeLog:
+    """Turns transactions into changes with positions, keeping the rows for before images."""
+
+    def __init__(self, registry: MemoryRegistry) -> None:
+        self._registry = registry
+        self._encoders: dict[str, Encoder] = {}
+        self._rows: dict[str, dict[Any, dict[str, Any]]] = {name: {} for name in TABLES}
+        self._lsn = 1000
+
+    def changes(self, transaction: Transaction) -> Iterator[Change]:
+        """The changes of one committed transaction, tombstones included."""
+        self._lsn += 10
+        last = {(s.table, s.key): at for at, s in enumerate(transaction.statements)}
+        for ordinal, statement in enumerate(transaction.statements):
+            rows = self._rows[statement.table]
+            before = rows.get(statement.key)
+            if isinstance(statement, Delete):
+                after = None
+                del rows[statement.key]
+            elif isinstance(statement, Insert):
+                after = rows[statement.key] = dict(statement.values)
+            else:
+                after = rows[statement.key] = {**rows[statement.key], **statement.values}
+            is_last = last[statement.table, statement.key] == ordinal
+            yield from self._change(transaction, statement, before, after, ordinal, is_last)
+
+    def _change(
+        self, transaction: Transaction, statement: Any, before: Any, after: Any, ordinal: int, is_last: bool
+    ) -> Iterator[Change]:
+        table = TABLES[statement.table]
+        topic = f"cdc.{transaction.system}.public.{statement.table}"
+        micros = int(transaction.simulated_at.timestamp() * 1_000_000)
+        specials: dict[str, str] = {}
+        envelope = {
+            "before": None if before is None else _encode_row(table, before, "before", specials),
+            "after": None if after is None else _encode_row(table, after, "after", specials),
+            "source": {
+                "connector": "postgresql",
+                "ts_us": micros,
+                "snapshot": "false",
+                "db": transaction.system,
+                "schema": "public",
+                "table": statement.table,
+                "lsn": self._lsn,
+            },
+            "op": "c" if before is None else "d" if after is None else "u",
+            "ts_us": micros + 1000,
+        }
+        headers = [
+            ("tallystream.position", f"1/{self._lsn}/{ordinal}".encode()),
+            ("tallystream.last_for_key", b"1" if is_last else b"0"),
+        ]
+        if specials:
+            headers.append(("tallystream.special", json.dumps(specials).encode()))
+        key = str(statement.key).encode()
+        yield Change(topic, key, self._encoder(table, topic).encode(envelope), tuple(headers))
+        if after is None:
+            yield Change(topic, key, None, tuple(headers[:1]))
+
+    def _encoder(self, table: Table, topic: str) -> Encoder:
+        if topic not in self._encoders:
+            value = {
+                "type": "record",
+                "name": "Value",
+                "fields": [
+                    {"name": c.name, "type": ["null", _avro_type(c)], "default": None} for c in table.columns
+                ],
+            }
+            schema = {
+                "type": "record",
+                "name": "Envelope",
+                "namespace": topic,
+                "fields": [
+                    {"name": "before", "type": ["null", value], "default": None},
+                    {"name": "after", "type": ["null", "Value"], "default": None},
+                    {"name": "source", "type": SOURCE},
+                    {"name": "op", "type": "string"},
+                    {"name": "ts_us", "type": ["null", "long"], "default": None},
+                ],
+            }
+            self._encoders[topic] = Encoder(schema, self._registry.register(f"{topic}-value", schema))
+        return self._encoders[topic]
+
+
+def _avro_type(column: Any) -> Any:
+    kind = column.type
+    if isinstance(kind, Numeric):
+        return {"type": "bytes", "logicalType": "decimal", "precision": kind.precision, "scale": kind.scale}
+    if isinstance(kind, Boolean):
+        return "boolean"
+    if isinstance(kind, Date):
+        return {"type": "int", "connect.name": "io.debezium.time.Date"}
+    if isinstance(kind, DateTime):
+        return {"type": "string", "connect.name": "io.debezium.time.ZonedTimestamp"}
+    return "long" if isinstance(kind, BigInteger | Integer) else "string"
+
+
+def _encode_row(table: Table, row: dict[str, Any], image: str, specials: dict[str, str]) -> dict[str, Any]:
+    encoded = {}
+    for column in table.columns:
+        value = row.get(column.name)
+        if isinstance(value, datetime):
+            value = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        elif isinstance(value, date):
+            value = (value - EPOCH).days
+        elif isinstance(value, Decimal) and not value.is_finite():
+            specials[f"{image}.{column.name}"] = str(value)
+            value = None
+        elif isinstance(value, Decimal):
+            value = value.quantize(Decimal(1).scaleb(-column.type.scale))  # type: ignore[attr-defined]
+        encoded[column.name] = value
+    return encoded

@@ -1,0 +1,59 @@
+"""The oracle's public surface, and what it may depend on."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import oracle
+
+ALLOWED = ("streams.money", "sqlalchemy")
+STANDARD = {"__future__", "collections", "dataclasses", "datetime", "decimal", "itertools", "typing"}
+
+
+def test_the_public_surface_is_pinned() -> None:
+    """What others may use of the oracle."""
+    assert sorted(oracle.__all__) == [
+        "Actual",
+        "Comparison",
+        "Current",
+        "DayKey",
+        "Expected",
+        "Fold",
+        "FoldKey",
+        "Ledger",
+        "Parked",
+        "Quarantined",
+        "Rows",
+        "Totals",
+        "Utilization",
+        "WindowKey",
+        "actual_from_warehouse",
+        "billing_from_records",
+        "billing_from_warehouse",
+        "canonical_rows",
+        "compare",
+        "compute",
+        "compute_from_rows",
+        "current_from_records",
+        "current_from_warehouse",
+        "daily_from_records",
+        "daily_from_warehouse",
+        "read_tables",
+        "windows_from_records",
+        "windows_from_warehouse",
+    ]
+    assert all(hasattr(oracle, name) for name in oracle.__all__)
+
+
+def test_it_shares_no_code_with_what_it_judges() -> None:
+    """Relative imports, the standard library, SQLAlchemy and the money primitives: nothing else."""
+    for path in Path(oracle.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            for name in names:
+                assert name in ALLOWED or name.split(".")[0] in STANDARD, (path.name, name)
