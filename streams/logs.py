@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+# The logger of librdkafka's clients: without one they write lines of their own form to standard error.
+LIBRDKAFKA = "librdkafka"
 # Libraries that say at INFO what only their authors want to know.
 QUIET = ("faust", "mode", "aiokafka", "aiohttp", "rebalance", "kafka", "httpx2", "streams.faustapp")
 

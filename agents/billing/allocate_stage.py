@@ -13,7 +13,6 @@ from typing import Any
 
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.book import Books, EntryBook
-from agents.billing.index import EVERYTHING
 from agents.billing.ledger import LedgerDiff, LiveSegment, diff
 from agents.billing.rate_stage import RULES
 from agents.billing.reference import BillingReference
@@ -101,9 +100,6 @@ class AllocateStage:
     def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
         """Roots whose terms changed and that this lane holds."""
         dependencies = {touch.dependency for touch in touches}  # type: ignore[attr-defined]
-        if EVERYTHING in dependencies:
-            yield from (root_id.encode() for root_id in self._books.roots(state))
-            return
         for dependency in sorted(dependencies):
             kind, _, root_id = dependency.partition(":")
             if kind == "terms" and self._books.exists(state, root_id):

@@ -88,15 +88,6 @@ class Books:
         """Whether the lane holds anything of a root."""
         return next(iter(state.scan(book_key(root_id))), None) is not None
 
-    def roots(self, state: Overlay) -> Iterator[str]:
-        """All roots of the lane."""
-        last = None
-        for key, _ in state.scan(PREFIX):
-            root_id = key[len(PREFIX) :].split(b"\0", 1)[0].decode()
-            if root_id != last:
-                last = root_id
-                yield root_id
-
     def write(self, state: Overlay, root_id: str, entry_id: str, book: EntryBook) -> None:
         """Store a book."""
         state.put(book_key(root_id, entry_id), self._codec.encode(book.stored))

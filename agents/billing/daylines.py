@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from agents.billing.contracts import PER_DIEM, TM
-from agents.billing.items import ENTRY, FIXED_FEE, PRICED, Item, order_key
+from agents.billing.items import ENTRY, FIXED_FEE, PRICED, Item
 from agents.billing.segments import PER_DIEM_SEGMENT, UNBILLED, UPLIFT_SEGMENT, Segment
 from agents.billing.terms import Terms
 from streams.money import price_seconds
@@ -65,7 +65,7 @@ class DayLine:
 
 
 def day_lines(items: Iterable[Item], terms: Terms) -> list[DayLine]:
-    """The day lines of a root's items, in no particular order."""
+    """The day lines of a root's items, which come in item order; a day's first item is the first of them."""
     minimums = {
         line_id: line.day_minimum_seconds
         for line_id, line in terms.lines.items()
@@ -90,11 +90,10 @@ def day_lines(items: Iterable[Item], terms: Terms) -> list[DayLine]:
     for day, members in timed.items():
         short = minimums[day[1]] - sum(item.quantity_seconds for item in members)
         if short > 0:
-            first = min(members, key=order_key)
+            first = members[0]
             lines.append(DayLine(_entry_id(day), UPLIFT_SEGMENT, _worth(short, first), first))
     for day, members in fixed.items():
-        first = min(members, key=order_key)
-        lines.append(DayLine(_entry_id(day), PER_DIEM_SEGMENT, diems[day[1]], first))
+        lines.append(DayLine(_entry_id(day), PER_DIEM_SEGMENT, diems[day[1]], members[0]))
     return lines
 
 

@@ -19,8 +19,8 @@ from streams.lanes.state import Overlay
 DEPENDENCY = b"d\0"
 ENTRY = b"i\0"
 NOTHING = b""
-# A dependency that every entry has: for changes whose reach is not known any more.
-EVERYTHING = "*"
+# At the end of a touch's dependency: all that begin so. For changes whose reach is not known any more.
+ANY = "*"
 
 
 class DependencyIndex:
@@ -59,10 +59,7 @@ class DependencyIndex:
         """Keys of the entries that the touches reach, each once."""
         seen: set[bytes] = set()
         for touch in touches:
-            everything = touch.dependency == EVERYTHING
-            for signature in sorted(
-                self._known if everything else self._signatures.get(touch.dependency, ())
-            ):
+            for signature in sorted(self._users(touch.dependency)):
                 prefix = ENTRY + signature.encode() + b"\0"
                 start = prefix + touch.first_day.isoformat().encode() if touch.first_day else prefix
                 for item, _ in state.scan(prefix, start):
@@ -73,6 +70,14 @@ class DependencyIndex:
                     if key not in seen:
                         seen.add(key)
                         yield key
+
+    def _users(self, dependency: str) -> set[str]:
+        """Signatures that looked at a dependency."""
+        if not dependency.endswith(ANY):
+            return self._signatures.get(dependency, set())
+        stem = dependency.removesuffix(ANY)
+        found = [users for name, users in self._signatures.items() if name.startswith(stem)]
+        return set().union(*found)
 
 
 def _entry_key(signature: str, day: date, key: bytes) -> bytes:

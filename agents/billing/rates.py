@@ -115,13 +115,12 @@ class RateTable:
         by_attributes = self._cards.get(card)
         if not by_attributes:
             return ()
+        found: list[Rate] = []
         for group in _attribute_groups(consultant.role, consultant.grade, consultant.region):
-            found = [
-                rate
-                for attributes in group
-                for rate in by_attributes.get(attributes, ())
-                if rate.is_effective_on(day)
-            ]
+            for attributes in group:
+                rates = by_attributes.get(attributes)
+                if rates:
+                    found.extend(rate for rate in rates if rate.is_effective_on(day))
             if found:
                 return tuple(found)
         return ()

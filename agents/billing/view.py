@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agents.billing.index import EVERYTHING
+from agents.billing.index import ANY
 from agents.billing.reference import REFERENCE_ENTITIES, BillingReference
 from agents.billing.touches import Touch
 
 # Rows that entries look up by coordinates rather than by id.
-_BY_COORDINATES = ("fx_rate", "period")
+_BY_COORDINATES = {"fx_rate": "fx:", "period": "period:"}
 
 
 class BillingView:
@@ -28,10 +28,11 @@ class BillingView:
     def missed(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
         """Everything a row may affect that changed unseen: all days of its coordinates, and its users by id.
 
-        A deleted row whose coordinates are not known any more may affect every entry.
+        Users of a row that is found by coordinates are not known by its id, and what its coordinates were
+        before is not known any more: it may affect all entries that looked up any row of its kind.
         """
-        if row is None and entity in _BY_COORDINATES:
-            return [Touch(EVERYTHING)]
+        if entity in _BY_COORDINATES:
+            return [Touch(_BY_COORDINATES[entity] + ANY)]
         touches = [*self.reference.apply(entity, row_id, None), *self.reference.apply(entity, row_id, row)]
         own = {"rate": f"rate#{row_id}", "contract_line": f"line:{row_id}"}.get(entity, f"{entity}:{row_id}")
         if entity == "engagement":

@@ -10,6 +10,8 @@ from agents.utilization.touches import Touch
 
 # A touch of every consultant: for changes whose reach is not known any more.
 EVERYBODY = "*"
+# Rows that name the consultant or calendar that they are about, and may have named another before.
+_MOVABLE = ("holiday", "absence")
 
 
 class UtilizationView:
@@ -27,11 +29,11 @@ class UtilizationView:
     def missed(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
         """Everything a row may affect that changed unseen: all days of the consultants it reaches.
 
-        A row that is gone, or that may have moved from another owner, may have reached anybody.
+        A row that is gone, or that may have moved here from another owner, may have reached anybody.
         """
         if entity == "consultant":
             return [Touch(row_id)]
-        if row is None:
+        if row is None or entity in _MOVABLE:
             return [Touch(EVERYBODY)]
         touches = [*self.reference.apply(entity, row_id, None), *self.reference.apply(entity, row_id, row)]
         return list({Touch(touch.consultant_id) for touch in touches})

@@ -21,7 +21,7 @@ from streams.errors import DependencyUnavailable, InvalidValue, PositionLost, Re
 BATCH_RECORDS = 5000  # about 3 MB and a third of a second of work; larger ones gain nothing
 LINGER_S = 0.05  # upper bound on collecting a batch, so that a steady trickle is not held back
 QUIET_S = 0.002  # nothing more within this: write what we have
-REQUEST_TIMEOUT_S = 10.0  # metadata and watermark requests; loopback takes 1 ms, another region 300 ms
+REQUEST_TIMEOUT_S = 5.0  # metadata and watermark requests; loopback takes 1 ms, another region 300 ms
 TOPIC_POLL_S = 0.5  # topics are created within a second or two of a first start
 TOPIC_PATIENCE_S = 60.0  # longer than a worker takes to create all topics
 MARKER_FLUSH_S = 5.0  # how often positions that moved past markers only are worth a transaction
@@ -93,10 +93,12 @@ class Feed:
             if not missing or stop.is_set():
                 return found
             if time.monotonic() >= deadline:
-                raise DependencyUnavailable(
+                error = DependencyUnavailable(
                     f"topics {', '.join(missing)} do not exist on {self.bootstrap} after {patience_s:.0f} s; "
                     "start a worker, which creates them"
                 )
+                error.retriable = False  # they were waited for just now
+                raise error
             if not told:
                 log.info("waiting for topics", topics=missing, patience_s=patience_s)
                 told = True

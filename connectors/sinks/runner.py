@@ -61,6 +61,8 @@ class Runner:
                     if not self._session(feed):
                         return
                 except DependencyUnavailable as error:
+                    if not error.retriable:
+                        raise
                     wait_s = self._backoff.failed(error)
                     metrics.FAILURES.labels(self._target.name).inc()
                     log.warning(

@@ -3,9 +3,9 @@
 A change envelope is assembled from parts that are encoded once (the source block of a transaction,
 the tail with the capture time) and from columns that go straight from the text on the wire to Avro
 bytes: strings are copied, nothing becomes a dict. Avro's binary form has no alignment and no
-offsets, so concatenating encoded parts is encoding the whole. Against building dicts for
-``fastavro.schemaless_writer`` this halves the time a row costs; the tests decode every encoder's
-output with fastavro, so the two agree by proof.
+offsets, so concatenating encoded parts is encoding the whole. For a row of nine columns this takes
+a third of the time of building a dict for ``fastavro.schemaless_writer``; the tests decode every
+encoder's output with fastavro, and compare whole envelopes byte for byte.
 """
 
 from __future__ import annotations

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import gc
-import logging
 import signal
-import sys
 from pathlib import Path
 
-import structlog
 import typer
 from prometheus_client import start_http_server
 
 from connectors.sources.config import SourceConfig, load_source
 from connectors.sources.postgres.source import PostgresSource, Surroundings
 from connectors.sources.postgres.stream import StopSignal
+from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(help="Publish the row changes of a database.", no_args_is_help=True)
@@ -45,22 +43,27 @@ def run(
     Example: tallystream source run erp.toml
 
     \b
-    # erp.toml
-    name = "erp"                            # topics are cdc.erp.<schema>.<table>
-    dsn_env = "ERP_DSN"                     # or dsn_file = "/run/secrets/erp-dsn", or dsn = "postgresql://..."
-    tables = ["public.client", "billing.*"] # schema.table, or all tables of a schema
-    slot = "tallystream_erp"                # default: tallystream_<name>; made if missing
-    publication = "tallystream_erp"         # default: tallystream_<name>; made if missing
-    partitions = 6                          # of each topic that is made
-    http_port = 9401                        # serves /metrics; 0 is off
+    # erp.toml; topics are cdc.<name>.<schema>.<table>
+    name = "erp"
+    # the DSN: one of dsn, dsn_file, dsn_env
+    dsn_env = "ERP_DSN"
+    # schema.table, or all tables of a schema
+    tables = ["public.client", "billing.*"]
+    # made if missing; tallystream_<name> by default
+    slot = "tallystream_erp"
+    publication = "tallystream_erp"
+    # of each topic that is made
+    partitions = 6
+    # serves /metrics there; 0, the default, is off
+    http_port = 9401
 
-    \b
-    The server needs wal_level=logical, the role REPLICATION, SELECT on the tables, and, to make the
-    publication, CREATE on the database and the ownership of the tables. REPLICA IDENTITY FULL on a
-    table gives whole rows as they were before a change. SIGTERM and Ctrl-C stop cleanly.
+    The server needs wal_level=logical, the role REPLICATION, SELECT on the tables,
+    and, to make the publication, CREATE on the database and ownership of the tables.
+    With REPLICA IDENTITY FULL changes carry the whole row as it was before.
+    SIGTERM and Ctrl-C stop cleanly; a killed source goes on where it was.
     """
     parsed, settings = _load(config, kafka, registry)
-    _log_as_json(settings.log_level)
+    configure_logs(settings.log_level)
     if parsed.http_port:
         start_http_server(parsed.http_port, settings.http_host)
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -79,7 +82,7 @@ def resnapshot(config: Path = CONFIG, kafka: str | None = KAFKA, registry: str |
     Example: tallystream source resnapshot erp.toml
     """
     parsed, settings = _load(config, kafka, registry)
-    _log_as_json(settings.log_level)
+    configure_logs(settings.log_level)
     PostgresSource(parsed, _surroundings(settings)).resnapshot()
 
 
@@ -91,16 +94,3 @@ def _load(config: Path, kafka: str | None, registry: str | None) -> tuple[Source
 
 def _surroundings(settings: Settings) -> Surroundings:
     return Surroundings(settings.kafka_bootstrap, settings.registry_url, settings.replication_factor)
-
-
-def _log_as_json(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

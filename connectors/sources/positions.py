@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -9,6 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.sources.topics import ADMIN_TIMEOUT_S, POSITIONS
 from streams.errors import DependencyUnavailable
+from streams.logs import LIBRDKAFKA
 
 # Another source's transaction may be open in the topic; it ends within its transaction time-out,
 # a minute, unless the broker (the embedded one) never ends abandoned ones.
@@ -31,8 +33,8 @@ def read_position(bootstrap: str, name: str) -> bytes | None:
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
-            "log_level": 0,
-        }
+        },
+        logger=logging.getLogger(LIBRDKAFKA),
     )
     try:
         start, end = _bounds(bootstrap)
@@ -68,7 +70,7 @@ def read_position(bootstrap: str, name: str) -> bytes | None:
 
 def _bounds(bootstrap: str) -> tuple[int, int]:
     """First offset and high watermark, open transactions included."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": bootstrap}, logger=logging.getLogger(LIBRDKAFKA))
     partition = TopicPartition(POSITIONS, 0)
     offsets = []
     for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):

@@ -6,6 +6,7 @@ transaction that a killed predecessor left open.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import NoReturn
@@ -14,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.sources.topics import POSITIONS
 from streams.errors import DependencyUnavailable, Fenced, TallystreamError
+from streams.logs import LIBRDKAFKA
 
 INIT_TIMEOUT_S = 60.0  # the broker may first have to finish the predecessor's commit
 # One attempt of a commit; it is repeated until COMMIT_TIMEOUT_S, so that signals are seen in between.
@@ -22,9 +24,9 @@ COMMIT_TIMEOUT_S = 60.0
 STREAM_TRANSACTION_S = 60  # others wait this long for our position when we were killed in a commit
 SNAPSHOT_TRANSACTION_S = 900  # a snapshot is one transaction; 15 minutes are the brokers' default maximum
 QUEUE_MESSAGES = 100_000  # with the next, the bound on what waits for the broker
-QUEUE_KBYTES = 65_536
+QUEUE_KBYTES = 16_384
 LINGER_MS = 2  # gathers a transaction's rows into batches; a commit sends at once regardless
-FULL_QUEUE_WAIT_S = 0.1
+FULL_QUEUE_WAIT_S = 0.005  # polling does not wake when room is made: there are no delivery callbacks
 
 Headers = list[tuple[str, bytes]]
 
@@ -54,8 +56,8 @@ class Publisher:
                 # The broker asks for a retry while it still writes the last commit's markers.
                 "retry.backoff.ms": 5,
                 "error_cb": self._note,
-                "log_level": 0,
-            }
+            },
+
         )
         try:
             self._producer.init_transactions(INIT_TIMEOUT_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 from confluent_kafka import KafkaError, KafkaException
@@ -9,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streams.errors import ContractViolation, DependencyUnavailable
+from streams.logs import LIBRDKAFKA
 
 POSITIONS = "source.positions"
 ADMIN_TIMEOUT_S = 15.0  # a broker that takes longer to make a topic is not one to start on
@@ -28,7 +30,7 @@ class Topics:
     """Makes topics once, and knows their partition counts."""
 
     def __init__(self, bootstrap: str, partitions: int | None, replication_factor: int) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap}, logger=logging.getLogger(LIBRDKAFKA))
         self._bootstrap = bootstrap
         self._wanted = partitions
         self._replication_factor = replication_factor

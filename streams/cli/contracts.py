@@ -123,12 +123,16 @@ def schema_problems(contracts: Contracts) -> list[str]:
 
 
 def _forbidden(avro_type: object) -> list[str]:
-    """Types that published records must not use: floats, times of day, unions beyond null."""
+    """Types that published records must not use, at any depth: floats, times of day, unions beyond null."""
     if isinstance(avro_type, list):
         others = [branch for branch in avro_type if branch != "null"]
         found = [] if len(others) == 1 else ["a union of several types"]
         return found + [kind for branch in others for kind in _forbidden(branch)]
     if isinstance(avro_type, dict):
         logical = str(avro_type.get("logicalType", ""))
-        return [logical] if logical.startswith("time-") else _forbidden(avro_type["type"])
+        if logical.startswith("time-"):
+            return [logical]
+        inner = [avro_type[part] for part in ("items", "values") if part in avro_type]
+        inner += [field["type"] for field in avro_type.get("fields", ())]
+        return [kind for part in inner or [avro_type["type"]] for kind in _forbidden(part)]
     return [str(avro_type)] if avro_type in ("float", "double") else []

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from importlib.metadata import entry_points
 
-import click
 import typer
+from typer.exceptions import Abort, TyperException
 
 from streams.errors import TallystreamError
 
@@ -46,13 +46,14 @@ def main() -> None:
     """Run the command line; errors are one line on standard error, with the exit code of their class."""
     try:
         code = typer.main.get_command(build())(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
+    except TyperException as error:
+        # A group without a command "fails" with its help; the class is private, so by name, as Typer does.
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message(), file=sys.stderr)
+        else:
+            print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
         sys.exit(2)
-    except click.ClickException as error:
-        print(f"error: {error.format_message()}", file=sys.stderr)
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except (Abort, KeyboardInterrupt):
         sys.exit(130)
     except TallystreamError as error:
         print(f"error: {error}", file=sys.stderr)

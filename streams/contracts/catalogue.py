@@ -66,14 +66,15 @@ def load_contracts(path: Path | None = None) -> Contracts:
     if not isinstance(document, dict) or not isinstance(document.get("topics"), dict):
         raise ConfigurationError(f"{path}: expected a mapping with `defaults` and `topics`")
     defaults = document.get("defaults") or {}
-    topics = {
-        name: _contract(path, name, {**defaults, **(body or {})}) for name, body in document["topics"].items()
-    }
+    topics = {name: _contract(path, name, defaults, body) for name, body in document["topics"].items()}
     _check_groups(path, topics)
     return Contracts(topics)
 
 
-def _contract(path: Path, name: str, body: dict[str, Any]) -> TopicContract:
+def _contract(path: Path, name: str, defaults: dict[str, Any], own: object) -> TopicContract:
+    if not isinstance(own, dict | None):
+        raise ConfigurationError(f"{path}: {name}: expected a mapping of keys, not {own!r}")
+    body = {**defaults, **(own or {})}
     known = {field.name for field in fields(TopicContract)}
     if unknown := sorted(body.keys() - known):
         raise ConfigurationError(

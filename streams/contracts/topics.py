@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 
 from confluent_kafka import KafkaException
@@ -9,6 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.contracts.catalogue import Contracts, TopicContract
 from streams.errors import ContractViolation, DependencyUnavailable
+from streams.logs import LIBRDKAFKA
 
 ADMIN_SECONDS = 15.0
 DAY_MS = 86_400_000
@@ -16,7 +18,9 @@ DAY_MS = 86_400_000
 
 def admin_client(bootstrap: str) -> AdminClient:
     """An admin client that answers or fails within `ADMIN_SECONDS`."""
-    return AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 10_000}, logger=None)
+    return AdminClient(
+        {"bootstrap.servers": bootstrap, "socket.timeout.ms": 10_000}, logger=logging.getLogger(LIBRDKAFKA)
+    )
 
 
 def existing_topics(admin: AdminClient, bootstrap: str) -> dict[str, int]:

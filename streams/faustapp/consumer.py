@@ -105,6 +105,12 @@ class ChunkConsumer(driver.Consumer):
         self.tickets.seek((key.topic, key.partition), offset)
         self._seeks[key] = offset
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Faust seeks, and so opens lanes, only for partitions: close them here if none is left."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned:
+            await self.open_lanes(set())
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop the lanes between slices, and commit what they have done."""
         await self.pause_lanes()

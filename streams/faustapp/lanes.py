@@ -47,6 +47,9 @@ class FlowLanes:
         self._stage_of = {topic: stage for stage in stages for topic in stage.inputs}
         self._runners: dict[tuple[str, int], LaneRunner] = {}
         self._rooms: dict[tuple[str, int], asyncio.Event] = {}
+        # Where inputs began that the lane had applied nothing of: until a slice makes that durable, a
+        # lane that is opened again must begin there again.
+        self._starts: dict[TP, int] = {}
         self._on_counts = on_counts
         self.on_failure = on_failure
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -65,6 +68,8 @@ class FlowLanes:
         tps = [TP(tp.topic, tp.partition) for tp in assignment]
         earliest = await self.consumer.earliest_offsets(*tps) if tps else {}
         positions = {tp: self._position(tp, earliest[tp]) for tp in tps}
+        for runner in self._runners.values():
+            runner.resume()
         self.ready = True
         log.info("lanes_open", lanes=len(self._runners), opened=len(missing))
         return positions
@@ -74,6 +79,7 @@ class FlowLanes:
         applied = core.position(tp.topic)
         if applied is None:
             core.start_at(tp.topic, earliest)
+            self._starts[tp] = earliest
             return earliest
         if applied < earliest:
             raise PositionLost(
@@ -151,16 +157,19 @@ class FlowLanes:
     # The rest is called from the lanes' threads.
 
     def _reopened(self, loop: asyncio.AbstractEventLoop, key: tuple[str, int], runner: LaneRunner) -> None:
-        positions = {
-            TP(topic, key[1]): runner.core.position(topic)
-            for topic, stage in self._stage_of.items()
-            if stage.name == key[0]
-        }
+        positions = {}
+        for topic, stage in self._stage_of.items():
+            if stage.name == key[0]:
+                tp = TP(topic, key[1])
+                if tp in self._starts:
+                    runner.core.start_at(topic, self._starts[tp])
+                offset = runner.core.position(topic)
+                if offset is not None:
+                    positions[tp] = offset
 
         def seek() -> None:
             for tp, offset in positions.items():
-                if offset is not None:
-                    self.consumer.request_seek(tp, offset)
+                self.consumer.request_seek(tp, offset)
 
         loop.call_soon_threadsafe(seek)
 

@@ -98,6 +98,7 @@ class LaneCore:
             )
         self.cursor.rules = stage.rules
         self._cursor_moved = False
+        self._closed = False
         self._fanout: deque[bytes] = deque()
         self._fanout_positions: dict[str, int] | None = None
         self._fanout_cause: Cause | None = None
@@ -120,11 +121,13 @@ class LaneCore:
     def apply(self, chunk: Chunk) -> dict[str, int]:
         """Apply a whole chunk in as many slices as it takes; returns the counters of all its slices.
 
-        Records that the cursor says are applied are skipped: that is how a redelivery changes nothing.
+        The lane knows where the topic begins: by its cursor, or by `start_at`. Records that the cursor
+        says are applied are skipped: that is how a redelivery changes nothing.
         """
         counts: dict[str, int] = {}
         records = chunk.records
-        applied = self.cursor.inputs.get(chunk.topic, chunk.base)
+        # Never a default: a lane that does not know where the topic begins must not guess from a delivery.
+        applied = self.cursor.inputs[chunk.topic]
         if chunk.base > applied:
             raise Gap(chunk.topic, chunk.partition, applied, chunk.base)
         at = 0
@@ -211,11 +214,15 @@ class LaneCore:
 
     def close(self) -> None:
         """Close the store as clean, at the log's position, and the log."""
+        self._closed = True
         self.store.close(self._log.close())
         self._on_close()
 
     def abandon(self) -> None:
-        """Close without calling the store clean: it will be dropped and restored."""
+        """Close without calling the store clean: it will be dropped and restored. Again: nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self.store.close(None)
         self._log.close()
         self._on_close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import DependencyUnavailable, PositionLost
 from streams.lanes.state import Store
+from streams.logs import LIBRDKAFKA
 
 FETCH_RECORDS = 5_000
 # Without any record for this long the broker is gone, not slow.
@@ -54,7 +56,7 @@ def restore(
             "fetch.message.max.bytes": 8 << 20,
             "queued.max.messages.kbytes": 32 * 1024,
         },
-        logger=None,
+        logger=logging.getLogger(LIBRDKAFKA),
     )
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=SILENCE_SECONDS)

@@ -50,7 +50,8 @@ class LaneRunner:
         self._inbox: deque[tuple[Chunk, Ticket]] = deque()
         self._wake = threading.Condition()
         self._stopping = False
-        self._busy = False
+        self._paused = False
+        self._parked = False
         self.core = open_core()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -71,11 +72,23 @@ class LaneRunner:
             self._wake.notify()
 
     def drain(self) -> None:
-        """Drop what is queued and wait until the current slice is committed (partitions are revoked)."""
+        """Drop what is queued, finish the current slice, and commit nothing until `resume`.
+
+        Called when partitions are revoked: who gets them next may fence this lane at any moment after,
+        which must not look like a failure. So timers and fan-outs wait too, and the cursor is durable.
+        """
         with self._wake:
             self._inbox.clear()
-        while self._busy and self._thread.is_alive():
+            self._paused = True
+            self._wake.notify()
+        while not self._parked and self._thread.is_alive():
             time.sleep(0.002)
+
+    def resume(self) -> None:
+        """The partition is still ours."""
+        with self._wake:
+            self._paused = False
+            self._wake.notify()
 
     def close(self) -> None:
         """Finish the current slice, make the cursor durable, close state and producer."""
@@ -86,11 +99,10 @@ class LaneRunner:
 
     def _next(self) -> tuple[Chunk, Ticket] | None:
         with self._wake:
-            if not (self._inbox or self._stopping or self.core.has_references()):
+            if not (self._inbox or self._stopping or self._paused or self.core.has_references()):
                 self._wake.wait(TICK_SECONDS)
-            if self._stopping or not self._inbox:
+            if self._stopping or self._paused or not self._inbox:
                 return None
-            self._busy = True
             item = self._inbox.popleft()
         self._on_room()
         return item
@@ -101,6 +113,9 @@ class LaneRunner:
             while not self._stopping:
                 item = self._next()
                 try:
+                    if self._paused:
+                        self._park()
+                        continue
                     if item is not None:
                         self._on_counts(self.core.apply(item[0]))
                         self._on_done(item[1])
@@ -113,14 +128,21 @@ class LaneRunner:
                     self._on_reopened(self)  # the input seeks back to what is applied
                 except AbortedSlice:
                     self._reopen()
-                finally:
-                    self._busy = False
             self.core.flush()
             self.core.close()
         except Exception as error:
-            self._busy = False
-            self.core.abandon()
-            self._on_failure(self.name, error)
+            try:
+                self.core.abandon()
+            finally:
+                self._on_failure(self.name, error)
+
+    def _park(self) -> None:
+        self.core.flush()
+        with self._wake:
+            while self._paused and not self._stopping:
+                self._parked = True
+                self._wake.wait()
+            self._parked = False
 
     def _reopen(self) -> None:
         """Whether the aborted slice is in the log is unknown: restore, and let the inputs seek."""

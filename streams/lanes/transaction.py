@@ -6,6 +6,7 @@ commit fails with `Fenced` and nothing of it becomes visible.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streams.errors import DependencyUnavailable, Fenced
 from streams.lanes.cursor import CURSOR_KEY
 from streams.lanes.records import Output
+from streams.logs import LIBRDKAFKA
 
 # An open transaction of a killed worker hides later records from read-committed readers until it is
 # aborted: by the lane's next owner at once, or by the broker after this long.
@@ -58,7 +60,7 @@ class TransactionalLog:
                 "queue.buffering.max.kbytes": QUEUE_KBYTES,
                 "socket.nagle.disable": True,
             },
-            logger=None,
+            logger=logging.getLogger(LIBRDKAFKA),
         )
         try:
             self._producer.init_transactions(INIT_SECONDS)
@@ -66,6 +68,10 @@ class TransactionalLog:
             raise DependencyUnavailable(
                 f"lane {name}: {bootstrap} did not start a transactional producer: {error.args[0].str()}"
             ) from None
+
+    def begin_at(self, position: int) -> None:
+        """The state topic's position as restored: what `close` returns if no slice is committed."""
+        self._end = position
 
     def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
         """Publish all in one transaction and wait until it is committed.

@@ -6,6 +6,7 @@ the topics had at start is reached.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.errors import DependencyUnavailable, RecordError
+from streams.logs import LIBRDKAFKA
 from streams.references.views import ReferenceState
 from streams.serde import Decoder
 
@@ -79,7 +81,7 @@ class ReferenceFeed:
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 25,
             },
-            logger=None,
+            logger=logging.getLogger(LIBRDKAFKA),
         )
         try:
             missing = self._assign(consumer)

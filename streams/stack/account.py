@@ -8,11 +8,13 @@ import pwd
 import shutil
 import stat
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from streams.errors import DependencyUnavailable
 from streams.stack.process import Account
 
+SHARED = Path("/var/tmp")  # noqa: S108  open to every account, and survives a reboot, unlike /tmp
 UNPRIVILEGED = "nobody"  # exists on every system; no account need be made
 
 
@@ -40,30 +42,32 @@ def reachable(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
 
 
-def reachable_copy(folder: Path, label: str) -> Path:
-    """``folder`` itself if any account may run programs in it, else a copy where any account may.
+def reachable_copy(root: Path, parts: Sequence[str], label: str) -> Path:
+    """``root`` itself if any account may run programs in it, else a copy of its ``parts`` where it may.
 
     Root's own folder is closed to others on most systems, and with it a virtual environment inside.
     The copy is made once per ``label`` (which names a version), owned by root, never writable by
     others; a folder that somebody else put there is refused.
     """
-    if reachable(folder):
-        return folder
-    copy = Path("/var/tmp") / f"tallystream-{label}"  # noqa: S108  survives a reboot, unlike /tmp
+    if all(reachable(root / part) for part in parts):
+        return root
+    copy = SHARED / f"tallystream-{label}"
     if not copy.exists():
         scratch = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
         try:
-            shutil.copytree(folder, scratch / folder.name, symlinks=True)
+            for part in parts:
+                shutil.copytree(root / part, scratch / part, symlinks=True)
             scratch.chmod(0o755)
             scratch.rename(copy)
         except OSError:
-            shutil.rmtree(scratch, ignore_errors=True)
             if not copy.exists():  # else another process was faster, and its copy is as good
                 raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     found = copy.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise DependencyUnavailable(
             f"{copy} is not ours, so PostgreSQL's programs can't be copied there; remove it or run as an "
             "ordinary user"
         )
-    return copy / folder.name
+    return copy

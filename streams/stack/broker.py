@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 from streams.errors import DependencyUnavailable, UsageError
@@ -18,18 +19,46 @@ from streams.stack.ports import HOST
 from streams.stack.process import ChildProcess, Command
 from streams.stack.server import Server
 
+# The broker's own address; clients use the gate's, on the same port of the usual loopback address.
+BROKER_HOST = "127.0.0.2"
 # It writes all its data when it stops: 14 s were seen with a million records.
 STOP_TIMEOUT_S = 60.0
 
 
 class EmbeddedBroker(Server):
-    """``noida-db`` with only its Kafka listener on."""
+    """``noida-db`` with only its Kafka listener on, behind a gate that paces idle fetches."""
 
     def __init__(self, folder: Path, port: int, log: Path, name: str = "broker") -> None:
         # Asked to save, not killed, when we end: what it has not written is lost.
         child = ChildProcess(name, log, death_signal=signal.SIGTERM, stop_timeout_s=STOP_TIMEOUT_S)
         super().__init__(name, port, child)
         self.folder = folder
+        self.gate = ChildProcess(f"{name}-gate", log.with_name(f"{name}-gate.log"))
+
+    @property
+    def children(self) -> list[ChildProcess]:
+        """The broker and its gate."""
+        return [self.child, self.gate]
+
+    def start(self) -> None:
+        """Start the broker, then the gate."""
+        if self.running:
+            return
+        self.gate.stop()
+        super().start()
+        gate = [sys.executable, "-m", "streams.stack.gate", HOST, str(self.port), BROKER_HOST]
+        self.gate.start(Command(gate))
+        self.gate.wait_ready(lambda: probes.kafka_brokers(HOST, self.port) > 0, self.ready_timeout_s)
+
+    def stop(self) -> None:
+        """Stop both; data are kept."""
+        self.gate.stop()
+        super().stop()
+
+    def kill(self) -> None:
+        """End both as a crash would."""
+        self.gate.kill()
+        super().kill()
 
     @property
     def bootstrap(self) -> str:
@@ -46,12 +75,12 @@ class EmbeddedBroker(Server):
         if not os.access(program, os.X_OK):  # the wheel may lack the mode bit
             program.chmod(0o755)
         arguments = ["--data-dir", str(self.folder.resolve()), "--only", "kafka"]
-        arguments += ["--kafka-port", str(self.port), "--host", HOST]
+        arguments += ["--kafka-port", str(self.port), "--host", BROKER_HOST]
         return Command([str(program), "start", *arguments])
 
     def healthy(self) -> bool:
         """Whether it answers a metadata request."""
-        return probes.kafka_brokers(HOST, self.port) > 0
+        return probes.kafka_brokers(BROKER_HOST, self.port) > 0
 
 
 class ExternalBroker:

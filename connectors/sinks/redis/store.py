@@ -20,6 +20,7 @@ from streams.errors import ConfigurationError, DependencyUnavailable, Fenced
 
 SOCKET_TIMEOUT_S = 5.0
 LEASE_POLL_S = 0.1
+LEASE_PATIENCE_S = keys.LEASE.total_seconds() + 1  # a killed instance's lease has ended by then
 # Topics whose freshness is shown beside those that have a view of their own.
 FRESHNESS_ONLY = ("canonical.time_entry", "billing.events", "billing.current", "utilization.daily")
 
@@ -134,7 +135,7 @@ class RedisTarget:
             self._redis.close()
 
     def _take_lease(self) -> None:
-        deadline = time.monotonic() + keys.LEASE.total_seconds() + 1
+        deadline = time.monotonic() + LEASE_PATIENCE_S
         while not self._redis.set(keys.OWNER, self._token, nx=True, px=keys.LEASE):
             if self._redis.get(keys.OWNER) == self._token:
                 self._redis.pexpire(keys.OWNER, keys.LEASE)

@@ -47,7 +47,7 @@ from sqlalchemy import (
 )
 
 from connectors.sinks.warehouse.avro_columns import column_of
-from streams.contracts import load_contracts, load_schema
+from streams.contracts import Contracts, load_contracts, load_schema
 
 # Wide enough for any bigint of seconds: one row may bill a year of a whole team.
 HOURS = Numeric(20, 4)
@@ -176,6 +176,11 @@ _UTILIZATION_HOURS = {
 }
 
 
+@cache
+def _contracts() -> Contracts:
+    return load_contracts()
+
+
 def _load(
     metadata: MetaData,
     name: str,
@@ -189,7 +194,7 @@ def _load(
     extra: tuple[Column[Any], ...] = (),
 ) -> Load:
     """A table for a topic's records: its fields, then ``extra``, the derived hours, and `loaded_at`."""
-    schema_name = load_contracts().topics[topic].schema
+    schema_name = _contracts().topics[topic].schema
     assert schema_name is not None
     schema = load_schema(schema_name)
     columns = {field["name"]: RENAMED.get(field["name"], field["name"]) for field in schema["fields"]}

@@ -55,8 +55,10 @@ class Server:
     def __init__(self, dsn: str, application: str) -> None:
         try:
             given = conninfo_to_dict(dsn)
-        except psycopg.ProgrammingError as error:
-            raise ConfigurationError(f"the DSN is not one of PostgreSQL: {_line(error)}") from None
+        except psycopg.ProgrammingError:  # its text quotes the DSN, and with it the password
+            raise ConfigurationError(
+                "the DSN can't be understood; write it as postgresql://user:password@host:port/database"
+            ) from None
         self.user = str(given.get("user") or "the role")
         self.database = str(given.get("dbname") or "")
         self.address = f"{given.get('host') or 'localhost'}:{given.get('port') or 5432}"

@@ -33,7 +33,8 @@ log = structlog.get_logger()
 
 SLOT_POLL_S = 0.1
 SLOT_WAIT_S = 15.0  # the server needs a moment to notice that a killed predecessor is gone
-BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # between sessions; a session that streamed starts over at the first
+# Between sessions; after one that got under way the first counts again.
+BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class PostgresSource:
         self._around = surroundings
         self._server = Server(config.read_dsn(), f"tallystream source {config.name}")
         self._log = log.bind(source=config.name)
-        self._streamed = False
+        self._under_way = False
 
     def run(self, stop: StopSignal, *, once: bool = False) -> None:
         """Publish until ``stop``; with ``once``, until what the log held at the start is published.
@@ -64,15 +65,17 @@ class PostgresSource:
         attempt = 0
         started = False
         while not stop.is_set():
-            self._streamed = False
+            self._under_way = False
             try:
                 self._session(stop, once)
                 return
             except DependencyUnavailable as error:
-                started = started or self._streamed
+                if stop.is_set():
+                    return
+                started = started or self._under_way
                 if once or not started:
                     raise
-                attempt = 0 if self._streamed else attempt + 1
+                attempt = 0 if self._under_way else attempt + 1
                 pause = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
                 self._log.warning("session_failed", error=str(error), retry_in_s=pause)
                 stop.wait(pause)
@@ -95,18 +98,18 @@ class PostgresSource:
 
     def _session(self, stop: StopSignal, once: bool) -> None:
         config, server = self._config, self._server
-        identity = self._identify()
+        self._identify()
         with server.connect() as connection:
             captured = catalog.included_tables(connection, config.tables)
             published = check_publication(connection, config.publication_name, captured)
-        slot = self._free_slot(stop)
+        self._free_slot(stop)
         topics = Topics(self._around.kafka, config.partitions, self._around.replication_factor)
         topics.ensure_positions()
         # Opened before the position is read: it fences a predecessor and ends what that left open.
         publisher = self._open_publisher(STREAM_TRANSACTION_S)
         with Subjects(self._around.registry_url) as subjects:
             try:
-                progress = self._begin(publisher, slot, identity, captured, published)
+                progress = self._begin(publisher, captured, published)
                 with server.connect() as connection:
                     fresh = [one for one in captured if one.full_name not in published]
                     published = publish(server, connection, config.publication_name, fresh)
@@ -118,12 +121,13 @@ class PostgresSource:
                     taken = self._snapshot(publisher, tables, published, missing, progress, stop)
                     if taken is None:
                         return
+                    self._under_way = True
                     progress = taken
                     publisher.close()
                     publisher = self._open_publisher(STREAM_TRANSACTION_S)
                 streaming = Streaming(server, config, publisher, topics, tables, progress)
                 try:
-                    self._streamed = True
+                    self._under_way = True
                     streaming.run(stop, once=once)
                 finally:
                     streaming.close()
@@ -133,13 +137,13 @@ class PostgresSource:
     def _begin(
         self,
         publisher: Publisher,
-        slot: SlotState | None,
-        identity: Identity,
         captured: list[catalog.CapturedTable],
         published: dict[str, Published],
     ) -> Progress:
         """Where to continue, checked and stored; without ``tables`` that are to be snapshotted."""
         progress = self._read_progress()
+        # Looked at after the position: a predecessor that ran until now has moved all three on.
+        identity, slot = self._server.identify(), self._server.slot(self._config.slot_name)
         if progress is None or must_snapshot(progress):
             return self._prepare_slot(publisher, progress, slot, identity)
         check_resume(self._config.name, progress, self._config.slot_name, slot, identity)
@@ -172,8 +176,8 @@ class PostgresSource:
         stored = read_position(self._around.kafka, self._config.name)
         return None if stored is None else Progress.from_json(stored)
 
-    def _free_slot(self, stop: StopSignal | None) -> SlotState | None:
-        """The slot, when nobody reads it; waits a little for a predecessor to be gone.
+    def _free_slot(self, stop: StopSignal | None) -> None:
+        """Wait a little for a predecessor's connection to be gone; `DependencyUnavailable` if it stays.
 
         Looked at before the publisher opens: a second start by mistake must not fence the first.
         """
@@ -181,7 +185,7 @@ class PostgresSource:
         while True:
             slot = self._server.slot(self._config.slot_name)
             if slot is None or slot.active_pid is None:
-                return slot
+                return
             if (stop is not None and stop.is_set()) or time.monotonic() > deadline:
                 raise DependencyUnavailable(
                     f"slot {slot.name} is in use by PID {slot.active_pid}; stop the other reader, or "

@@ -154,7 +154,7 @@ class LogStream:
         self.reply_wanted = False
 
     def close(self) -> None:
-        """End the connection; the slot is free at once."""
+        """End the connection; the slot is free as soon as the server notices."""
         self._connection.finish()
 
     def _ended(self) -> NoReturn:

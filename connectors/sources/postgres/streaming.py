@@ -69,7 +69,7 @@ class Streaming:
         return self._progress
 
     def close(self) -> None:
-        """End the replication connection; the slot is free at once."""
+        """End the replication connection."""
         self._stream.close()
 
     def run(self, stop: StopSignal, *, once: bool = False) -> None:

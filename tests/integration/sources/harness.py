@@ -160,11 +160,23 @@ class Capture:
     def slot(self) -> str:
         return f"tallystream_{self.name}"
 
+    def slots(self) -> list[str]:
+        """The slots there are for this source."""
+        found = self.sql.execute(
+            "SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE %s", [f"%{self.name}%"]
+        )
+        return [name for (name,) in found.fetchall()]
+
+    def drop_slot(self) -> None:
+        """Drop the slot once the server has noticed that its reader is gone."""
+        wait_until(lambda: not self.slot_active())
+        self.sql.execute("SELECT pg_drop_replication_slot(%s)", [self.slot()])
+
     def close(self) -> None:
         """Leave nothing behind in the shared server."""
         self._registry.close()
         with contextlib.suppress(psycopg.Error):
-            wait_until(lambda: not self._slot_active())
+            wait_until(lambda: not self.slot_active())
             self.sql.execute(
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE %s",
                 [f"%{self.name}%"],
@@ -173,7 +185,7 @@ class Capture:
             self.sql.execute(f"DROP SCHEMA {self.name} CASCADE")
         self.sql.close()
 
-    def _slot_active(self) -> bool:
+    def slot_active(self) -> bool:
         found = self.sql.execute(
             "SELECT 1 FROM pg_replication_slots WHERE slot_name LIKE %s AND active", [f"%{self.name}%"]
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from integration.sources.harness import Capture
+from integration.sources.harness import Capture, read_topic, wait_until
 
-from connectors.sources.postgres import StopSignal
+from connectors.sources.config import SourceConfig
+from connectors.sources.postgres import PostgresSource, StopSignal, Surroundings
 from streams.errors import (
     ConfigurationError,
     ContractViolation,
@@ -17,7 +19,8 @@ from streams.errors import (
     PositionLost,
     TallystreamError,
 )
-from streams.stack import Stack
+from streams.stack.ports import free_port
+from streams.stack.postgres import Postgres
 
 ROLE_PASSWORD = "not-a-secret"
 
@@ -97,8 +100,6 @@ def test_a_slot_in_use(line: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.sources.postgres.source.SLOT_WAIT_S", 0.5)
     line.run_once()
     with line.running():
-        import time
-
         time.sleep(1)
         refused(line, DependencyUnavailable, 3, "is in use by PID")
         line.sql.execute("INSERT INTO line VALUES (2, 'b')")
@@ -134,7 +135,7 @@ def test_a_publication_that_leaves_operations_out(line: Capture) -> None:
 def test_a_lost_slot_halts(line: Capture) -> None:
     """With the bounds of what is unknown; a new snapshot, asked for, heals it in a new epoch."""
     line.run_once()
-    line.sql.execute("SELECT pg_drop_replication_slot(%s)", [line.slot()])
+    line.drop_slot()
     line.sql.execute("INSERT INTO line VALUES (2, 'b')")
     refused(line, PositionLost, 1, f"slot {line.slot()} no longer exists: changes from 0/", "resnapshot")
     line.source().resnapshot()
@@ -147,7 +148,7 @@ def test_a_lost_slot_halts(line: Capture) -> None:
 def test_a_recreated_slot_halts(line: Capture) -> None:
     """A slot that somebody made again starts later than our position: never continued silently."""
     line.run_once()
-    line.sql.execute("SELECT pg_drop_replication_slot(%s)", [line.slot()])
+    line.drop_slot()
     line.sql.execute("INSERT INTO line VALUES (2, 'b')")
     line.sql.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [line.slot()])
     refused(line, PositionLost, 1, "ahead of source", "the changes in between are lost")
@@ -157,70 +158,53 @@ def test_an_advanced_slot_halts(line: Capture) -> None:
     """So does one that somebody advanced."""
     line.run_once()
     line.sql.execute("INSERT INTO line VALUES (2, 'b')")
+    wait_until(lambda: not line.slot_active())
     line.sql.execute("SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())", [line.slot()])
     refused(line, PositionLost, 1, "ahead of source")
 
 
-def test_a_server_without_logical_log(tmp_path: Path, stack: Stack) -> None:
+def test_a_server_without_logical_log(capture: Capture, tmp_path: Path) -> None:
     """wal_level=replica: exit code 3, with the command that sets it."""
-    from streams.stack.ports import free_port
-    from streams.stack.postgres import Postgres
-
     server = Postgres(tmp_path / "replica", free_port(), tmp_path / "replica.log", {"wal_level": "replica"})
     server.start()
     try:
-        capture = Capture(stack, tmp_path)
-        refused(
-            capture,
-            DependencyUnavailable,
-            3,
-            "wal_level=replica; run ALTER SYSTEM SET wal_level = 'logical'",
-            dsn=server.dsn("erp"),
-            tables=["public.line"],
-        )
-        capture.close()
+        words = "wal_level=replica; run ALTER SYSTEM SET wal_level = 'logical'"
+        refused(capture, DependencyUnavailable, 3, words, dsn=server.dsn("erp"), tables=["public.line"])
     finally:
         server.stop()
 
 
-def test_a_server_that_shuts_down_is_not_held_up(tmp_path: Path, stack: Stack) -> None:
+def test_a_server_that_shuts_down_is_not_held_up(capture: Capture, tmp_path: Path) -> None:
     """A fast shutdown ends at once while a source streams, and the source goes on after the restart."""
-    import time
-
-    from streams.stack.ports import free_port
-    from streams.stack.postgres import Postgres
-
     server = Postgres(tmp_path / "own", free_port(), tmp_path / "own.log")
     server.start()
     try:
         dsn = server.dsn("erp")
         with psycopg.connect(dsn, autocommit=True) as sql:
             sql.execute("CREATE TABLE line (id int PRIMARY KEY)")
-        capture = Capture(stack, tmp_path)
-        capture.settings["tables"] = ["public.line"]
         topic = f"cdc.{capture.name}.public.line"
-        with capture.running(dsn=dsn):
-            from integration.sources.harness import read_topic, wait_until
-
-            with psycopg.connect(dsn, autocommit=True) as sql:
-                sql.execute("INSERT INTO line VALUES (1)")
-            wait_until(lambda: len(read_topic(stack.broker.bootstrap, topic)) == 1)
-            started = time.monotonic()
-            server.stop()
-            assert time.monotonic() - started < 5
-            server.start()
-            with psycopg.connect(dsn, autocommit=True) as sql:
-                sql.execute("INSERT INTO line VALUES (2)")
-            wait_until(lambda: len(read_topic(stack.broker.bootstrap, topic)) == 2)
-        capture.close()
+        with capture.running(dsn=dsn, tables=["public.line"]):
+            for number in (1, 2):
+                with psycopg.connect(dsn, autocommit=True) as sql:
+                    sql.execute("INSERT INTO line VALUES (%s)", [number])
+                wait_until(lambda: len(read_topic(capture.stack.broker.bootstrap, topic)) == number)  # noqa: B023
+                with psycopg.connect(dsn, autocommit=True) as sql:
+                    wait_until(lambda: _streams(sql))
+                started = time.monotonic()
+                server.stop()
+                assert time.monotonic() - started < 5
+                server.start()
     finally:
         server.stop()
 
 
-def test_a_stopped_broker(line: Capture) -> None:
+def _streams(sql: psycopg.Connection) -> bool:
+    return sql.execute("SELECT 1 FROM pg_replication_slots WHERE active").fetchone() is not None
+
+
+def test_a_stopped_broker(line: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 3 with the broker's address."""
-    from connectors.sources.config import SourceConfig
-    from connectors.sources.postgres import PostgresSource, Surroundings
+    monkeypatch.setattr("connectors.sources.topics.ADMIN_TIMEOUT_S", 1.0)
 
     config = SourceConfig(name=line.name, dsn=line.dsn, **line.settings)
     with pytest.raises(DependencyUnavailable, match=r"127\.0\.0\.1:1"):

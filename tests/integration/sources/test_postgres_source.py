@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -79,6 +80,24 @@ def test_a_restart_loses_and_doubles_nothing(capture: Capture) -> None:
     messages = capture.messages("line")
     assert len(messages) == 200
     assert_no_position_twice(messages)
+    assert capture.folded("line", *COLUMNS) == capture.rows("line", *COLUMNS)
+
+
+def test_a_successor_waits_for_its_predecessor(capture: Capture) -> None:
+    """Started while the first still runs and publishes, the second goes on where the first stopped."""
+    make_line(capture)
+    capture.run_once()
+    with contextlib.ExitStack() as successor:
+        with capture.running():
+            wait_until(capture.slot_active)
+            successor.enter_context(capture.running())
+            for number in range(100):
+                capture.sql.execute("INSERT INTO line VALUES (%s, 1, 'first')", [number])
+                time.sleep(0.01)
+            wait_until(lambda: len(capture.messages("line")) == 100)
+        capture.sql.execute("INSERT INTO line VALUES (200, 1, 'second')")
+        wait_until(lambda: len(capture.messages("line")) == 101)
+    assert_no_position_twice(capture.messages("line"))
     assert capture.folded("line", *COLUMNS) == capture.rows("line", *COLUMNS)
 
 
@@ -303,6 +322,25 @@ def test_a_table_added_later_gets_its_snapshot(capture: Capture) -> None:
     assert [m.value["op"] for m in sorted(capture.messages("line"), key=lambda m: m.position)] == ["r", "c"]
 
 
+def test_a_table_made_again_is_snapshotted_again(capture: Capture) -> None:
+    """Dropped and made again it left the publication: what it got meanwhile is read at the next start."""
+    make_line(capture)
+    capture.sql.execute("CREATE TABLE other (id int PRIMARY KEY)")
+    capture.run_once()
+    capture.sql.execute("DROP TABLE line")
+    make_line(capture)
+    capture.sql.execute("INSERT INTO line VALUES (5, 5, 'again')")
+    capture.run_once()
+    capture.sql.execute("INSERT INTO line VALUES (6, 6, 'streamed')")
+    capture.run_once()
+    assert [
+        (m.value["op"], m.key["id"]) for m in sorted(capture.messages("line"), key=lambda m: m.position)
+    ] == [
+        ("r", 5),
+        ("c", 6),
+    ]
+
+
 def test_only_included_tables_are_published(capture: Capture) -> None:
     """A publication may carry more than the include list."""
     make_line(capture)
@@ -377,7 +415,7 @@ def test_a_stop_is_heard_while_waiting(capture: Capture) -> None:
     stop = StopSignal()
     thread = threading.Thread(target=lambda: capture.source().run(stop))
     thread.start()
-    wait_until(lambda: capture._slot_active())
+    wait_until(lambda: capture.slot_active())
     time.sleep(0.5)
     asked = time.monotonic()
     stop.set()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +24,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.errors import DependencyUnavailable
 from streams.settings import load_settings
-from streams.stack import SERVICES, Stack, ports
+from streams.stack import SERVICES, Stack, account, ports, postgres
+from streams.stack.packages import require_package
+from streams.stack.postgres import PACKAGE
 from streams.stack.state import read_state
 
 GONE_WITHIN_S = 2.0
@@ -280,3 +284,25 @@ def test_postgres_never_runs_as_root(stack: Stack) -> None:
     (pid,) = next(status.pids for status in stack.status() if status.name == "postgres")
     assert psutil.Process(pid).uids().effective != 0
     assert any(folder.stat().st_mode & 0o077 == 0 for folder in stack.data_dir.parents)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes the account")
+def test_postgres_runs_from_an_environment_in_a_closed_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its programs are copied, libraries included, to where the other user may run them."""
+    site = tmp_path / "home" / "site-packages"
+    package = require_package(PACKAGE)
+    for part in (PACKAGE, f"{PACKAGE}.libs"):
+        shutil.copytree(package.parent / part, site / part)
+    site.parent.chmod(0o700)
+    shared = Path(tempfile.mkdtemp())
+    shared.chmod(0o755)
+    monkeypatch.setattr(account, "SHARED", shared)
+    monkeypatch.setattr(postgres, "require_package", lambda name: site / name)
+    try:
+        with Stack(tmp_path / "data", services=["postgres"]) as stack:
+            assert stack.postgres.healthy()
+            assert psutil.Process(stack.postgres.child.pid).exe().startswith(str(shared))
+    finally:
+        shutil.rmtree(shared)

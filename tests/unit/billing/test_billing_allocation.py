@@ -356,10 +356,11 @@ def test_a_posted_day_line_reduces_or_outlives_its_day() -> None:
 
 
 def test_a_day_minimum_is_priced_by_the_first_item_without_its_multiplier() -> None:
-    """The first entry is overtime at 150 an hour with multiplier 2: the missing hours are at 150."""
-    firm = small_firm(day_minimum_seconds=4 * HOUR)
-    put_rate(firm, "erp:R-default", 150)
-    items = [item(firm, 10, "03-02", 1), item(firm, 9, "03-02", 1, kind="weekend")]
+    """time:9 is weekend time on a task at 150, time:10 is at 100: the missing 2 h are at 150, not 300 or 100."""
+    firm = put_rate(
+        small_firm(day_minimum_seconds=4 * HOUR), "erp:R1", 150, task_id="erp:T1", consultant_id="erp:C1"
+    )
+    items = [item(firm, 10, "03-02", 1), item(firm, 9, "03-02", 1, kind="weekend", task_id="erp:T1")]
     segment = allocated(firm, items)[DAY_ID, "uplift"]
     assert (segment.amount, segment.multiplier, segment.price) == (Decimal(300), Decimal(1), money(150))
     assert (segment.consultant_id, segment.project_id) == ("erp:C1", None)
@@ -409,6 +410,12 @@ def test_split(room: tuple[int | None, str | None], expected: tuple[int, str, in
     seconds, text = room
     parts = split(28800, Decimal(1100), seconds, None if text is None else Decimal(text), "EUR")
     assert parts == (expected[0], Decimal(expected[1]), expected[2], Decimal(expected[3]))
+
+
+def test_room_in_money_never_lets_more_seconds_pass_than_room_in_seconds() -> None:
+    """10 h worth 0.02, room for 9,001 s and 0.0099: the money would buy 17,820 s, of which 9,001 have room."""
+    parts = split(36000, Decimal("0.02"), 9001, Decimal("0.0099"), "EUR")
+    assert parts == (9001, Decimal("0.0099"), 26999, Decimal("0.0101"))
 
 
 @pytest.mark.parametrize(

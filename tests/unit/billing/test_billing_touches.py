@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,9 +22,10 @@ from agents.billing import (
     rate_milestone,
 )
 
-DAYS = [day("02-27"), day("03-01"), day("03-05"), day("03-31"), day("04-01"), day("04-10")]
-TIMES = [datetime(2026, month, 3, 18, tzinfo=UTC) for month in (3, 4, 5)]
-DECISIONS = [*TIMES, datetime(2026, 4, 2, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)]
+# Two weeks around a month's end: ranges, ages of exchange rates and periods all have their edges inside.
+DAYS = [day("03-26") + timedelta(days=number) for number in range(14)]
+CLOSES = [datetime(2026, 4, on, 18, tzinfo=UTC) for on in (1, 3, 5)]
+DECISIONS = [moment + timedelta(hours=shift) for moment in CLOSES for shift in (-1, 0, 1)]
 
 one_of = st.sampled_from
 
@@ -34,12 +35,12 @@ def some(*values: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from([None, *values])
 
 
-# Rows of few ids and few values, so that edits hit what the entries look at.
+# Few ids and few values, so that edits hit what the entries look at.
 FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "consultant": {"role": some("dev", "qa"), "grade": some("senior"), "region": one_of(["eu", "us"])},
-    "project": {"engagement_id": some("erp:E1"), "contract_line_id": some("erp:L1", "erp:L2")},
+    "project": {"engagement_id": some("erp:E1", "erp:E1"), "contract_line_id": some("erp:L1", "erp:L2")},
     "task": {
-        "project_id": one_of(["erp:P1", "erp:P2"]),
+        "project_id": one_of(["erp:P1", "erp:P1", "erp:P2"]),
         "contract_line_id": some("erp:L2"),
         "billing_class": one_of(["billable", "non_billable"]),
     },
@@ -47,6 +48,7 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "engagement_id": one_of(["erp:E1", "erp:E2"]),
         "billing_method": one_of(["tm", "tm", "retainer", "milestone", "non_billable"]),
         "quantity_increment_seconds": some(900),
+        "rounding": one_of(["half_up", "half_even"]),
         "included_seconds": some(3600),
         "cap_seconds": some(7200),
     },
@@ -54,24 +56,17 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "client_id": one_of(["erp:CL1", "erp:CL2"]),
         "legal_entity_id": one_of(["erp:LE1", "erp:LE2"]),
         "currency": one_of(["EUR", "USD"]),
-        "starts_on": one_of(DAYS[:2]),
-        "ends_on": some(*DAYS[4:]),
+        "starts_on": one_of(DAYS[:3]),
+        "ends_on": some(*DAYS[-3:]),
         "cap_money": some(money(500)),
     },
     "client": {},
     "legal_entity": {},
     "rate": {
-        "task_id": some("erp:T1"),
-        "project_id": some("erp:P1"),
-        "contract_line_id": some("erp:L1"),
-        "client_id": some("erp:CL1", "erp:CL2"),
-        "consultant_id": some("erp:C1"),
-        "role": some("dev"),
-        "grade": some("senior"),
         "currency": one_of(["EUR", "USD"]),
         "price": one_of([money(100), money(120)]),
-        "effective_from": one_of(DAYS[:3]),
-        "effective_to": some(*DAYS[3:]),
+        "effective_from": one_of(DAYS),
+        "effective_to": some(*DAYS),
         "applies_to_invoiced": st.booleans(),
     },
     "fx_rate": {
@@ -81,25 +76,13 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "rate": one_of([Decimal("1.1"), Decimal("1.2")]),
     },
     "period": {
-        "legal_entity_id": one_of(["erp:LE1", "erp:LE2"]),
-        "starts_on": one_of([day("02-01"), day("03-01"), day("04-01")]),
-        "ends_on": one_of([day("03-01"), day("04-01"), day("05-01")]),
-        "closed_at": some(*TIMES),
+        "legal_entity_id": one_of(["erp:LE1", "erp:LE1", "erp:LE2"]),
+        "starts_on": one_of([day("03-01"), day("03-29"), day("04-01"), day("04-04")]),
+        "ends_on": one_of([day("03-29"), day("04-01"), day("04-04"), day("05-01")]),
+        "closed_at": some(*CLOSES),
     },
 }
-IDS = {
-    "consultant": ["erp:C1", "erp:C2"],
-    "project": ["erp:P1", "erp:P2"],
-    "task": ["erp:T1"],
-    "contract_line": ["erp:L1", "erp:L2"],
-    "engagement": ["erp:E1", "erp:E2"],
-    "client": ["erp:CL1", "erp:CL2"],
-    "legal_entity": ["erp:LE1", "erp:LE2"],
-    "rate": ["erp:R1", "erp:R2", "erp:R3", "erp:R4"],
-    "fx_rate": ["erp:F1", "erp:F2"],
-    "period": ["erp:A1", "erp:A2", "erp:A3"],
-}
-# What a rate's scope needs to match at all; random columns rarely do.
+SCOPE = ("task_id", "project_id", "contract_line_id", "client_id", "consultant_id", "role", "grade")
 SHAPES: list[dict[str, Any]] = [
     {"task_id": "erp:T1", "consultant_id": "erp:C1"},
     {"project_id": "erp:P1", "consultant_id": "erp:C1"},
@@ -108,29 +91,93 @@ SHAPES: list[dict[str, Any]] = [
     {"client_id": "erp:CL1"},
     {"client_id": "erp:CL1", "role": "dev"},
     {"grade": "senior"},
+    {"consultant_id": "erp:C1"},  # a shape that never matches
     {},
 ]
-SCOPE = ("task_id", "project_id", "contract_line_id", "client_id", "consultant_id", "role", "grade")
+IDS = {
+    "consultant": ["erp:C1", "erp:C2"],
+    "project": ["erp:P1", "erp:P2"],
+    "task": ["erp:T1"],
+    "contract_line": ["erp:L1", "erp:L2"],
+    "engagement": [ROOT, "erp:E2"],
+    "client": ["erp:CL1", "erp:CL2"],
+    "legal_entity": ["erp:LE1", "erp:LE2"],
+    "rate": ["erp:R1", "erp:R2", "erp:R3"],
+    "fx_rate": ["erp:F1", "erp:F2"],
+    "period": ["erp:A1", "erp:A2", "erp:A3"],
+}
+# Most edits are of what depends on days; edits of the chain change everything and teach little.
+WEIGHTED = [*FIELDS, *["rate"] * 8, *["fx_rate"] * 4, *["period"] * 6]
 
-Edit = tuple[str, str, dict[str, Any] | None]
+Edit = tuple[str, str, dict[str, Any] | None]  # entity, id, fields to change; None deletes
+
+
+def lively_firm() -> Firm:
+    """The small firm with every row that the edits know, closed and open months, and a dollar engagement."""
+    firm = (
+        small_firm()
+        .put("client", "erp:CL2")
+        .put("legal_entity", "erp:LE2")
+        .put("consultant", "erp:C2", role="dev")
+    )
+    firm.put(
+        "engagement",
+        "erp:E2",
+        client_id="erp:CL2",
+        legal_entity_id="erp:LE1",
+        currency="USD",
+        starts_on=DAYS[0],
+    )
+    firm.put("contract_line", "erp:L2", engagement_id="erp:E2", billing_method="tm")
+    firm.put("project", "erp:P2", engagement_id="erp:E2", contract_line_id="erp:L2")
+    firm.put("fx_rate", "erp:F1", from_currency="EUR", to_currency="USD", day=DAYS[2], rate=Decimal("1.1"))
+    for row_id, first, end, closed_at in [
+        ("erp:A1", "03-01", "03-29", CLOSES[0]),
+        ("erp:A2", "03-29", "04-01", CLOSES[1]),
+        ("erp:A3", "04-01", "05-01", None),
+    ]:
+        fields = {"starts_on": day(first), "ends_on": day(end), "closed_at": closed_at}
+        firm.put("period", row_id, legal_entity_id="erp:LE1", **fields)
+    return put_rate(firm, "erp:R1", 110, project_id="erp:P1", role="dev")
 
 
 @st.composite
 def edits(draw: st.DrawFn) -> Edit:
-    """A row put, changed or deleted."""
-    entity = draw(one_of([*FIELDS, "rate", "rate", "fx_rate", "period", "period"]))
+    """A row put, changed in a field or two, or deleted."""
+    entity = draw(one_of(WEIGHTED))
     row_id = draw(one_of(IDS[entity]))
-    if draw(st.integers(0, 5)) == 0:
+    if draw(st.integers(0, 7)) == 0:
         return (entity, row_id, None)
-    fields = {name: draw(values) for name, values in FIELDS[entity].items()}
-    if entity == "rate" and draw(st.integers(0, 4)):
-        fields |= {**dict.fromkeys(SCOPE), **draw(one_of(SHAPES))}
-    return (entity, row_id, record(entity, row_id, **fields))
+    if entity == "rate" and draw(st.booleans()):
+        return (entity, row_id, {**dict.fromkeys(SCOPE), **draw(one_of(SHAPES))})
+    names = draw(st.lists(one_of(sorted(FIELDS[entity])), max_size=2, unique=True)) if FIELDS[entity] else []
+    return (entity, row_id, {name: draw(FIELDS[entity][name]) for name in names})
+
+
+# What a row that an edit creates has besides the fields that the edit sets.
+NEW_ROWS: dict[str, dict[str, Any]] = {
+    "contract_line": {"engagement_id": ROOT, "billing_method": "tm"},
+    "engagement": {"client_id": "erp:CL1", "legal_entity_id": "erp:LE1", "currency": "EUR"},
+    "rate": {"currency": "EUR", "price": money(90)},
+    "fx_rate": {"from_currency": "EUR", "to_currency": "USD", "day": DAYS[0], "rate": Decimal("1.3")},
+    "period": {"legal_entity_id": "erp:LE1", "starts_on": day("04-01"), "ends_on": day("04-04")},
+}
+
+
+def apply_to_firm(firm: Firm, edit: Edit) -> list[Touch]:
+    """Apply an edit to the rows and the tables."""
+    entity, row_id, fields = edit
+    if fields is None:
+        firm.rows.pop((entity, row_id), None)
+        return firm.ref.apply(entity, row_id, None)
+    old = firm.rows.get((entity, row_id)) or record(entity, row_id, **NEW_ROWS.get(entity, {}))
+    firm.rows[entity, row_id] = {**old, **fields}
+    return firm.ref.apply(entity, row_id, firm.rows[entity, row_id])
 
 
 @st.composite
 def subjects(draw: st.DrawFn) -> Entry | Milestone:
-    """An entry or a milestone of the small universe."""
+    """An entry or a milestone of the firm."""
     decided = draw(one_of(DECISIONS))
     if draw(st.integers(0, 6)) == 0:
         return Milestone(
@@ -138,14 +185,14 @@ def subjects(draw: st.DrawFn) -> Entry | Milestone:
         )
     return Entry(
         id="time:1",
-        consultant_id=draw(one_of(IDS["consultant"])),
-        project_id=draw(one_of(IDS["project"])),
+        consultant_id=draw(one_of(["erp:C1", "erp:C1", "erp:C2"])),
+        project_id=draw(one_of(["erp:P1", "erp:P1", "erp:P2"])),
         task_id=draw(some("erp:T1")),
         work_date=draw(one_of(DAYS)),
         seconds=5000,
         kind=draw(one_of(["standard", "overtime"])),
         version=1,
-        approved_at=draw(st.one_of(st.none(), st.just(decided))),
+        approved_at=draw(st.one_of(st.just(decided), st.none())),
     )
 
 
@@ -161,19 +208,13 @@ def decision(subject: Entry | Milestone) -> tuple[date, datetime | None]:
     return (subject.accepted_on, subject.accepted_at)
 
 
-def apply_to_firm(firm: Firm, edit: Edit) -> list[Touch]:
-    """Apply an edit to the tables."""
-    entity, row_id, row = edit
-    return firm.ref.apply(entity, row_id, row)
-
-
-@given(st.lists(subjects(), min_size=4, max_size=12), st.lists(edits(), max_size=30))
-@settings(max_examples=400, deadline=None)
+@given(st.lists(subjects(), min_size=8, max_size=16), st.lists(edits(), max_size=25))
+@settings(max_examples=300, deadline=None)
 def test_re_rating_what_is_touched_is_re_rating_everything(
     entries: list[Entry | Milestone], changes: list[Edit]
 ) -> None:
     """After any edit, an entry that reported no touched dependency on its day rates as before."""
-    firm = small_firm()
+    firm = lively_firm()
     results = [rate(subject, firm.ref) for subject in entries]
     for change in changes:
         touches = apply_to_firm(firm, change)
@@ -189,8 +230,8 @@ def test_re_rating_what_is_touched_is_re_rating_everything(
 @settings(deadline=None)
 def test_terms_change_only_with_their_touch(changes: list[Edit]) -> None:
     """The caps and inclusions of a root change only where ``terms:<root>`` is touched."""
-    firm = small_firm()
-    roots = ["erp:E1", "erp:E2"]
+    firm = lively_firm()
+    roots = [ROOT, "erp:E2"]
     held: dict[str, Terms] = {root: firm.ref.terms(root) for root in roots}
     for change in changes:
         touched = {touch.dependency for touch in apply_to_firm(firm, change)}
@@ -204,7 +245,7 @@ def test_terms_change_only_with_their_touch(changes: list[Edit]) -> None:
 @settings(deadline=None)
 def test_the_same_row_again_touches_nothing(changes: list[Edit]) -> None:
     """A row whose business fields are those we hold is no change."""
-    firm = small_firm()
+    firm = lively_firm()
     for change in changes:
         apply_to_firm(firm, change)
         assert apply_to_firm(firm, change) == []
@@ -214,15 +255,15 @@ def test_the_same_row_again_touches_nothing(changes: list[Edit]) -> None:
 @settings(deadline=None)
 def test_the_order_of_loading_does_not_matter(changes: list[Edit]) -> None:
     """Tables loaded from the latest state of each row rate like tables that saw every change."""
-    firm, latest = Firm(), Firm()
-    last = {(entity, row_id): row for entity, row_id, row in changes}
+    firm, latest = lively_firm(), BillingReference()
     for change in changes:
         apply_to_firm(firm, change)
-    for (entity, row_id), row in sorted(last.items(), key=lambda pair: pair[0]):
-        apply_to_firm(latest, (entity, row_id, row))
-    made = entry(1, "03-05", 2, task_id="erp:T1", approved_at=DECISIONS[-1])
-    assert rate_entry(made, firm.ref) == rate_entry(made, latest.ref)
-    assert firm.ref.terms(ROOT) == latest.ref.terms(ROOT)
+    for (entity, row_id), row in sorted(firm.rows.items(), key=lambda pair: pair[0], reverse=True):
+        latest.apply(entity, row_id, row)
+    for on in DAYS:
+        made = entry(1, f"{on:%m-%d}", 2, task_id="erp:T1", approved_at=DECISIONS[-1])
+        assert rate_entry(made, firm.ref) == rate_entry(made, latest)
+    assert firm.ref.terms(ROOT) == latest.terms(ROOT)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +294,8 @@ def test_a_cap_re_allocates_without_re_rating() -> None:
     assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("terms:erp:E1")]
     row |= {"rounding": "half_even"}
     assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("line:erp:L1")]
+    row |= {"quantity_increment_seconds": 900}
+    assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("line:erp:L1")]
 
 
 def test_closing_a_rate_touches_only_the_days_it_loses() -> None:
@@ -264,6 +307,61 @@ def test_closing_a_rate_touches_only_the_days_it_loses() -> None:
     row |= {"price": money(110)}
     touches = firm.ref.apply("rate", "erp:R1", row)
     assert touches == [Touch("rate@pc:erp:P1/erp:C1", day("01-01"), day("06-30"))]
+
+
+@pytest.mark.parametrize(
+    ("field", "before", "after", "first", "last"),
+    [
+        ("effective_to", "07-01", "08-01", "07-01", "07-31"),
+        ("effective_to", "08-01", "07-01", "07-01", "07-31"),
+        ("effective_to", "08-01", None, "08-01", None),
+        ("effective_from", "02-01", "03-01", "02-01", "02-28"),
+        ("effective_from", "03-01", "02-01", "02-01", "02-28"),
+        ("effective_from", "03-01", None, None, "02-28"),
+    ],
+)
+def test_a_rate_whose_range_moves_touches_the_difference(
+    field: str, before: str, after: str | None, first: str | None, last: str | None
+) -> None:
+    """Days gained or lost at either end, both ways, with open ends."""
+    firm = put_rate(small_firm(), "erp:R1", 100, client_id="erp:CL1", **{field: day(before)})
+    row = {**firm.rows["rate", "erp:R1"], field: None if after is None else day(after)}
+    (touch,) = firm.ref.apply("rate", "erp:R1", row)
+    assert touch == Touch(
+        "rate@cl:erp:CL1", None if first is None else day(first), None if last is None else day(last)
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"price": money(90)},
+        {"currency": "USD"},
+        {"overtime_multiplier": Decimal("1.7")},
+        {"weekend_multiplier": Decimal("1.7")},
+        {"applies_to_invoiced": True},
+        {"role": "dev"},  # the same card, other attributes
+    ],
+)
+def test_a_rate_that_changes_touches_all_its_days(change: dict[str, Any]) -> None:
+    """Whatever of it changes, the range that it holds on is looked at again."""
+    firm = put_rate(small_firm(), "erp:R1", 100, client_id="erp:CL1", effective_to=day("07-01"))
+    row = {**firm.rows["rate", "erp:R1"], **change}
+    assert firm.ref.apply("rate", "erp:R1", row) == [Touch("rate@cl:erp:CL1", day("01-01"), day("06-30"))]
+
+
+def test_an_exchange_rate_touches_the_days_it_can_serve() -> None:
+    """From its day to five days later; a moved row also those of its old day and pair."""
+    firm = small_firm()
+    row = record(
+        "fx_rate", "erp:F1", from_currency="EUR", to_currency="USD", day=day("03-06"), rate=Decimal("1.1")
+    )
+    assert firm.ref.apply("fx_rate", "erp:F1", row) == [Touch("fx:EUR:USD", day("03-06"), day("03-11"))]
+    moved = {**row, "to_currency": "GBP", "day": day("03-07")}
+    assert firm.ref.apply("fx_rate", "erp:F1", moved) == [
+        Touch("fx:EUR:USD", day("03-06"), day("03-11")),
+        Touch("fx:EUR:GBP", day("03-07"), day("03-12")),
+    ]
 
 
 def test_a_rate_that_moves_touches_both_scopes() -> None:
@@ -287,6 +385,17 @@ def test_closing_a_month_reaches_only_later_decisions() -> None:
     assert touch.reaches(day("03-30"), close)
     assert touch.reaches(day("02-27"), close)
     assert not touch.reaches(day("04-01"), close)
+
+
+def test_a_moved_close_reaches_what_was_decided_since_the_earlier_one() -> None:
+    """A close moved from 3 to 5 April, or back: decisions from 3 April on may change."""
+    early, late = CLOSES[1], CLOSES[2]
+    for before, after in [(early, late), (late, early)]:
+        firm = small_firm()
+        fields = {"legal_entity_id": "erp:LE1", "starts_on": day("03-01"), "ends_on": day("04-01")}
+        firm.ref.apply("period", "erp:A1", record("period", "erp:A1", closed_at=before, **fields))
+        (touch,) = firm.ref.apply("period", "erp:A1", record("period", "erp:A1", closed_at=after, **fields))
+        assert touch.decided_from == early
 
 
 def test_an_open_month_is_no_news_where_nothing_is_closed() -> None:

@@ -9,13 +9,14 @@ from typing import Any
 from connectors.sinks.messages import Batch, Message
 from streams.contracts import load_contracts, load_schema
 
+CONTRACTS = load_contracts()
 T0 = datetime(2026, 3, 2, 8, 0, 0, 123456, UTC)
 DAY = date(2026, 3, 2)  # a Monday
 
 
 def schema_of(topic: str) -> dict[str, Any]:
     """The topic's Avro schema."""
-    name = load_contracts().topics[topic].schema
+    name = CONTRACTS.topics[topic].schema
     assert name is not None
     return load_schema(name)
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.sinks.warehouse import warehouse
@@ -36,6 +36,7 @@ def cells(maker: RowMaker, line: str) -> dict[str, str]:
     return dict(zip(maker.columns, line.removesuffix("\n").split("\t"), strict=True))
 
 
+@settings(deadline=None)  # times a busy machine, not the code
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8")))
 def test_text_survives_copy(value: str) -> None:
     """Any text but NUL comes out as it went in, and never breaks its line or passes for null."""
@@ -76,6 +77,7 @@ def test_a_value_of_another_type_is_refused_alone() -> None:
     assert {type(m.error).__name__ for m in rows.refused} == {"InvalidValue"}
 
 
+@settings(deadline=None)  # times a busy machine, not the code
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5)), max_size=30))
 def test_the_last_of_the_highest_revision_wins(changes: list[tuple[int, int]]) -> None:
     """Of each key one row remains: the last in topic order among those of the highest revision."""

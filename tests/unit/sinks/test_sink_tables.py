@@ -15,7 +15,7 @@ from connectors.sinks.warehouse.avro_columns import sql_type
 from connectors.sinks.warehouse.rows import RowMaker
 from connectors.sinks.warehouse.tables import RENAMED, Mode
 from connectors.sinks.warehouse.views import VIEWS
-from tests.unit.sinks.sink_builders import record_of, schema_of
+from tests.unit.sinks.sink_builders import CONTRACTS, record_of, schema_of
 
 TOPICS = sorted(warehouse().loads)
 SQL_TYPES = {"string": Text, "long": BigInteger, "int": Integer, "boolean": Boolean, "bytes": LargeBinary}
@@ -51,10 +51,8 @@ def _assert_holds(kind: Any, column_type: Any) -> None:
 @pytest.mark.parametrize("topic", TOPICS)
 def test_keys_are_the_contracts_keys(topic: str) -> None:
     """A table's key is the topic's key, plus the start of validity where history is kept."""
-    from streams.contracts import load_contracts
-
     load = warehouse().loads[topic]
-    key = (load_contracts().topics[topic].key or "").split("|")
+    key = (CONTRACTS.topics[topic].key or "").split("|")
     expected = {RENAMED.get(part, part) for part in key}
     if load.mode is Mode.HISTORY:
         expected |= {"valid_from"}

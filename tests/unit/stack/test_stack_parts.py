@@ -159,16 +159,17 @@ def test_programs_in_a_closed_folder_are_copied_once_to_an_open_one(tmp_path: Pa
     program.write_text("x")
     tmp_path.joinpath("closed").chmod(0o700)
     label = f"test-{os.getpid()}"
-    copy = reachable_copy(program.parent, label)
+    root, parts = program.parents[1], ["install"]
+    copy = reachable_copy(root, parts, label)
     try:
-        assert (copy / "program").read_text() == "x"
-        assert reachable(copy)
-        assert reachable_copy(program.parent, label) == copy
-        copy.parent.chmod(0o777)
+        assert (copy / "install" / "program").read_text() == "x"
+        assert reachable(copy / "install")
+        assert reachable_copy(root, parts, label) == copy
+        copy.chmod(0o777)
         with pytest.raises(DependencyUnavailable, match="is not ours"):
-            reachable_copy(program.parent, label)
+            reachable_copy(root, parts, label)
     finally:
-        shutil.rmtree(copy.parent)
+        shutil.rmtree(copy)
 
 
 def test_missing_java_and_maven_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

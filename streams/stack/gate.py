@@ -1,0 +1,206 @@
+"""A gate in front of the embedded broker that paces fetches which ask the same thing again.
+
+noida-db answers a fetch that finds nothing at once instead of waiting for records. Clients then ask again
+at once, ten thousand times a second each: a handful of idle consumers takes two cores. The gate holds
+back a fetch request that the connection asked before: first for a few milliseconds, longer
+when it keeps repeating.
+
+It also lists aborted transactions that ended before the fetched offset, for which clients drop what
+the same producer committed later (see `streams.stack.fetches`); the gate takes these out. Everything
+else passes untouched.
+
+The broker tells clients its own address; the gate puts its own in place of it. It listens on the
+broker's port of another loopback address, so the replacement has the same length.
+
+    python -m streams.stack.gate HOST PORT BROKER_HOST
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import struct
+import sys
+from collections import OrderedDict, deque
+from contextlib import suppress
+
+from streams.stack.fetches import (
+    FETCH,
+    HIGHEST,
+    LOWEST,
+    Aborted,
+    aborted_entries,
+    batches,
+    fetch_offsets,
+    fetch_request,
+    strip_aborted,
+)
+
+FETCH_KEY = FETCH.to_bytes(2, "big")
+
+# The versions of fetch that the gate reads; it tells clients that the broker knows no later one.
+API_VERSIONS = 18
+THEIR_FETCH_RANGE = struct.pack(">hhh", FETCH, 0, 13)
+OUR_FETCH_RANGE = struct.pack(">hhh", FETCH, 0, HIGHEST)
+# What a record waits at most while traffic flows, and once a consumer has been idle for about a second.
+PACE_SECONDS = 0.004
+IDLE_PACE_SECONDS = 0.02
+IDLE_AFTER_REPEATS = 150
+# More than the rotations of any client's partitions.
+REMEMBERED_QUESTIONS = 256
+# Metadata and coordinator answers are far smaller; record batches need no look.
+LARGEST_WITH_ADDRESS = 256 * 1024
+MAX_FRAME = 512 << 20
+
+
+async def _read_frame(reader: asyncio.StreamReader) -> bytes:
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    if size > MAX_FRAME:
+        raise ConnectionError("frame too large")
+    return await reader.readexactly(size)
+
+
+def _framed(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + body
+
+
+class Gate:
+    """Listens on ``host:port`` for a broker on ``broker_host:port``."""
+
+    def __init__(self, host: str, port: int, broker_host: str) -> None:
+        self._host, self._port, self._broker_host = host, port, broker_host
+        encoded = port.to_bytes(4, "big")
+        self._theirs, self._ours = broker_host.encode() + encoded, host.encode() + encoded
+        if len(self._theirs) != len(self._ours):
+            raise ValueError("the gate's address must be as long as the broker's")
+        # Where the transaction of an aborted entry ended; a producer has one at a time.
+        self._ends: dict[tuple[str, int, int, int], int] = {}
+
+    async def serve(self) -> None:
+        """Serve until cancelled."""
+        server = await asyncio.start_server(self._connected, self._host, self._port, limit=4 << 20)
+        async with server:
+            await server.serve_forever()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            up_reader, up_writer = await asyncio.open_connection(self._broker_host, self._port, limit=4 << 20)
+        except OSError:
+            writer.close()
+            return
+        asked: deque[bytes] = deque()  # requests without an answer yet, in order
+        pumps = {
+            asyncio.ensure_future(self._requests(reader, up_writer, asked)),
+            asyncio.ensure_future(self._responses(up_reader, writer, asked)),
+        }
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            for end in (writer, up_writer):
+                end.close()
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, waiting: deque[bytes]
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        asked: OrderedDict[tuple[int, int], None] = OrderedDict()
+        repeats, sent = 0, 0.0
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                frame = await _read_frame(reader)
+                waiting.append(frame)
+                if frame[:2] == FETCH_KEY:
+                    # Clients shuffle or rotate the partitions of a fetch, so the sum of the bytes stands
+                    # for them (without the correlation id). Taking two for the same costs one pause.
+                    question = (len(frame), sum(frame) - sum(frame[4:8]))
+                    if question in asked:
+                        repeats += 1
+                        pace = IDLE_PACE_SECONDS if repeats > IDLE_AFTER_REPEATS else PACE_SECONDS
+                        pause = sent + pace - clock()
+                        if pause > 0:
+                            await asyncio.sleep(pause)
+                    else:
+                        repeats = 0
+                        asked[question] = None
+                        if len(asked) > REMEMBERED_QUESTIONS:
+                            asked.popitem(last=False)
+                    sent = clock()
+                writer.write(_framed(frame))
+                await writer.drain()
+
+    async def _responses(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, waiting: deque[bytes]
+    ) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                frame = await _read_frame(reader)
+                # A produce request without acknowledgement has no answer: skip to the one that this is.
+                while waiting and waiting[0][4:8] != frame[:4]:
+                    waiting.popleft()
+                request = waiting.popleft() if waiting else b"\xff\xff\xff\xff"
+                key, version = struct.unpack_from(">hh", request)
+                if key == FETCH and LOWEST <= version <= HIGHEST:
+                    frame = await self._without_stale_aborts(request, frame, version)
+                elif key == API_VERSIONS:
+                    frame = frame.replace(THEIR_FETCH_RANGE, OUR_FETCH_RANGE)
+                elif len(frame) <= LARGEST_WITH_ADDRESS and self._theirs in frame:
+                    frame = frame.replace(self._theirs, self._ours)
+                writer.write(_framed(frame))
+                await writer.drain()
+
+    async def _without_stale_aborts(self, request: bytes, frame: bytes, version: int) -> bytes:
+        entries = aborted_entries(frame, version)
+        if not entries:
+            return frame
+        offsets = fetch_offsets(request, version)
+        stale = []
+        for entry in entries:
+            wanted = offsets.get((entry.topic, entry.partition), 0)
+            if entry.first < wanted and await self._end_of(entry) < wanted:
+                stale.append(entry)
+        return strip_aborted(frame, version, stale)
+
+    async def _end_of(self, entry: Aborted) -> int:
+        """Offset of the marker that ended an aborted transaction; asked of the broker once."""
+        key = (entry.topic, entry.partition, entry.producer, entry.first)
+        if key not in self._ends:
+            reader, writer = await asyncio.open_connection(self._broker_host, self._port, limit=32 << 20)
+            try:
+                self._ends[key] = await _find_marker(reader, writer, entry)
+            finally:
+                writer.close()
+        return self._ends[key]
+
+
+async def _find_marker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, entry: Aborted) -> int:
+    at = entry.first
+    while True:
+        writer.write(_framed(fetch_request(entry.topic, entry.partition, at, at & 0x7FFFFFFF)))
+        await writer.drain()
+        answer = await _read_frame(reader)
+        before = at
+        for base, following, producer, is_control in batches(answer):
+            if is_control and producer == entry.producer and base >= entry.first:
+                return base
+            at = max(at, following)
+        if at == before:
+            return at  # the log ends here, or retention took the marker: nothing of it can follow
+
+
+async def _main(host: str, port: int, broker_host: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    serving = asyncio.ensure_future(Gate(host, port, broker_host).serve())
+    stopping = asyncio.ensure_future(stop.wait())
+    done, _ = await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if serving in done:
+        serving.result()  # e.g. the port is taken
+    serving.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

@@ -1,0 +1,86 @@
+"""A whole pipeline over a stack, for acceptance and fault tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connectors.demo.judgement import Judge
+from connectors.demo.pipeline import Pipeline
+from connectors.reference.firm import Firm, FirmSettings, connect, plan
+from sqlalchemy import Engine, create_engine, make_url
+from streams.serde import Decoder, Registry
+from streams.stack import Stack
+
+PARTITIONS = 2
+
+
+@dataclass
+class RunningFirm:
+    """A firm at work over a pipeline."""
+
+    stack: Stack
+    pipeline: Pipeline
+    firm: Firm
+    judge: Judge
+    warehouse: Engine
+    environment: dict[str, str]
+
+    def work(self, meanwhile: Callable[[], None], pace: float | None = None) -> None:
+        """Write all the firm's changes while ``meanwhile`` runs; raises what either of them raises."""
+        failures: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                self.firm.run(pace=pace)
+            except BaseException as error:
+                failures.append(error)
+
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        meanwhile()
+        writer.join(timeout=240)
+        assert not writer.is_alive(), "the firm did not finish"
+        if failures:
+            raise failures[0]
+
+    def settle(self, patience_s: float = 45.0) -> tuple[Any, Any]:
+        """Comparisons of the warehouse and of the topics with the oracle, once nothing moves any more."""
+        expected = self.judge.expect()
+        warehouse = self.judge.wait(expected, self.pipeline.check, patience_s=patience_s)
+        decoder = Decoder(Registry(self.environment["TALLYSTREAM_REGISTRY_URL"]))
+        topics = self.judge.compare_topics(expected, self.stack.broker.bootstrap, decoder)
+        return warehouse, topics
+
+
+@contextmanager
+def running_firm(
+    folder: Path, broker: str, settings: FirmSettings, sinks: tuple[str, ...] = ("warehouse",)
+) -> Iterator[RunningFirm]:
+    """Stack, seeded firm and started pipeline; everything is stopped at the end."""
+    with Stack(folder / "stack", broker=broker) as stack:
+        environment = {
+            **stack.settings_environment(),
+            "TALLYSTREAM_PARTITIONS": str(PARTITIONS),
+            "TALLYSTREAM_DATA_DIR": str(folder / "state"),
+            "TALLYSTREAM_EXCEPTION_GRACE_S": "1",
+        }
+        engines = connect({s: environment[f"TALLYSTREAM_{s.upper()}_DSN"] for s in ("erp", "crm", "time")})
+        warehouse = create_engine(
+            make_url(environment["TALLYSTREAM_BI_DSN"]).set(drivername="postgresql+psycopg2")
+        )
+        firm = Firm(plan(settings), engines)
+        firm.seed()
+        pipeline = Pipeline(folder, environment, sinks=sinks)
+        try:
+            pipeline.start()
+            pipeline.wait_worker_ready()
+            yield RunningFirm(stack, pipeline, firm, Judge(engines, warehouse), warehouse, environment)
+        finally:
+            pipeline.stop()
+            for engine in (*engines.values(), warehouse):
+                engine.dispose()

@@ -1,0 +1,152 @@
+"""A stage small enough to reason about, and logs that fail on demand, for the tests of the lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from streams.errors import InvalidValue, RecordError
+from streams.lanes.core import LaneCore
+from streams.lanes.cursor import CURSOR_KEY
+from streams.lanes.records import Chunk, InputRecord, Output, PlainRecord
+from streams.lanes.stage import Cause, SliceContext, Touch
+from streams.lanes.state import MemoryStore, Overlay
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+TOPIC = "in"
+OTHER = "other"
+
+
+class Crashed(Exception):
+    """The process died here."""
+
+
+class CountingStage:
+    """State ``n<key>`` counts the records of a key; each is published with the count it made.
+
+    ``bad`` values raise: ``b"poison"`` a `RecordError`, ``b"bug"`` something that is no `RecordError`.
+    Re-evaluating a key publishes its count once more.
+    """
+
+    inputs: Sequence[str] = (TOPIC, OTHER)
+
+    def __init__(self, rules: str = "1") -> None:
+        self.rules = rules
+        self.finished = 0
+
+    def open(self, state: Overlay, now: datetime) -> None:
+        """Nothing is cached."""
+
+    def process(self, record: InputRecord, context: SliceContext) -> None:
+        """Count one record."""
+        if record.value == b"poison":
+            raise InvalidValue("poison")
+        if record.value == b"bug":
+            raise KeyError("bug")
+        if record.value == b"silent":
+            return
+        key = b"n" + (record.key or b"")
+        count = int(context.state.get(key) or b"0") + 1
+        context.state.put(key, str(count).encode())
+        context.emit("out", record.key, f"{record.topic}@{record.offset}:{count}".encode())
+        context.count("processed")
+
+    def finish(self, context: SliceContext) -> None:
+        """Count the slices."""
+        self.finished += 1
+
+    def reject(self, record: InputRecord, error: RecordError, context: SliceContext) -> None:
+        """To the dead letters."""
+        context.emit("dead_letters", record.key, record.value)
+        context.count("dead_letters")
+
+    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+        """All keys."""
+        return (key for key, _ in state.scan(b"n"))
+
+    def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
+        """Mark what was evaluated again: a value that repeating does not change."""
+        for key in keys:
+            context.state.put(b"r" + key[1:], context.state.get(key) or b"")
+            context.count("again")
+
+    def tick(self, context: SliceContext) -> None:
+        """Publish that time passes."""
+        context.emit("ticks", None, b"tick")
+
+
+class ListLog:
+    """What was committed: outputs and the state log. ``before`` and ``after`` may raise."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Output] = []
+        self.state: list[tuple[bytes, bytes | None]] = []
+        self.commits = 0
+        self.closed = 0
+        self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[], None] = lambda: None
+
+    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
+        """All or nothing."""
+        self.before()
+        self.outputs.extend(outputs)
+        self.state.extend(changes.items())
+        self.commits += 1
+        self.after()
+
+    def close(self) -> int | None:
+        """The end of the state log."""
+        self.closed += 1
+        return len(self.state)
+
+    def restored(self) -> MemoryStore:
+        """A store as a restart finds it."""
+        store = MemoryStore()
+        store.load(self.state)
+        return store
+
+    def values(self, topic: str = "out") -> list[bytes | None]:
+        """Values published to a topic."""
+        return [output.value for output in self.outputs if output.topic == topic]
+
+    def counts(self) -> dict[bytes, bytes]:
+        """The state without the cursor."""
+        return {key: value for key, value in self.restored().items.items() if key != CURSOR_KEY}
+
+
+def open_core(log: ListLog, stage: CountingStage | None = None, **options: object) -> LaneCore:
+    """A lane as it is opened at a start: restored, its inputs begun at 0."""
+    core = LaneCore(
+        stage or CountingStage(),
+        log.restored(),
+        log,
+        clock=lambda: NOW,
+        **options,  # type: ignore[arg-type]
+    )
+    for topic in CountingStage.inputs:
+        core.start_at(topic, 0)
+    return core
+
+
+def record(offset: int, key: bytes = b"k", value: bytes = b"v", topic: str = TOPIC) -> PlainRecord:
+    """An input record."""
+    return PlainRecord(topic, 0, offset, 1_000 * offset, key, value)
+
+
+def chunk(records: Sequence[PlainRecord], base: int | None = None, end: int | None = None) -> Chunk:
+    """Records as delivered together."""
+    first = records[0].offset if base is None else base
+    last = records[-1].offset + 1 if end is None else end
+    return Chunk(records[0].topic if records else TOPIC, 0, first, last, 1, records)
+
+
+def every_record() -> Callable[[], float]:
+    """A clock that lets each slice hold as little as the lane's granularity allows."""
+    now = 0.0
+
+    def elapsed() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    return elapsed
