@@ -51,13 +51,14 @@ class Publisher:
                 "partitioner": "murmur2_random",
                 "linger.ms": LINGER_MS,
                 "compression.type": "lz4",
+                "socket.nagle.disable": True,
                 "queue.buffering.max.messages": QUEUE_MESSAGES,
                 "queue.buffering.max.kbytes": QUEUE_KBYTES,
                 # The broker asks for a retry while it still writes the last commit's markers.
                 "retry.backoff.ms": 5,
                 "error_cb": self._note,
             },
-
+            logger=logging.getLogger(LIBRDKAFKA),
         )
         try:
             self._producer.init_transactions(INIT_TIMEOUT_S)

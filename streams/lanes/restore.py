@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import DependencyUnavailable, PositionLost
 from streams.lanes.state import Store
+from streams.lanes.watermarks import watermarks
 from streams.logs import LIBRDKAFKA
 
 FETCH_RECORDS = 5_000
@@ -59,7 +60,7 @@ def restore(
         logger=logging.getLogger(LIBRDKAFKA),
     )
     try:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=SILENCE_SECONDS)
+        low, high = watermarks(consumer, topic, partition)
         if start > high:
             raise PositionLost(
                 f"{topic}/{partition} ends at {high}, before the local state's position {start}: "

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streams.errors import DependencyUnavailable, RecordError
 from streams.logs import LIBRDKAFKA
+from streams.lanes.watermarks import watermarks
 from streams.references.views import ReferenceState
 from streams.serde import Decoder
 
@@ -24,7 +25,7 @@ PREFIX = "canonical."
 # Between polls the thread looks whether it should stop.
 POLL_SECONDS = 0.25
 BATCH = 2_000
-WATERMARK_SECONDS = 15.0
+METADATA_SECONDS = 15.0
 
 
 class ReferenceFeed:
@@ -102,7 +103,7 @@ class ReferenceFeed:
 
     def _assign(self, consumer: Consumer) -> dict[tuple[str, int], int]:
         """Assign all partitions from their beginning; returns the ends still to be reached."""
-        metadata = consumer.list_topics(timeout=WATERMARK_SECONDS)
+        metadata = consumer.list_topics(timeout=METADATA_SECONDS)
         assigned, ends = [], {}
         for entity in self._entities:
             topic = metadata.topics.get(PREFIX + entity)
@@ -111,8 +112,7 @@ class ReferenceFeed:
                     f"topic {PREFIX}{entity} does not exist; run `tallystream contracts create`"
                 )
             for partition in topic.partitions:
-                place = TopicPartition(PREFIX + entity, partition)
-                low, high = consumer.get_watermark_offsets(place, timeout=WATERMARK_SECONDS)
+                low, high = watermarks(consumer, PREFIX + entity, partition)
                 assigned.append(TopicPartition(PREFIX + entity, partition, low))
                 if high > low:
                     ends[PREFIX + entity, partition] = high

@@ -35,8 +35,8 @@ Record = dict[str, Any]
 class World:
     """The stack and its clients. ``create`` says whether the sinks' topics are made."""
 
-    def __init__(self, folder: Path, *, create: bool = True) -> None:
-        self.stack = Stack(folder, broker="embedded")
+    def __init__(self, folder: Path, broker: str = "embedded", *, create: bool = True) -> None:
+        self.stack = Stack(folder, broker=broker)
         self.stack.start()
         self.environment = self.stack.settings_environment()
         self.bootstrap = self.environment["TALLYSTREAM_KAFKA_BOOTSTRAP"]
