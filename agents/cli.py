@@ -1,4 +1,4 @@
-"""``tallystream worker``: run flows until told to stop."""
+"""``tallystream worker`` runs flows until told to stop; ``tallystream bench agents`` measures one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import typer
 
 def register(root: typer.Typer) -> None:
     """Add the commands of this layer."""
+    from agents.bench.cli import agents
+
+    _bench_group(root).command("agents")(agents)
 
     @root.command()
     def worker(
@@ -34,3 +37,13 @@ def register(root: typer.Typer) -> None:
 
     async def _run(process: object) -> None:
         await process.run()  # type: ignore[attr-defined]
+
+
+def _bench_group(root: typer.Typer) -> typer.Typer:
+    """The group ``bench``, which several layers add to: the one that is there, or a new one."""
+    for group in root.registered_groups:
+        if group.name == "bench" and group.typer_instance is not None:
+            return group.typer_instance
+    bench = typer.Typer(help="Measure what this machine does.", no_args_is_help=True)
+    root.add_typer(bench, name="bench")
+    return bench

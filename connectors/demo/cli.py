@@ -19,7 +19,7 @@ def demo(
     consultants: int = typer.Option(40, min=10, help="people of the firm"),
     seed: int = typer.Option(1, help="the same seed gives the same business rows"),
     broker: str = typer.Option("embedded", help="embedded, kafka, or HOST:PORT of one that runs"),
-    rate: float = typer.Option(250.0, min=0, help="row changes a second; 0 is as fast as possible"),
+    rate: float = typer.Option(450.0, min=0, help="row changes a second; 0 is as fast as possible"),
     keep: bool = typer.Option(False, "--keep", help="keep the data folder, and say where it is"),
     json_file: Path | None = typer.Option(None, "--json", help="write the result there"),
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -38,6 +39,27 @@ SELECT {quantiles} FROM (
 """
 QUANTILES = ", ".join(
     f"percentile_disc({q}) WITHIN GROUP (ORDER BY ms) AS p{int(q * 100)}" for q in (0.5, 0.95, 0.99)
+)
+# Business content only: no times of processing, no revisions, no order of arrival.
+BUSINESS_ROWS = (
+    """
+    SELECT root_id, entry_id, segment, bucket, contract_line_id, currency, work_date, accounting_date,
+           seconds, amount, price, exception_class, missing_keys
+    FROM billing_current WHERE NOT deleted ORDER BY root_id, entry_id, segment
+    """,
+    """
+    SELECT root_id, entry_id, segment, bucket, currency, accounting_date, sum(seconds), sum(amount)
+    FROM fact_billing_event GROUP BY 1, 2, 3, 4, 5, 6
+    HAVING sum(seconds) <> 0 OR sum(amount) <> 0 ORDER BY 1, 2, 3, 4, 5, 6
+    """,
+    """
+    SELECT consultant_id, day, worked_seconds, billable_seconds, unclassified_seconds, capacity_seconds
+    FROM utilization_daily WHERE NOT deleted ORDER BY consultant_id, day
+    """,
+    """
+    SELECT consultant_id, window_kind, starts_on, billable_seconds, capacity_seconds, utilization
+    FROM utilization_window WHERE NOT deleted ORDER BY consultant_id, window_kind, starts_on
+    """,
 )
 HOPS = {
     "commit_to_capture": ("occurred_at", "captured_at"),
@@ -83,3 +105,13 @@ def read_figures(warehouse: Engine) -> Figures:
 def hours(seconds: int | Decimal | None) -> str:
     """Hours to one place, for tables of totals."""
     return f"{Decimal(seconds or 0) / 3600:,.1f}"
+
+
+def business_digest(warehouse: Engine) -> str:
+    """SHA-256 over the business rows: the same for every run of one seed."""
+    content = hashlib.sha256()
+    with warehouse.connect() as connection:
+        for query in BUSINESS_ROWS:
+            for row in connection.execute(text(query)):
+                content.update("|".join(map(str, row)).encode() + b"\n")
+    return content.hexdigest()

@@ -78,12 +78,12 @@ class Judge:
 
     def __init__(self, engines: Mapping[str, Engine], warehouse: Engine) -> None:
         self._oracle = load_oracle()
-        self._engines = engines
+        self.engines = engines
         self._warehouse = warehouse
 
     def expect(self) -> Any:
         """The oracle's result over the source databases, whose writers are at rest."""
-        return self._oracle.compute(self._engines["erp"], self._engines["crm"], self._engines["time"])
+        return self._oracle.compute(self.engines["erp"], self.engines["crm"], self.engines["time"])
 
     def compare_warehouse(self, expected: Any) -> Any:
         """The comparison with the warehouse."""

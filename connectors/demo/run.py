@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import create_engine, make_url
 
 from connectors.demo.counters import lane_counters, total
-from connectors.demo.figures import Figures, read_figures
+from connectors.demo.figures import Figures, business_digest, read_figures
 from connectors.demo.judgement import Judge
 from connectors.demo.pipeline import Pipeline
 from connectors.reference.firm import Firm, FirmSettings, Progress, connect, plan
@@ -24,8 +24,8 @@ from streams.stack import Stack
 
 # Lanes of a flow. Two cores can't use more, and each lane has a producer of its own.
 PARTITIONS = 2
-# Slow enough for the latency of single changes to show, fast enough for a demo.
-CHANGES_PER_SECOND = 250.0
+# Slow enough for the latency of single changes to show, fast enough for a minute.
+CHANGES_PER_SECOND = 450.0
 # An exception is shown to people soon: the demo is over in a minute.
 GRACE_SECONDS = 5
 
@@ -124,10 +124,10 @@ class _Run:
             topics = self._judge.compare_topics(expected, bootstrap, decoder)
         finally:
             self._pipeline.stop()
-        figures = read_figures(self._warehouse)
+        figures, digest = read_figures(self._warehouse), business_digest(self._warehouse)
         for engine in (*self._engines.values(), self._warehouse):
             engine.dispose()
-        return DemoResult(figures, self._result(figures, comparison, topics, counters))
+        return DemoResult(figures, self._result(figures, comparison, topics, counters) | {"digest": digest})
 
     def _write_changes(self) -> None:
         failure: list[BaseException] = []

@@ -95,8 +95,8 @@ def run(
     configure_logs(settings.log_level)
     target = sink.make(settings)
     decoder = Decoder(Registry(settings.registry_url))
-    # A batch is tens of thousands of short-lived dicts and no cycles. At the default thresholds the
-    # collector walks them again and again: 10,000 rows/s instead of 17,000.
+    # A batch is tens of thousands of short-lived dicts and no cycles, which the collector would walk
+    # again and again for nothing. Saves about a twentieth of the processor time of a bulk load.
     gc.set_threshold(100_000, 50, 100)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):

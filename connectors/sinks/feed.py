@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from connectors.sinks.messages import Batch, Message, Partition, Positions
 from streams.errors import DependencyUnavailable, InvalidValue, PositionLost, RecordError
 
-BATCH_RECORDS = 5000  # about 3 MB and a third of a second of work; larger ones gain nothing
+BATCH_RECORDS = 5000  # about 1 MB and a quarter second of work; 20,000 are no faster
 LINGER_S = 0.05  # upper bound on collecting a batch, so that a steady trickle is not held back
 QUIET_S = 0.002  # nothing more within this: write what we have
 REQUEST_TIMEOUT_S = 5.0  # metadata and watermark requests; loopback takes 1 ms, another region 300 ms

@@ -32,6 +32,7 @@ def configure_logs(level: str) -> None:
             ],
         )
     )
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Libraries tell of every request at INFO.
+    logging.basicConfig(level=level if level == "DEBUG" else "WARNING", handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)

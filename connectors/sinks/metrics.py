@@ -13,7 +13,7 @@ from connectors.sinks.target import Applied
 # From a loopback database (2 ms) to a backlog worked off over a day.
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
 # A batch of thousands is one transaction: its records become visible together, and a sample of them
-# tells the distribution. Observing each would cost a tenth of the throughput.
+# tells the distribution. Observing each costs 5 µs, a sixth of all that a record costs.
 _SAMPLES = 100
 
 ROWS = Counter("tallystream_sink_rows_total", "Records written", ["sink", "table"])

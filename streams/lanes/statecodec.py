@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
-
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from streams.contracts import load_schema
 from streams.errors import ContractViolation
+from streams.serde.flatreader import flat_reader
+from streams.serde.flatwriter import flat_writer
 
 FORMAT = 1
+PREFIX = bytes((FORMAT,))
 
 
 class StateCodec:
@@ -18,17 +18,15 @@ class StateCodec:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._schema = parse_schema(load_schema(f"state/{name}"))
-        self._buffer = BytesIO()
+        schema = load_schema(f"state/{name}")
+        write, read = flat_writer(schema), flat_reader(schema)
+        if write is None or read is None:
+            raise ContractViolation(f"state/{name}.avsc has a type that state can't have")
+        self._write, self._read = write, read
 
     def encode(self, record: dict[str, Any]) -> bytes:
         """Bytes of ``record``."""
-        buffer = self._buffer
-        buffer.seek(0)
-        buffer.truncate()
-        buffer.write(bytes((FORMAT,)))
-        schemaless_writer(buffer, self._schema, record)
-        return buffer.getvalue()
+        return self._write(record, PREFIX)
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """The record; `ContractViolation` if a newer version wrote it."""
@@ -36,7 +34,4 @@ class StateCodec:
             raise ContractViolation(
                 f"{self._name} has format {data[0]}, this version reads {FORMAT}; upgrade the worker"
             )
-        stream = BytesIO(data)
-        stream.seek(1)
-        record: dict[str, Any] = schemaless_reader(stream, self._schema)
-        return record
+        return self._read(data, len(PREFIX))[0]

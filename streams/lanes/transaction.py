@@ -27,6 +27,9 @@ INIT_SECONDS = 30.0
 QUEUE_MESSAGES = 50_000
 QUEUE_KBYTES = 64 * 1024
 
+# As partition of a record: the producer hashes its key.
+HASH_KEY = -1
+
 _FENCED = {
     KafkaError._FENCED,
     KafkaError.PRODUCER_FENCED,
@@ -81,34 +84,34 @@ class TransactionalLog:
         producer = self._producer
         try:
             producer.begin_transaction()
-            produce = self._produce
+            produce = producer.produce  # called directly: a call of ours around it costs as much as itself
             for topic, key, value, partition, headers in outputs:
-                produce(topic, key, value, partition, headers)
-            for state_key, state_value in changes.items():
-                produce(self._state_topic, state_key, state_value, self._partition, None)
+                place = HASH_KEY if partition is None else partition
+                try:
+                    produce(topic, value, key, place, headers=headers)
+                except BufferError:
+                    self._produce_patiently(topic, value, key, place, headers=headers)
+            state_topic, place = self._state_topic, self._partition
+            for key, value in changes.items():
+                options = {"on_delivery": self._delivered} if key == CURSOR_KEY else {}
+                try:
+                    produce(state_topic, value, key, place, **options)
+                except BufferError:
+                    self._produce_patiently(state_topic, value, key, place, **options)
             self._commit()
             producer.poll(0)  # serves `_delivered`
         except KafkaException as error:
             raise self._translate(error) from None
 
-    def _produce(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        headers: Sequence[tuple[str, bytes]] | None,
-    ) -> None:
-        arguments: dict[str, Any] = {"partition": partition} if partition is not None else {}
-        if key == CURSOR_KEY:
-            arguments["on_delivery"] = self._delivered
+    def _produce_patiently(self, *record: Any, **options: Any) -> None:
+        """The queue is full: let deliveries drain. Bounded by message.timeout, which fails the commit."""
         while True:
+            self._producer.poll(0.05)
             try:
-                self._producer.produce(topic, value, key, headers=headers, **arguments)
+                self._producer.produce(*record, **options)
                 return
             except BufferError:
-                # The queue is full: let deliveries drain. Bounded by message.timeout, which fails the commit.
-                self._producer.poll(0.05)
+                continue
 
     def _commit(self) -> None:
         while True:

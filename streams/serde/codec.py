@@ -9,6 +9,8 @@ from typing import Any
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from streams.errors import PoisonRecord
+from streams.serde.flatreader import Reader, flat_reader
+from streams.serde.flatwriter import flat_writer
 from streams.serde.registry import AvroSchema, Registry
 
 MAGIC = 0
@@ -29,11 +31,14 @@ class Encoder:
 
     def __init__(self, schema: AvroSchema, schema_id: int) -> None:
         self._schema = parse_schema(schema)
+        self._write = flat_writer(schema)
         self._prefix = HEADER.pack(MAGIC, schema_id)
         self._buffer = BytesIO()
 
     def encode(self, record: Record) -> bytes:
         """Frame and bytes of ``record``; `ValueError` or `TypeError` if it breaks its schema (our bug)."""
+        if self._write is not None:
+            return self._write(record, self._prefix)
         buffer = self._buffer
         buffer.seek(0)
         buffer.truncate()
@@ -47,24 +52,26 @@ class Decoder:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._parsed: dict[int, Any] = {}
+        self._parsed: dict[int, tuple[Any, Reader | None]] = {}
 
     def decode(self, data: bytes) -> Record:
         """The record; `PoisonRecord` for bytes that are none, `SchemaMismatch` for an unknown id."""
         schema_id = frame_id(data)
-        schema = self._parsed.get(schema_id)
-        if schema is None:
-            schema = self._parsed[schema_id] = parse_schema(self._registry.schema(schema_id))
-        stream = BytesIO(data)
-        stream.seek(HEADER.size)
+        parsed = self._parsed.get(schema_id)
+        if parsed is None:
+            text = self._registry.schema(schema_id)
+            parsed = self._parsed[schema_id] = (parse_schema(text), flat_reader(text))
+        schema, read = parsed
         try:
-            record: Record = schemaless_reader(stream, schema)
-        except (
-            Exception
-        ) as error:  # fastavro raises whatever the bytes provoke: EOFError, UnicodeDecodeError …
+            if read is not None:
+                record, end = read(data, HEADER.size)
+            else:
+                stream = BytesIO(data)
+                stream.seek(HEADER.size)
+                record = schemaless_reader(stream, schema)
+                end = stream.tell()
+        except Exception as error:  # both raise whatever the bytes provoke: EOFError, UnicodeDecodeError …
             raise PoisonRecord(f"payload does not decode with schema {schema_id}: {error!r}") from None
-        if stream.tell() != len(data):
-            raise PoisonRecord(
-                f"payload has {len(data) - stream.tell()} bytes more than schema {schema_id} takes"
-            )
+        if end != len(data):
+            raise PoisonRecord(f"payload has {len(data) - end} bytes more than schema {schema_id} takes")
         return record

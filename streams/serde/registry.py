@@ -79,6 +79,10 @@ class Registry:
             self._by_id[schema_id] = schema
             return schema
 
+    def close(self) -> None:
+        """Close the connections; what is cached can still be asked for."""
+        self._client.close()
+
     def _unreachable(self, error: Exception) -> DependencyUnavailable:
         return DependencyUnavailable(
             f"schema registry {self.url} does not answer ({type(error).__name__}); start it or set TALLYSTREAM_REGISTRY_URL"

@@ -17,6 +17,7 @@ _ANSWER_PARTITION = {
     version: struct.Struct(">ihqq" + ("q" if version >= 5 else "")) for version in range(LOWEST, HIGHEST + 1)
 }
 _ENTRY = struct.Struct(">qq")
+_INT = struct.Struct(">i")
 _BATCH = struct.Struct(">qiibIhiqqqhii")
 _CONTROL = 0x20
 
@@ -59,6 +60,39 @@ def aborted_entries(frame: bytes, version: int) -> list[Aborted]:
             (size,) = struct.unpack_from(">i", frame, at)
             at += 4 + max(size, 0)
     return found
+
+
+def is_empty(frame: bytes, version: int) -> bool:
+    """Whether an answer brings neither a record nor an error of any partition."""
+    at = 4 + 4
+    if version >= 7:
+        if frame[at : at + 2] != b"\0\0":
+            return False
+        at += 6
+    size = _ANSWER_PARTITION[version].size
+    after = 4 if version >= 11 else 0
+    (topics,) = _INT.unpack_from(frame, at)
+    at += 4
+    for _ in range(topics):
+        at += 2 + (frame[at] << 8 | frame[at + 1])
+        (partitions,) = _INT.unpack_from(frame, at)
+        at += 4
+        for _ in range(partitions):
+            if frame[at + 4] or frame[at + 5]:
+                return False
+            at += size
+            entries = _INT.unpack_from(frame, at)[0]
+            at += 4 + (entries * _ENTRY.size if entries > 0 else 0) + after
+            if _INT.unpack_from(frame, at)[0] > 0:
+                return False
+            at += 4
+    return True
+
+
+def max_wait_seconds(frame: bytes) -> float:
+    """How long the client lets the broker wait for records."""
+    (client,) = struct.unpack_from(">h", frame, 8)
+    return float(_INT.unpack_from(frame, 14 + max(client, 0))[0]) / 1000
 
 
 def fetch_offsets(frame: bytes, version: int) -> dict[tuple[str, int], int]:

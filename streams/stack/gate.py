@@ -1,13 +1,12 @@
-"""A gate in front of the embedded broker that paces fetches which ask the same thing again.
+"""A gate in front of the embedded broker: it makes fetches wait, and takes stale aborted transactions out.
 
 noida-db answers a fetch that finds nothing at once instead of waiting for records. Clients then ask again
-at once, ten thousand times a second each: a handful of idle consumers takes two cores. The gate holds
-back a fetch request that the connection asked before: first for a few milliseconds, longer
-when it keeps repeating.
+at once, ten thousand times a second each: a handful of idle consumers takes two cores. The gate asks the
+broker again in the client's place, every few milliseconds, until there is something or the client's own
+time limit is over.
 
-It also lists aborted transactions that ended before the fetched offset, for which clients drop what
-the same producer committed later (see `streams.stack.fetches`); the gate takes these out. Everything
-else passes untouched.
+The broker also lists aborted transactions that ended before the fetched offset, for which clients drop
+what the same producer committed later (see `streams.stack.fetches`). Everything else passes untouched.
 
 The broker tells clients its own address; the gate puts its own in place of it. It listens on the
 broker's port of another loopback address, so the replacement has the same length.
@@ -21,7 +20,7 @@ import asyncio
 import signal
 import struct
 import sys
-from collections import OrderedDict, deque
+from collections import deque
 from contextlib import suppress
 
 from streams.stack.fetches import (
@@ -33,21 +32,20 @@ from streams.stack.fetches import (
     batches,
     fetch_offsets,
     fetch_request,
+    is_empty,
+    max_wait_seconds,
     strip_aborted,
 )
-
-FETCH_KEY = FETCH.to_bytes(2, "big")
 
 # The versions of fetch that the gate reads; it tells clients that the broker knows no later one.
 API_VERSIONS = 18
 THEIR_FETCH_RANGE = struct.pack(">hhh", FETCH, 0, 13)
+UNKNOWN_REQUEST = b"\xff\xff\xff\xff"
 OUR_FETCH_RANGE = struct.pack(">hhh", FETCH, 0, HIGHEST)
-# What a record waits at most while traffic flows, and once a consumer has been idle for about a second.
-PACE_SECONDS = 0.004
-IDLE_PACE_SECONDS = 0.02
-IDLE_AFTER_REPEATS = 150
-# More than the rotations of any client's partitions.
-REMEMBERED_QUESTIONS = 256
+# How often the broker is asked while records flow, and once a connection has been idle for a while.
+ASK_SECONDS = 0.004
+IDLE_ASK_SECONDS = 0.015
+IDLE_AFTER_SECONDS = 0.5
 # Metadata and coordinator answers are far smaller; record batches need no look.
 LARGEST_WITH_ADDRESS = 256 * 1024
 MAX_FRAME = 512 << 20
@@ -91,7 +89,7 @@ class Gate:
         asked: deque[bytes] = deque()  # requests without an answer yet, in order
         pumps = {
             asyncio.ensure_future(self._requests(reader, up_writer, asked)),
-            asyncio.ensure_future(self._responses(up_reader, writer, asked)),
+            asyncio.ensure_future(self._responses(up_reader, writer, up_writer, asked)),
         }
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -105,45 +103,45 @@ class Gate:
     async def _requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, waiting: deque[bytes]
     ) -> None:
-        clock = asyncio.get_running_loop().time
-        asked: OrderedDict[tuple[int, int], None] = OrderedDict()
-        repeats, sent = 0, 0.0
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 frame = await _read_frame(reader)
                 waiting.append(frame)
-                if frame[:2] == FETCH_KEY:
-                    # Clients shuffle or rotate the partitions of a fetch, so the sum of the bytes stands
-                    # for them (without the correlation id). Taking two for the same costs one pause.
-                    question = (len(frame), sum(frame) - sum(frame[4:8]))
-                    if question in asked:
-                        repeats += 1
-                        pace = IDLE_PACE_SECONDS if repeats > IDLE_AFTER_REPEATS else PACE_SECONDS
-                        pause = sent + pace - clock()
-                        if pause > 0:
-                            await asyncio.sleep(pause)
-                    else:
-                        repeats = 0
-                        asked[question] = None
-                        if len(asked) > REMEMBERED_QUESTIONS:
-                            asked.popitem(last=False)
-                    sent = clock()
                 writer.write(_framed(frame))
                 await writer.drain()
 
     async def _responses(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, waiting: deque[bytes]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        asking: asyncio.StreamWriter,
+        waiting: deque[bytes],
     ) -> None:
+        clock = asyncio.get_running_loop().time
+        asked, last_records = 0.0, clock()
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 frame = await _read_frame(reader)
                 # A produce request without acknowledgement has no answer: skip to the one that this is.
                 while waiting and waiting[0][4:8] != frame[:4]:
                     waiting.popleft()
-                request = waiting.popleft() if waiting else b"\xff\xff\xff\xff"
+                request = waiting.popleft() if waiting else UNKNOWN_REQUEST
                 key, version = struct.unpack_from(">hh", request)
                 if key == FETCH and LOWEST <= version <= HIGHEST:
-                    frame = await self._without_stale_aborts(request, frame, version)
+                    now = clock()
+                    asked = asked or now
+                    # With requests behind it the answer must not wait: answers come in order.
+                    if is_empty(frame, version):
+                        if not waiting and now - asked < max_wait_seconds(request):
+                            idle = now - last_records > IDLE_AFTER_SECONDS
+                            await asyncio.sleep(IDLE_ASK_SECONDS if idle else ASK_SECONDS)
+                            waiting.appendleft(request)
+                            asking.write(_framed(request))
+                            continue
+                    else:
+                        last_records = now
+                        frame = await self._without_stale_aborts(request, frame, version)
+                    asked = 0.0
                 elif key == API_VERSIONS:
                     frame = frame.replace(THEIR_FETCH_RANGE, OUR_FETCH_RANGE)
                 elif len(frame) <= LARGEST_WITH_ADDRESS and self._theirs in frame:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -34,6 +36,8 @@ log = structlog.get_logger("worker")
 # Reference tables of a large firm (some hundred thousand rows) load in well under this.
 REFERENCE_SECONDS = 300.0
 WATCH_SECONDS = 0.05
+# A clean stop takes a second or two; Kubernetes kills after 30.
+STOP_SECONDS = 15.0
 
 
 class WorkerProcess:
@@ -90,11 +94,28 @@ class WorkerProcess:
             watch.cancel()
         finally:
             log.info("worker_stopping")
-            await asyncio.gather(*(app.stop() for app in self._apps.values()), return_exceptions=True)
+            await self._stop_apps()
             await asyncio.to_thread(feed.stop)
             await http.cleanup()
         if self._failure is not None:
             raise self._failure
+
+    async def _stop_apps(self) -> None:
+        """Stop all applications, or the process: clients that wait for a dead broker wait for minutes.
+
+        Ending at once is safe, as a kill is: stores that were not closed are restored.
+        """
+        stopped = asyncio.gather(*(app.stop() for app in self._apps.values()), return_exceptions=True)
+        done, _ = await asyncio.wait({stopped}, timeout=STOP_SECONDS)
+        if not done:
+            print(
+                f"error: the worker did not stop within {STOP_SECONDS:.0f} s and was ended; "
+                f"do the brokers at {self._settings.kafka_bootstrap} answer?",
+                file=sys.stderr,
+                flush=True,
+            )
+            # Not by an exception: threads that wait for the broker would hold up the interpreter's end.
+            os._exit(DependencyUnavailable.exit_code)
 
     def _wait_loaded(self, feed: ReferenceFeed) -> bool:
         waited = 0.0

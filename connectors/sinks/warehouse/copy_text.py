@@ -1,6 +1,6 @@
 """Values in PostgreSQL's COPY text format. Pure.
 
-Written by hand because it decides the sink's throughput: a ledger line has 36 values, and the loop
+Written by hand because it decides the sink's throughput: a ledger line has 37 values, and the loop
 over them is the one thing done for each of them here.
 """
 

@@ -30,9 +30,10 @@ CONNECT_TIMEOUT_S = 10
 # A killed instance's session ends when the server notices, which takes milliseconds on a live network.
 LOCK_PATIENCE_S = 10.0
 LOCK_POLL_S = 0.1
-# A batch takes a third of a second; one that takes this long hangs on a lock or a dying disk.
+# A batch takes a quarter second; one that takes this long hangs on a lock or a dying disk.
 STATEMENT_TIMEOUT_MS = 60_000
-# A peer that vanished is noticed within 20 s on either side, so that a lost instance's lock is free by then.
+# A peer that vanished without closing is noticed within 20 s on either side, which frees its lock. That is
+# longer than the patience above: the successor ends as fenced, and its supervisor starts it again.
 KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3}
 
 Connection = psycopg2.extensions.connection

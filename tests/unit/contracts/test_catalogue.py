@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from streams.cli import contracts as cli
 from streams.contracts import Contracts, TopicContract, load_contracts, load_schema
 from streams.contracts.topics import contract_topics, key_of, state_topics, topic_config

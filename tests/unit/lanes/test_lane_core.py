@@ -21,6 +21,7 @@ from lane_builders import (
     open_core,
     record,
 )
+
 from streams.errors import ContractViolation
 from streams.lanes.core import CLOCK_EVERY, FANOUT_KEYS, Gap, LaneCore
 from streams.lanes.cursor import CURSOR_KEY, Cursor

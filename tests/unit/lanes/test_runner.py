@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from lane_builders import TOPIC, CountingStage, ListLog, chunk, open_core, record
+
 from streams.errors import DependencyUnavailable, Fenced
 from streams.lanes import runner as runner_module
 from streams.lanes.core import LaneCore

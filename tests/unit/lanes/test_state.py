@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from streams.lanes.rocks import BATCH_ITEMS, RocksStore
 from streams.lanes.state import MemoryStore, Overlay
 

@@ -10,12 +10,13 @@ from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from agents.billing.index import ANY, DependencyIndex
 from agents.billing.touches import Touch
 from agents.billing.view import BillingView
 from agents.utilization.view import EVERYBODY, UtilizationView
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from streams.contracts import load_schema
 from streams.lanes.state import MemoryStore, Overlay
 

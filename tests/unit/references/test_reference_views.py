@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from streams.references.views import ReferenceState, Subscription
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

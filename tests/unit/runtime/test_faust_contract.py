@@ -21,6 +21,7 @@ from faust.app import base as app_base
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+
 from streams.faustapp.app import FlowApp, flow_app
 from streams.faustapp.consumer import ChunkConsumer, ChunkTransport, ConsumerThread
 from streams.lanes.records import Chunk
@@ -264,7 +265,8 @@ def test_a_fetched_batch_becomes_one_message_that_carries_it_whole(tmp_path: Pat
         message = consumer._to_chunk_message(tp, batch)
         chunk, ticket = message.value
         assert isinstance(chunk, Chunk)
-        assert (chunk.base, chunk.end, chunk.records) == (5, 10, batch)
+        assert (chunk.base, chunk.end) == (5, 10)
+        assert chunk.records is batch
         assert (ticket.base, ticket.end, ticket.done) == (5, 10, False)
         assert message.tp == tp
         assert message.offset == 7
@@ -280,15 +282,15 @@ class Fetches:
         self.active: set[TP] = set(tps)
         self.seeks: list[tuple[TP, int]] = []
 
-        async def records(timeout: float) -> tuple[dict[TP, list[Record]], set[TP]]:
+        async def records(_: float) -> tuple[dict[TP, list[Record]], set[TP]]:
             return self.batches.pop(0), self.active
 
         async def seek(tp: TP, offset: int) -> None:
             self.seeks.append((tp, offset))
 
-        consumer._wait_next_records = records  # type: ignore[method-assign]
-        consumer._thread.seek_partition = seek  # type: ignore[method-assign]
-        consumer.assignment = lambda: tps  # type: ignore[method-assign]
+        consumer._wait_next_records = records
+        consumer._thread.seek_partition = seek
+        consumer.assignment = lambda: tps
 
 
 async def delivered(consumer: ChunkConsumer) -> list[tuple[TP, int, int]]:
@@ -327,7 +329,7 @@ def test_a_fetch_that_straddles_a_seek_is_thrown_away(tmp_path: Path) -> None:
         consumer.request_seek(tp, 0)
         await consumer._apply_seeks()
 
-        async def records(timeout: float) -> tuple[dict[TP, list[Record]], set[TP]]:
+        async def records(_: float) -> tuple[dict[TP, list[Record]], set[TP]]:
             consumer.request_seek(tp, 0)
             return {tp: [Record(8)]}, {tp}
 

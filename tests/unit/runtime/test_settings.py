@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from streams.errors import ConfigurationError
 from streams.settings import PREFIX, load_settings
 

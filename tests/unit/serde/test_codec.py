@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import struct
+from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from streams.errors import PoisonRecord, RecordError, SchemaMismatch
 from streams.serde import Decoder, Encoder, frame_id
 from streams.testing import MemoryRegistry
 
+DAY = date(2026, 3, 2)
 SCHEMA: dict[str, Any] = {
     "type": "record",
     "name": "R",
@@ -80,7 +83,7 @@ def test_what_is_not_framed_is_poison(data: bytes) -> None:
 def test_trailing_bytes_are_poison() -> None:
     """A payload that is longer than its schema takes was written with another one."""
     encoder, decoder, _ = pair()
-    data = encoder.encode({"id": "x", "n": None, "tags": [], "day": 0})
+    data = encoder.encode({"id": "x", "n": None, "tags": [], "day": DAY})
     with pytest.raises(PoisonRecord, match="2 bytes more than schema"):
         decoder.decode(data + b"\0\0")
 
@@ -88,7 +91,7 @@ def test_trailing_bytes_are_poison() -> None:
 def test_a_payload_cut_short_is_poison() -> None:
     """Wherever it is cut."""
     encoder, decoder, _ = pair()
-    data = encoder.encode({"id": "xyz", "n": 5, "tags": ["a"], "day": 1})
+    data = encoder.encode({"id": "xyz", "n": 5, "tags": ["a"], "day": DAY})
     for length in range(5, len(data)):
         with pytest.raises(PoisonRecord):
             decoder.decode(data[:length])
@@ -107,4 +110,4 @@ def test_a_record_that_breaks_its_schema_is_our_bug() -> None:
     """Encoding raises an ordinary error: nothing dead-letters an input for it."""
     encoder, _, _ = pair()
     with pytest.raises((ValueError, TypeError)):
-        encoder.encode({"id": 5, "n": None, "tags": [], "day": 0})
+        encoder.encode({"id": 5, "n": None, "tags": [], "day": DAY})

@@ -6,6 +6,7 @@ import pytest
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
+
 from streams.serde.partitioning import murmur2, partition_of
 
 # From the tests of Kafka's Java client.

@@ -11,12 +11,13 @@ from functools import cache
 from typing import Any
 
 import oracle
+from support.changes import Change, ChangeLog
+
 from agents.flows import all_flows
 from connectors.reference.firm import FirmSettings, Insert, Plan, Transaction, Update, plan
 from connectors.reference.firm.model import SYSTEM_OF
 from streams.settings import Settings
 from streams.testing import TopologyDriver
-from support.changes import Change, ChangeLog
 
 WHEN = datetime(2026, 3, 5, 12, tzinfo=UTC)
 GRACE_SECONDS = 60.0

@@ -1,0 +1,31 @@
+"""Progress bars of a benchmark: one a phase, none when not a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+
+class ProgressView:
+    """A context manager; `show` is called with the phase, how far it is, and of how much (0: unknown)."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(console=console, disable=not console.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> ProgressView:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, phase: str, done: int, total: int) -> None:
+        """Move a phase's bar."""
+        if phase not in self._tasks:
+            self._tasks[phase] = self._progress.add_task(phase, total=total or None)
+        self._progress.update(self._tasks[phase], completed=done)

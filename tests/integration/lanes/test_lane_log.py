@@ -1,0 +1,150 @@
+"""A lane's log, restore and topics on the embedded broker: transactions, fencing, positions, placement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource
+
+from streams.contracts.topics import create_topics, topic_config
+from streams.errors import ContractViolation, Fenced, PositionLost
+from streams.lanes.cursor import CURSOR_KEY
+from streams.lanes.records import Output
+from streams.lanes.restore import restore
+from streams.lanes.state import MemoryStore
+from streams.lanes.transaction import TransactionalLog
+from streams.serde.partitioning import partition_of
+from streams.stack import Stack
+
+KEYS = 200
+SPREAD = 7
+
+
+@pytest.fixture(scope="module")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded broker."""
+    with Stack(tmp_path_factory.mktemp("lanes"), "embedded", {"broker"}) as stack:
+        yield stack.broker.bootstrap
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name of the test's own, for topics and transactional ids."""
+    return str(request.node.name).replace("[", "-").replace("]", "")[:80]
+
+
+def lane(bootstrap: str, name: str) -> TransactionalLog:
+    """The log of lane 0, with its topics."""
+    create_topics(bootstrap, {f"state.{name}": (1, topic_config("compact", -1)), name: (1, {})})
+    return TransactionalLog(bootstrap, f"{name}-0", f"state.{name}", 0)
+
+
+def restored(bootstrap: str, name: str, start: int = 0) -> tuple[dict[bytes, bytes], int]:
+    """State as a new owner restores it, and the position it ends at."""
+    store = MemoryStore()
+    progress = restore(bootstrap, f"state.{name}", 0, store, start)
+    return store.items, progress.end
+
+
+def test_state_is_restored_with_its_deletions_up_to_the_end(bootstrap: str, name: str) -> None:
+    """Several slices, the last ending in a transaction marker, which is no record to wait for."""
+    log = lane(bootstrap, name)
+    log.commit([Output(name, b"k", b"1")], {b"a": b"1", b"b": b"1", CURSOR_KEY: b"c1"})
+    log.commit([], {b"a": b"2", b"b": None, CURSOR_KEY: b"c2"})
+    items, end = restored(bootstrap, name)
+    assert items == {b"a": b"2", CURSOR_KEY: b"c2"}
+    position = log.close()
+    assert position is not None
+    assert position <= end
+    assert restored(bootstrap, name, position)[0] == {}, "a clean store restores nothing"
+
+
+def test_a_log_without_slices_ends_where_it_was_restored(bootstrap: str, name: str) -> None:
+    """An idle lane's store stays clean; one whose position nobody said is not called clean."""
+    log = lane(bootstrap, name)
+    assert log.close() is None
+    log.begin_at(12)
+    assert log.close() == 12
+
+
+def test_a_new_owner_fences_the_old_one(bootstrap: str, name: str) -> None:
+    """The old owner's next slice fails as `Fenced`, and nothing of it is visible."""
+    old = lane(bootstrap, name)
+    old.commit([], {b"a": b"1", CURSOR_KEY: b"c1"})
+    new = TransactionalLog(bootstrap, f"{name}-0", f"state.{name}", 0)
+    with pytest.raises(Fenced, match="has a new owner"):
+        old.commit([Output(name, b"k", b"zombie")], {b"a": b"zombie", CURSOR_KEY: b"zombie"})
+    new.commit([], {b"a": b"2", CURSOR_KEY: b"c2"})
+    assert restored(bootstrap, name)[0] == {b"a": b"2", CURSOR_KEY: b"c2"}
+
+
+def test_local_state_ahead_of_its_topic_is_a_lost_position(bootstrap: str, name: str) -> None:
+    """A recreated state topic is not taken for an empty one."""
+    lane(bootstrap, name).commit([], {b"a": b"1", CURSOR_KEY: b"c"})
+    with pytest.raises(PositionLost, match="before the local state's position 1000"):
+        restored(bootstrap, name, 1000)
+
+
+def test_topics_have_the_configuration_of_their_contract(bootstrap: str, name: str) -> None:
+    """Partitions and cleanup arrive at the broker; what is there is left alone."""
+    topics = {f"{name}-c": (3, topic_config("compact", -1)), f"{name}-d": (2, topic_config("delete", 7))}
+    assert sorted(create_topics(bootstrap, topics)) == sorted(topics)
+    assert create_topics(bootstrap, topics) == []
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    metadata = admin.list_topics(timeout=10).topics
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+    configs = {r.name: f.result(10) for r, f in admin.describe_configs(resources).items()}
+    for topic, (partitions, config) in topics.items():
+        assert len(metadata[topic].partitions) == partitions
+        for key in ("cleanup.policy", "retention.ms"):
+            if key in config:
+                assert configs[topic][key].value == config[key]
+
+
+def test_a_changed_partition_count_is_refused(bootstrap: str, name: str) -> None:
+    """With the topic, both counts, and the way to migrate; nothing is created beside it."""
+    create_topics(bootstrap, {name: (2, {})})
+    with pytest.raises(ContractViolation, match=rf"{name} has 2 partitions, its contract says 3.*copy it"):
+        create_topics(bootstrap, {name: (3, {}), f"{name}-new": (1, {})})
+    assert f"{name}-new" not in AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=10).topics
+
+
+def test_librdkafka_places_keys_where_we_say(bootstrap: str, name: str) -> None:
+    """Its murmur2 and ours agree, so a topic may be written by both."""
+    create_topics(bootstrap, {name: (SPREAD, {})})
+    placed: dict[str, int] = {}
+    producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
+    keys = [f"erp:É-{n}" for n in range(KEYS)]
+    for key in keys:
+        producer.produce(
+            name,
+            b"v",
+            key.encode(),
+            on_delivery=lambda error, message: placed.update({message.key().decode(): message.partition()}),
+        )
+    assert producer.flush(20) == 0
+    assert placed == {key: partition_of(key, SPREAD) for key in keys}
+
+
+def test_an_aborted_slice_is_not_restored(bootstrap: str, name: str) -> None:
+    """A worker killed inside a transaction: its successor ends it, and restores only what was committed."""
+    log = lane(bootstrap, name)
+    log.commit([], {b"a": b"1", CURSOR_KEY: b"c1"})
+    killed = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{name}-0"})
+    killed.init_transactions(20)
+    killed.begin_transaction()
+    killed.produce(f"state.{name}", b"half", b"a", partition=0)
+    killed.flush(10)
+    TransactionalLog(bootstrap, f"{name}-0", f"state.{name}", 0)
+    assert restored(bootstrap, name)[0] == {b"a": b"1", CURSOR_KEY: b"c1"}
+
+
+def test_watermarks_are_there_for_an_empty_topic(bootstrap: str, name: str) -> None:
+    """A lane that never wrote restores at once."""
+    create_topics(bootstrap, {f"state.{name}": (1, {})})
+    assert restored(bootstrap, name) == ({}, 0)
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "g"})
+    assert consumer.get_watermark_offsets(TopicPartition(f"state.{name}", 0), timeout=10) == (0, 0)
+    consumer.close()
