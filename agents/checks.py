@@ -25,5 +25,7 @@ def problems(contracts: Contracts) -> list[str]:
     for mapping in mappings.values():
         for name, table in mapping.tables.items():
             if isinstance(table, TableMapping) and f"canonical.{table.entity}" not in contracts.topics:
-                found.append(f"{mapping.name}.yaml: {name}: no topic canonical.{table.entity} in contracts.yaml")
+                found.append(
+                    f"{mapping.name}.yaml: {name}: no topic canonical.{table.entity} in contracts.yaml"
+                )
     return found

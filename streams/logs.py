@@ -6,6 +6,7 @@ import logging
 import sys
 
 import structlog
+from structlog.types import Processor
 
 # The logger of librdkafka's clients: without one they write lines of their own form to standard error.
 LIBRDKAFKA = "librdkafka"
@@ -15,7 +16,7 @@ QUIET = ("faust", "mode", "aiokafka", "aiohttp", "rebalance", "kafka", "httpx2",
 
 def configure_logs(level: str) -> None:
     """Send structlog and the standard library's records to standard error as JSON."""
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from streams.stack import kafka_available
 
 REQUIRE_KAFKA = "REQUIRE_KAFKA"
@@ -20,4 +21,6 @@ def pytest_report_header() -> str:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """CI demands the full stack: a skipped half is no pass."""
     if os.environ.get(REQUIRE_KAFKA) == "1" and not kafka_available():
-        pytest.exit(f"{REQUIRE_KAFKA} is set, but Java 17 and Maven are not there; install them", returncode=3)
+        pytest.exit(
+            f"{REQUIRE_KAFKA} is set, but Java 17 and Maven are not there; install them", returncode=3
+        )

@@ -45,7 +45,7 @@ class CanonicalStage:
     """Maps the changes of one partition of all change topics."""
 
     def __init__(self, environment: StageEnvironment, mappings: Sequence[SystemMapping]) -> None:
-        self.inputs = [topic for mapping in mappings for topic in change_topics(mapping)]
+        self.inputs: Sequence[str] = [topic for mapping in mappings for topic in change_topics(mapping)]
         # Zero-padded, so that versions order as text.
         self.rules = "|".join(f"{m.system}:{m.version:06d}" for m in mappings)
         self._mapping_of = {topic: mapping for mapping in mappings for topic in change_topics(mapping)}

@@ -106,5 +106,6 @@ class ExceptionsStage:
 
 
 EXCEPTIONS = FlowDefinition(
-    "exceptions", (StageDefinition("exceptions", INPUTS, ExceptionsStage, "subject", ticks=True),)
+    "exceptions",
+    (StageDefinition("exceptions", INPUTS, ExceptionsStage, "subject", ticks=True, pace_seconds=0.1),),
 )

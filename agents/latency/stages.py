@@ -126,7 +126,9 @@ class WindowStage(_Stage):
 LATENCY_FLOW = FlowDefinition(
     FLOW,
     (
-        StageDefinition("latency-sample", SampleStage.inputs, SampleStage, "root"),
-        StageDefinition("latency-window", WindowStage.inputs, WindowStage, "single", ticks=True),
+        StageDefinition("latency-sample", SampleStage.inputs, SampleStage, "root", pace_seconds=0.2),
+        StageDefinition(
+            "latency-window", WindowStage.inputs, WindowStage, "single", ticks=True, pace_seconds=0.2
+        ),
     ),
 )

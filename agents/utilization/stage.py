@@ -131,6 +131,6 @@ def _day(text: str) -> date | None:
 
 UTILIZATION = FlowDefinition(
     "utilization",
-    (StageDefinition("utilization", INPUTS, UtilizationStage, "consultant"),),
+    (StageDefinition("utilization", INPUTS, UtilizationStage, "consultant", pace_seconds=0.1),),
     UtilizationView,
 )

@@ -119,9 +119,10 @@ class _Run:
             expected = self._judge.expect()
             comparison = self._judge.wait(expected, self._pipeline.check, self._differing)
             counters = self._counters()
-            decoder = Decoder(Registry(self._environment["TALLYSTREAM_REGISTRY_URL"]))
+            registry = Registry(self._environment["TALLYSTREAM_REGISTRY_URL"])
             bootstrap = self._environment["TALLYSTREAM_KAFKA_BOOTSTRAP"]
-            topics = self._judge.compare_topics(expected, bootstrap, decoder)
+            topics = self._judge.compare_topics(expected, bootstrap, Decoder(registry))
+            registry.close()
         finally:
             self._pipeline.stop()
         figures, digest = read_figures(self._warehouse), business_digest(self._warehouse)

@@ -126,7 +126,10 @@ class ChunkConsumer(driver.Consumer):
         await self.close_lanes()
         await super().on_stop()
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109 -- Faust's signature
+    ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once; yield a chunk per partition. What may not be delivered now is fetched again."""
         await self._apply_seeks()
         try:

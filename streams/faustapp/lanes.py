@@ -32,6 +32,7 @@ class StageSpec:
     inputs: Sequence[str]
     open_core: Callable[[int], LaneCore]
     ticks: bool = False
+    pace_seconds: float = 0.0
 
 
 class FlowLanes:
@@ -93,16 +94,25 @@ class FlowLanes:
         key = (stage_name, partition)
         loop = asyncio.get_running_loop()
         self._rooms[key] = asyncio.Event()
+        room = self._rooms[key]
+
+        def done(ticket: Ticket) -> None:
+            loop.call_soon_threadsafe(self.consumer.tickets.finish, ticket)
+
+        def has_room() -> None:
+            loop.call_soon_threadsafe(room.set)
+
         build = partial(
             LaneRunner,
             f"{stage_name}-{partition}",
             partial(stage.open_core, partition),
-            on_done=partial(loop.call_soon_threadsafe, self.consumer.tickets.finish),
+            on_done=done,
             on_counts=partial(self._on_counts, stage_name),
-            on_room=partial(loop.call_soon_threadsafe, self._rooms[key].set),
+            on_room=has_room,
             on_reopened=partial(self._reopened, loop, key),
             on_failure=partial(self._failed, loop),
             ticks=stage.ticks,
+            pace_seconds=stage.pace_seconds,
         )
         self._runners[key] = await loop.run_in_executor(self._pool, build)
 

@@ -38,6 +38,7 @@ class LaneRunner:
         on_reopened: Callable[[LaneRunner], None],
         on_failure: Callable[[str, Exception], None],
         ticks: bool,
+        pace_seconds: float = 0.0,
     ) -> None:
         self.name = name
         self._open_core = open_core
@@ -47,6 +48,7 @@ class LaneRunner:
         self._on_reopened = on_reopened
         self._on_failure = on_failure
         self._ticks = ticks
+        self._pace = pace_seconds
         self._inbox: deque[tuple[Chunk, Ticket]] = deque()
         self._wake = threading.Condition()
         self._stopping = False
@@ -119,6 +121,7 @@ class LaneRunner:
                     if item is not None:
                         self._on_counts(self.core.apply(item[0]))
                         self._on_done(item[1])
+                        self._rest()
                     if self.core.has_references() and not self._stopping:
                         self._on_counts(self.core.fan_out())
                     if self._ticks and time.monotonic() >= next_tick:
@@ -135,6 +138,12 @@ class LaneRunner:
                 self.core.abandon()
             finally:
                 self._on_failure(self.name, error)
+
+    def _rest(self) -> None:
+        """Let records gather before the next transaction, where the stage allows it."""
+        if self._pace:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping or self._paused, self._pace)
 
     def _park(self) -> None:
         self.core.flush()

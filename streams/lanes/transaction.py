@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -126,11 +127,9 @@ class TransactionalLog:
         kafka_error: KafkaError = error.args[0]
         if kafka_error.code() in _FENCED or kafka_error.fatal():
             return Fenced(f"lane {self.name} has a new owner ({kafka_error.str()}); this one stops")
-        try:
+        # If it can't be aborted, a new producer with the same id ends it when the lane is opened again.
+        with suppress(KafkaException):
             self._producer.abort_transaction(COMMIT_SECONDS)
-        except KafkaException:
-            # A new producer with the same id ends the transaction when the lane is opened again.
-            pass
         return AbortedSlice(f"lane {self.name}: transaction aborted: {kafka_error.str()}")
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:

@@ -14,8 +14,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.errors import DependencyUnavailable, RecordError
-from streams.logs import LIBRDKAFKA
 from streams.lanes.watermarks import watermarks
+from streams.logs import LIBRDKAFKA
 from streams.references.views import ReferenceState
 from streams.serde import Decoder
 

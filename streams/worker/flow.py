@@ -56,13 +56,18 @@ class StageEnvironment:
 
 @dataclass(frozen=True)
 class StageDefinition:
-    """A stage: ``inputs`` are co-partitioned topics, all with the partition count of ``group``."""
+    """A stage: ``inputs`` are co-partitioned topics, all with the partition count of ``group``.
+
+    ``pace_seconds`` is how long a lane may let records gather between two transactions: for what nobody
+    waits for by the millisecond, many small transactions would only take the brokers' time from the rest.
+    """
 
     name: str
     inputs: Sequence[str]
     build: Callable[[StageEnvironment], Stage]
     group: str
     ticks: bool = False
+    pace_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

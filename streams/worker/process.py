@@ -76,7 +76,7 @@ class WorkerProcess:
             list(self._references.values()),
             self._compute,
             self._poke,
-            partial(self._loop.call_soon_threadsafe, self._fail),
+            self._fail_from_thread,
         )
         REFERENCE_ROWS.set_function(lambda: feed.rows)
         try:
@@ -145,7 +145,10 @@ class WorkerProcess:
         return f"no lanes yet: {', '.join(waiting)}" if waiting else None
 
     def _app(self, flow: FlowDefinition) -> FlowApp:
-        specs = [StageSpec(s.name, s.inputs, partial(self._open_core, flow, s), s.ticks) for s in flow.stages]
+        specs = [
+            StageSpec(s.name, s.inputs, partial(self._open_core, flow, s), s.ticks, s.pace_seconds)
+            for s in flow.stages
+        ]
         return flow_app(flow.name, specs, self._settings, on_counts=self._count, on_failure=self._fail)
 
     def _open_core(self, flow: FlowDefinition, stage: StageDefinition, partition: int) -> LaneCore:
@@ -197,6 +200,10 @@ class WorkerProcess:
     def _count(self, stage: str, counts: Mapping[str, int]) -> None:
         for kind, amount in counts.items():
             LANE_EVENTS.labels(stage, kind).inc(amount)
+
+    def _fail_from_thread(self, error: Exception) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(partial(self._fail, error))
 
     def _fail(self, error: Exception) -> None:
         if self._failure is None:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from connectors.reference.firm import FirmSettings
 from sqlalchemy import text
 from support.pipelines import running_firm
+
+from connectors.reference.firm import FirmSettings
 
 CHANGES_PER_SECOND = 200
 SECONDS = 15
@@ -46,7 +47,9 @@ def test_commit_to_billing_event_under_200_changes_a_second(tmp_path: Path) -> N
                     time.sleep(pause)
                 with connection.begin():
                     hours = rng.randrange(4, 33) / 4
-                    connection.execute(CORRECT, {"id": rng.choice(ids), "hours": hours, "now": datetime.now(UTC)})
+                    connection.execute(
+                        CORRECT, {"id": rng.choice(ids), "hours": hours, "now": datetime.now(UTC)}
+                    )
             rate = CHANGES_PER_SECOND * SECONDS / (time.monotonic() - began)
         warehouse, topics = running.settle()
         assert warehouse.equal, warehouse.differences

@@ -8,11 +8,12 @@ from datetime import date
 
 import oracle
 import pytest
+from support.changes import ChangeLog
+
 from agents.flows import all_flows
 from connectors.reference.firm import FirmSettings, Plan, plan
 from connectors.reference.firm.model import SYSTEM_OF
 from streams.testing import TopologyDriver
-from support.changes import ChangeLog
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from connectors.reference.firm import FirmSettings
 from sqlalchemy import text
-from streams.stack import kafka_available
 from support.pipelines import running_firm
+
+from connectors.reference.firm import FirmSettings
+from streams.stack import kafka_available
 
 VICTIMS = ("worker", "source-time", "source-erp", "sink-warehouse")
 BROKERS = [

@@ -9,9 +9,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import BigInteger, Boolean, Date, DateTime, Integer, Numeric, Table
+
 from connectors.reference.firm import Delete, Insert, Transaction
 from connectors.reference.firm.model import TABLES
-from sqlalchemy import BigInteger, Boolean, Date, DateTime, Integer, Numeric, Table
 from streams.serde import Encoder
 from streams.testing import MemoryRegistry
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine, create_engine, make_url
+
 from connectors.demo.judgement import Judge
 from connectors.demo.pipeline import Pipeline
 from connectors.reference.firm import Firm, FirmSettings, connect, plan
-from sqlalchemy import Engine, create_engine, make_url
 from streams.serde import Decoder, Registry
 from streams.stack import Stack
 
@@ -52,8 +53,11 @@ class RunningFirm:
         """Comparisons of the warehouse and of the topics with the oracle, once nothing moves any more."""
         expected = self.judge.expect()
         warehouse = self.judge.wait(expected, self.pipeline.check, patience_s=patience_s)
-        decoder = Decoder(Registry(self.environment["TALLYSTREAM_REGISTRY_URL"]))
-        topics = self.judge.compare_topics(expected, self.stack.broker.bootstrap, decoder)
+        registry = Registry(self.environment["TALLYSTREAM_REGISTRY_URL"])
+        try:
+            topics = self.judge.compare_topics(expected, self.stack.broker.bootstrap, Decoder(registry))
+        finally:
+            registry.close()
         return warehouse, topics
 
 
