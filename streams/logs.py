@@ -11,7 +11,17 @@ from structlog.types import Processor
 # The logger of librdkafka's clients: without one they write lines of their own form to standard error.
 LIBRDKAFKA = "librdkafka"
 # Libraries that say at INFO what only their authors want to know.
-QUIET = ("faust", "mode", "aiokafka", "aiohttp", "rebalance", "kafka", "httpx2", "streams.faustapp")
+QUIET = (
+    "faust",
+    "mode",
+    "aiokafka",
+    "aiohttp",
+    "rebalance",
+    "kafka",
+    "httpx2",
+    "streams.faustapp",
+    "connectors.sinks.kafka",
+)
 
 
 def configure_logs(level: str) -> None:

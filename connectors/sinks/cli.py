@@ -14,13 +14,13 @@ import typer
 from connectors.sinks.backoff import PATIENCE_S, Backoff
 from connectors.sinks.feed import BATCH_RECORDS, TOPIC_PATIENCE_S, Feed
 from connectors.sinks.health import Health, serve
-from connectors.sinks.logs import configure_logs
 from connectors.sinks.redis import RedisTarget
 from connectors.sinks.runner import Runner
 from connectors.sinks.target import Target
 from connectors.sinks.warehouse import WarehouseTarget, ddl
 from connectors.sinks.warehouse import warehouse as warehouse_tables
 from streams.errors import ConfigurationError, UsageError
+from streams.logs import configure_logs
 from streams.serde import Decoder, Registry
 from streams.settings import Settings, load_settings
 

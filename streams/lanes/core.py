@@ -118,41 +118,63 @@ class LaneCore:
         """Where an input topic begins for a lane that has applied nothing of it."""
         self.cursor.inputs.setdefault(topic, offset)
 
-    def apply(self, chunk: Chunk) -> dict[str, int]:
-        """Apply a whole chunk in as many slices as it takes; returns the counters of all its slices.
+    def apply(self, *chunks: Chunk) -> dict[str, int]:
+        """Apply chunks in as few slices as the time of one allows; returns the counters of all slices.
 
-        The lane knows where the topic begins: by its cursor, or by `start_at`. Records that the cursor
-        says are applied are skipped: that is how a redelivery changes nothing.
+        What has gathered while the last slice was committed goes into one transaction together. The lane
+        knows where a topic begins: by its cursor, or by `start_at`. Records that the cursor says are
+        applied are skipped: that is how a redelivery changes nothing. Raises `Gap` before anything is done.
         """
         counts: dict[str, int] = {}
-        records = chunk.records
-        # Never a default: a lane that does not know where the topic begins must not guess from a delivery.
-        applied = self.cursor.inputs[chunk.topic]
-        if chunk.base > applied:
-            raise Gap(chunk.topic, chunk.partition, applied, chunk.base)
-        at = 0
-        while at < len(records) and records[at].offset < applied:
-            at += 1
-        if at:
-            counts["redelivered"] = at
-        while at < len(records):
+        work = self._work(chunks, counts)
+        while work:
             context = self._context()
             with self._compute:
-                at = self._process(records, at, context)
+                self._fill(context, work)
                 self.stage.finish(context)
-            end = records[at].offset if at < len(records) else chunk.end
-            self.cursor.inputs[chunk.topic] = end
             self._commit(context)
             _add(counts, context.counts)
-        if chunk.end > self.cursor.inputs.get(chunk.topic, -1):
-            # Only transaction markers, or only what was applied before: the position moves all the same.
-            self.cursor.inputs[chunk.topic] = chunk.end
-            self._cursor_moved = True
         return counts
 
-    def _process(self, records: Sequence[InputRecord], at: int, context: SliceContext) -> int:
-        process = self.stage.process
+    def _work(self, chunks: Sequence[Chunk], counts: dict[str, int]) -> deque[tuple[Chunk, int]]:
+        """The chunks with the index of the first record of each that is not applied yet."""
+        work: deque[tuple[Chunk, int]] = deque()
+        positions: dict[str, int] = {}
+        for chunk in chunks:
+            # Never a default: a lane that does not know where the topic begins must not guess from a delivery.
+            applied = positions.get(chunk.topic, self.cursor.inputs[chunk.topic])
+            if chunk.base > applied:
+                raise Gap(chunk.topic, chunk.partition, applied, chunk.base)
+            records, at = chunk.records, 0
+            while at < len(records) and records[at].offset < applied:
+                at += 1
+            if at:
+                counts["redelivered"] = counts.get("redelivered", 0) + at
+            positions[chunk.topic] = max(applied, chunk.end)
+            work.append((chunk, at))
+        return work
+
+    def _fill(self, context: SliceContext, work: deque[tuple[Chunk, int]]) -> None:
+        """Process work until the slice's time is over, and move the cursor over what was processed."""
         deadline = self._elapsed() + self._slice_seconds
+        inputs = self.cursor.inputs
+        while work:
+            chunk, at = work.popleft()
+            records = chunk.records
+            at = self._process(records, at, context, deadline)
+            if at < len(records):
+                inputs[chunk.topic] = records[at].offset
+                work.appendleft((chunk, at))
+                return
+            # Also where there were only transaction markers, or only what was applied before.
+            inputs[chunk.topic] = max(chunk.end, inputs[chunk.topic])
+            if self._elapsed() > deadline:
+                return
+
+    def _process(
+        self, records: Sequence[InputRecord], at: int, context: SliceContext, deadline: float
+    ) -> int:
+        process = self.stage.process
         while at < len(records):
             for record in records[at : at + CLOCK_EVERY]:
                 try:

@@ -16,8 +16,10 @@ from streams.lanes.records import Chunk
 from streams.lanes.tickets import Ticket
 from streams.lanes.transaction import AbortedSlice
 
-# Chunks waiting per lane: one being applied and one ready. More only adds memory.
-BACKLOG = 2
+# What may wait for a lane while it commits: it all goes into the next slice together, so that a busy lane
+# makes larger transactions rather than more of them. More than this only adds memory.
+BACKLOG_CHUNKS = 64
+BACKLOG_RECORDS = 2_000
 TICK_SECONDS = 1.0
 # Attempts to open a lane again after its transactions were aborted, and the pause between them.
 REOPEN_ATTEMPTS = 20
@@ -60,7 +62,8 @@ class LaneRunner:
 
     def has_room(self) -> bool:
         """Whether `offer` would not exceed the backlog."""
-        return len(self._inbox) < BACKLOG
+        inbox = self._inbox
+        return len(inbox) < BACKLOG_CHUNKS and sum(len(chunk.records) for chunk, _ in inbox) < BACKLOG_RECORDS
 
     def offer(self, chunk: Chunk, ticket: Ticket) -> None:
         """Queue a chunk; the caller has asked `has_room`."""
@@ -99,28 +102,31 @@ class LaneRunner:
             self._wake.notify()
         self._thread.join()
 
-    def _next(self) -> tuple[Chunk, Ticket] | None:
+    def _next(self) -> list[tuple[Chunk, Ticket]]:
+        """Everything that has gathered."""
         with self._wake:
             if not (self._inbox or self._stopping or self._paused or self.core.has_references()):
                 self._wake.wait(TICK_SECONDS)
             if self._stopping or self._paused or not self._inbox:
-                return None
-            item = self._inbox.popleft()
+                return []
+            items = list(self._inbox)
+            self._inbox.clear()
         self._on_room()
-        return item
+        return items
 
     def _run(self) -> None:
         next_tick = time.monotonic() + TICK_SECONDS
         try:
             while not self._stopping:
-                item = self._next()
+                items = self._next()
                 try:
                     if self._paused:
                         self._park()
                         continue
-                    if item is not None:
-                        self._on_counts(self.core.apply(item[0]))
-                        self._on_done(item[1])
+                    if items:
+                        self._on_counts(self.core.apply(*(chunk for chunk, _ in items)))
+                        for _, ticket in items:
+                            self._on_done(ticket)
                         self._rest()
                     if self.core.has_references() and not self._stopping:
                         self._on_counts(self.core.fan_out())
