@@ -9,11 +9,16 @@ from agents.billing.rate_stage import RateStage
 from agents.billing.view import BillingView
 from streams.worker.flow import FlowDefinition, StageDefinition
 
+# At some hundred changes a second this makes one transaction of several, and a transaction costs ten records.
+PACE_SECONDS = 0.015
+
 BILLING = FlowDefinition(
     "billing",
     (
-        StageDefinition("billing-rate", RATE_INPUTS, RateStage, "entry"),
-        StageDefinition("billing-allocate", ALLOCATE_INPUTS, AllocateStage, "root"),
+        StageDefinition("billing-rate", RATE_INPUTS, RateStage, "entry", pace_seconds=PACE_SECONDS),
+        StageDefinition(
+            "billing-allocate", ALLOCATE_INPUTS, AllocateStage, "root", pace_seconds=PACE_SECONDS
+        ),
     ),
     BillingView,
 )

@@ -19,6 +19,8 @@ from streams.lanes.stage import Cause, SliceContext, Touch
 from streams.lanes.state import Overlay
 from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
 
+# At some hundred changes a second this makes one transaction of several, and a transaction costs ten records.
+PACE_SECONDS = 0.015
 COUNTED = {
     Action.PUBLISH: "canonical",
     Action.DELETE: "canonical",
@@ -118,5 +120,7 @@ def canonical_flow(mappings: Sequence[SystemMapping] | None = None) -> FlowDefin
     """The flow over the given mappings, or those shipped; change topics are partitioned as entries are."""
     chosen = tuple(load_mappings().values()) if mappings is None else tuple(mappings)
     topics = [topic for mapping in chosen for topic in change_topics(mapping)]
-    stage = StageDefinition("canonical", topics, lambda env: CanonicalStage(env, chosen), "entry")
+    stage = StageDefinition(
+        "canonical", topics, lambda env: CanonicalStage(env, chosen), "entry", pace_seconds=PACE_SECONDS
+    )
     return FlowDefinition("canonical", (stage,), extra_topics=topics)

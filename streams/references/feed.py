@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -36,7 +37,7 @@ class ReferenceFeed:
         bootstrap: str,
         decoder: Decoder,
         states: Sequence[ReferenceState],
-        compute: threading.Lock,
+        compute: AbstractContextManager[object],
         on_change: Callable[[], None],
         on_failure: Callable[[Exception], None],
     ) -> None:

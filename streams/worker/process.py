@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +18,7 @@ from streams.errors import DependencyUnavailable
 from streams.faustapp.app import FlowApp, flow_app
 from streams.faustapp.lanes import StageSpec
 from streams.lanes.core import LaneCore
+from streams.lanes.locking import ReadWriteLock
 from streams.lanes.restore import restore
 from streams.lanes.rocks import RocksStore
 from streams.lanes.transaction import TransactionalLog
@@ -49,7 +49,7 @@ class WorkerProcess:
         self._contracts: Contracts = load_contracts()
         self._registry = Registry(settings.registry_url)
         self._decoder = Decoder(self._registry)
-        self._compute = threading.Lock()
+        self._compute = ReadWriteLock()
         self._references = {
             flow.name: ReferenceState(flow.view(), self._decoder.decode)
             for flow in flows
@@ -74,7 +74,7 @@ class WorkerProcess:
             self._settings.kafka_bootstrap,
             self._decoder,
             list(self._references.values()),
-            self._compute,
+            self._compute.write,
             self._poke,
             self._fail_from_thread,
         )
@@ -175,12 +175,12 @@ class WorkerProcess:
         )
         subscription = None
         if references is not None:
-            with self._compute:
+            with self._compute.write:
                 subscription = references.subscribe()
 
         def unsubscribe() -> None:
             if references is not None and subscription is not None:
-                with self._compute:
+                with self._compute.write:
                     references.unsubscribe(subscription)
 
         return LaneCore(
@@ -189,7 +189,7 @@ class WorkerProcess:
             slice_log,
             subscription,
             clock=partial(datetime.now, UTC),
-            compute=self._compute,
+            compute=self._compute.read,
             on_close=unsubscribe,
         )
 
