@@ -344,3 +344,18 @@ def test_a_slice_context_adds_up_its_counts() -> None:
     context.count("a")
     context.count("a", 2)
     assert context.counts == {"a": 3}
+
+
+def test_what_has_gathered_goes_into_one_transaction() -> None:
+    """Chunks applied together commit once, in order; a gap among them refuses all before anything is done."""
+    log = ListLog()
+    core = open_core(log)
+    core.start_at(TOPIC, 0)
+    first, second = chunk([record(0), record(1)]), chunk([record(2)], base=2)
+    core.apply(first, second)
+    assert core.position(TOPIC) == 3
+    assert log.commits == 1
+    with pytest.raises(Gap):
+        core.apply(chunk([record(3)], base=3), chunk([record(9)], base=9))
+    assert core.position(TOPIC) == 3
+    assert log.commits == 1
