@@ -36,6 +36,11 @@ def _above_zero(value: Any) -> str | None:
     return None if value > 0 else "is not above 0"
 
 
+def _inside(high: int) -> Check:
+    """More than 0 and less than a bound that keeps amounts within the ledger's digits."""
+    return lambda value: None if 0 < value < high else f"is not in (0, {high})"
+
+
 def _one_of(*allowed: str) -> Check:
     return lambda value: None if value in allowed else f"is none of {', '.join(allowed)}"
 
@@ -71,14 +76,14 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "task": {"billing_class": _one_of("billable", "non_billable"), "status": _ACTIVE_CLOSED},
     "consultant": {"fte": _between(0, 2)},
     "rate": {
-        "price": _above_zero,
-        "overtime_multiplier": _above_zero,
-        "weekend_multiplier": _above_zero,
+        "price": _inside(1_000_000),
+        "overtime_multiplier": _inside(100),
+        "weekend_multiplier": _inside(100),
     },
     "calendar": dict.fromkeys(
         ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), _DAY_HOURS
     ),
-    "fx_rate": {"rate": _above_zero},
+    "fx_rate": {"rate": _inside(1_000_000)},
     "accounting_period": {"status": _one_of("open", "closed")},
     "milestone": {"amount": _at_least_zero, "status": _one_of("planned", "accepted", "cancelled")},
     "invoice_line": {

@@ -272,7 +272,8 @@ def test_booleans() -> None:
 def test_decimals_that_do_not_fit() -> None:
     """A number with more places or digits than the canonical field is refused, not rounded."""
     assert "decimal places" in problem("erp", "rate", price=D("1.00001"))[1]
-    assert "digits" in problem("erp", "rate", price=D(10) ** 14)[1]
+    assert "digits" in problem("erp", "cost_rate", cost=D(10) ** 14)[1]
+    assert "less than" in problem("erp", "rate", price=D(1_000_000))[1]
     record = mapped("erp", "rate", price=D("1.2000000")).record
     assert record is not None
     assert str(record["price"]) == "1.2000"
