@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     exception_grace_s: float = Field(
         60.0, ge=0, description="seconds before a parked entry is shown to people"
     )
-    session_timeout_s: float = Field(10.0, gt=0, description="silence after which a worker counts as dead")
+    session_timeout_s: float = Field(
+        10.0, ge=6, description="silence after which a worker counts as dead; brokers refuse less than 6"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="of the JSON logs")
 
     @classmethod
