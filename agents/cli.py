@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
-
-# A record passes several threads in each stage (fetcher, event loop, lane). With Python's default of 5 ms
-# each of them may wait that long for the interpreter while another lane computes.
-SWITCH_SECONDS = 0.005
 
 
 def register(root: typer.Typer) -> None:
@@ -39,7 +33,6 @@ def register(root: typer.Typer) -> None:
 
         settings = load_settings()
         configure_logs(settings.log_level)
-        sys.setswitchinterval(SWITCH_SECONDS)
         asyncio.run(_run(WorkerProcess(settings, select_flows(flows))))
 
     async def _run(process: object) -> None:
