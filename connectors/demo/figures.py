@@ -40,11 +40,12 @@ SELECT {quantiles} FROM (
 QUANTILES = ", ".join(
     f"percentile_disc({q}) WITHIN GROUP (ORDER BY ms) AS p{int(q * 100)}" for q in (0.5, 0.95, 0.99)
 )
-# Business content only: no times of processing, no revisions, no order of arrival.
+# Ids, hours and amounts: no times of processing, no revisions. Work date and person of a posted segment are
+# those that it was first seen with, which depends on what arrived first, so they are left out too.
 BUSINESS_ROWS = (
     """
-    SELECT root_id, entry_id, segment, bucket, contract_line_id, currency, work_date, accounting_date,
-           seconds, amount, price, exception_class, missing_keys
+    SELECT root_id, entry_id, segment, bucket, contract_line_id, currency, accounting_date,
+           seconds, amount, exception_class, missing_keys
     FROM billing_current WHERE NOT deleted ORDER BY root_id, entry_id, segment
     """,
     """
