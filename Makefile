@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint types layers unit integration acceptance fault-tests bench lock clean
+.PHONY: help demo test lint types layers unit integration acceptance fault-tests bench bench-test lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,7 +46,11 @@ integration: $(VENV)/.dev ## Tests with real servers
 	$(BIN)/pytest -q tests/integration
 
 acceptance: $(VENV)/.dev ## Whole flows, the demo, the installed wheel
-	$(BIN)/pytest -q tests/acceptance tests/bench
+	$(BIN)/pytest -q tests/acceptance
+	$(BIN)/pytest -q -m "not slow" tests/bench
+
+bench-test: $(VENV)/.dev ## A small benchmark of both programs, on real brokers
+	$(BIN)/pytest -q tests/bench
 
 fault-tests: $(VENV)/.dev ## Kills under load, the part that CI runs
 	$(BIN)/pytest -q tests/faults
