@@ -1,7 +1,8 @@
 """A readers-writer lock: lanes compute side by side, reference tables change between them.
 
-A plain lock would make every lane wait for the one that computes, which itself waits for the interpreter:
-at a few hundred records a second that took more time than the work.
+With a plain lock every lane waits for the one that computes, which itself waits for the interpreter: a
+quarter of the lanes' sampled time at 200 changes a second. Whether this lock costs less is still to be
+measured on an idle machine.
 """
 
 from __future__ import annotations
