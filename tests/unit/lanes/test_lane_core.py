@@ -89,14 +89,14 @@ def run_all(log: ListLog, topics: dict[str, list[PlainRecord]], rng: random.Rand
     core = open_core(log, elapsed=every_record())
     while True:
         waiting = [t for t, rs in topics.items() if (core.position(t) or 0) <= rs[-1].offset]
-        if not waiting:
-            core.flush()
-            return
-        topic = rng.choice(waiting)
-        applied = core.position(topic) or 0
-        base = max(0, applied - rng.choice([0, 0, 3]))
-        records = [r for r in topics[topic] if r.offset >= base][: rng.randint(1, 40)]
         try:
+            if not waiting:
+                core.flush()
+                return
+            topic = rng.choice(waiting)
+            applied = core.position(topic) or 0
+            base = max(0, applied - rng.choice([0, 0, 3]))
+            records = [r for r in topics[topic] if r.offset >= base][: rng.randint(1, 40)]
             core.apply(chunk(records, base))
         except Crashed:
             core = open_core(log, elapsed=every_record())
