@@ -1,1 +1,1 @@
-"""What is computed, one folder a flow: pure logic in its own modules and a thin agent at the edge."""
+"""What is computed, one folder a concern: pure logic in its own modules and a thin agent at the edge."""

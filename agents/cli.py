@@ -14,14 +14,14 @@ def register(root: typer.Typer) -> None:
     @root.command()
     def worker(
         flows: str | None = typer.Option(
-            None, help="comma-separated: canonical,billing,utilization,exceptions,latency; all by default"
+            None, help="comma-separated: billing,utilization,exceptions,latency; all by default"
         ),
     ) -> None:
         """Run a worker: capture topics in, billing and utilization out, exactly once.
 
         Settings come from the environment (see `tallystream config show`); SIGTERM stops cleanly.
 
-        Example: TALLYSTREAM_WORKER_ID=worker-0 tallystream worker --flows canonical,billing
+        Example: TALLYSTREAM_WORKER_ID=worker-0 tallystream worker --flows billing,exceptions
         """
         # Imported here: Faust takes a second to import, which no other command should pay.
         import asyncio

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.billing.flow import BILLING
-from agents.canonical.stage import canonical_flow
+from agents.billing.flow import billing_flow
 from agents.exceptions.stage import EXCEPTIONS
 from agents.latency.stages import LATENCY_FLOW
 from agents.utilization.stage import UTILIZATION
@@ -15,7 +14,7 @@ from streams.worker.flow import FlowDefinition
 
 def all_flows() -> dict[str, FlowDefinition]:
     """Every flow; reading the mappings may raise `ConfigurationError`."""
-    flows = (canonical_flow(), BILLING, UTILIZATION, EXCEPTIONS, LATENCY_FLOW)
+    flows = (billing_flow(), UTILIZATION, EXCEPTIONS, LATENCY_FLOW)
     return {flow.name: flow for flow in flows}
 
 

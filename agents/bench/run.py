@@ -22,7 +22,7 @@ from agents.bench.firm import Firm, make_firm
 from agents.bench.inputs import PLAIN_PREFIX, TIME_ENTRY, InputWriter
 from agents.bench.measure import Job, Measured, measure
 from agents.bench.topics import Positions
-from agents.billing.flow import BILLING
+from agents.billing.flow import billing_flow
 from agents.billing.segments import Segment
 from streams.contracts import Contracts, load_contracts, load_schema
 from streams.contracts.topics import create_topics, topic_config
@@ -127,7 +127,7 @@ class _Run:
             registry_url=self._registry_url,
             partitions=self._settings.partitions,
         )
-        schema_ids = prepare(settings, self._contracts, self._registry, [BILLING])
+        schema_ids = prepare(settings, self._contracts, self._registry, [billing_flow()])
         topics = {}
         for name in (TIME_ENTRY, RATED, EVENTS, CURRENT):
             contract = self._contracts.topics[name]

@@ -1,4 +1,8 @@
-"""The billing flow: two stages over shared reference tables."""
+"""The billing flow, from row change to ledger line: three stages in one lane.
+
+Canonical mapping and both stages of billing share a consumer and their transactions: this is the path
+that somebody waits for, and three flows of their own would pay for three transactions side by side.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,20 @@ from agents.billing.allocate_stage import AllocateStage
 from agents.billing.rate_stage import INPUTS as RATE_INPUTS
 from agents.billing.rate_stage import RateStage
 from agents.billing.view import BillingView
+from agents.canonical.stage import canonical_stage
 from streams.worker.flow import FlowDefinition, StageDefinition
 
-# At some hundred changes a second this makes one transaction of several, and a transaction costs ten records.
-PACE_SECONDS = 0.015
 
-BILLING = FlowDefinition(
-    "billing",
-    (
-        StageDefinition("billing-rate", RATE_INPUTS, RateStage, "entry", pace_seconds=PACE_SECONDS),
-        StageDefinition(
-            "billing-allocate", ALLOCATE_INPUTS, AllocateStage, "root", pace_seconds=PACE_SECONDS
+def billing_flow() -> FlowDefinition:
+    """The flow over the mappings that there are; reading them may raise `ConfigurationError`."""
+    canonical = canonical_stage()
+    return FlowDefinition(
+        "billing",
+        (
+            canonical,
+            StageDefinition("billing-rate", RATE_INPUTS, RateStage, "entry"),
+            StageDefinition("billing-allocate", ALLOCATE_INPUTS, AllocateStage, "root"),
         ),
-    ),
-    BillingView,
-)
+        BillingView,
+        extra_topics=canonical.inputs,
+    )

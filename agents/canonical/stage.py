@@ -17,10 +17,8 @@ from streams.errors import PoisonRecord, RecordError, SchemaMismatch
 from streams.lanes.records import InputRecord
 from streams.lanes.stage import Cause, SliceContext, Touch
 from streams.lanes.state import Overlay
-from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
+from streams.worker.flow import StageDefinition, StageEnvironment
 
-# At some hundred changes a second this makes one transaction of several, and a transaction costs ten records.
-PACE_SECONDS = 0.015
 COUNTED = {
     Action.PUBLISH: "canonical",
     Action.DELETE: "canonical",
@@ -116,11 +114,13 @@ class CanonicalStage:
         """No timers."""
 
 
-def canonical_flow(mappings: Sequence[SystemMapping] | None = None) -> FlowDefinition:
-    """The flow over the given mappings, or those shipped; change topics are partitioned as entries are."""
-    chosen = tuple(load_mappings().values()) if mappings is None else tuple(mappings)
-    topics = [topic for mapping in chosen for topic in change_topics(mapping)]
-    stage = StageDefinition(
-        "canonical", topics, lambda env: CanonicalStage(env, chosen), "entry", pace_seconds=PACE_SECONDS
+def canonical_stage() -> StageDefinition:
+    """The stage over all mappings; change topics are partitioned as entries are.
+
+    Reading the mappings may raise `ConfigurationError`.
+    """
+    mappings = tuple(load_mappings().values())
+    topics = [topic for mapping in mappings for topic in change_topics(mapping)]
+    return StageDefinition(
+        "canonical", topics, lambda env: CanonicalStage(env, mappings), "entry", looks_up=False
     )
-    return FlowDefinition("canonical", (stage,), extra_topics=topics)

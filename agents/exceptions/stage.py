@@ -107,5 +107,6 @@ class ExceptionsStage:
 
 EXCEPTIONS = FlowDefinition(
     "exceptions",
-    (StageDefinition("exceptions", INPUTS, ExceptionsStage, "subject", ticks=True, pace_seconds=0.1),),
+    (StageDefinition("exceptions", INPUTS, ExceptionsStage, "subject", ticks=True),),
+    gather_seconds=0.1,
 )

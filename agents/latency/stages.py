@@ -126,9 +126,8 @@ class WindowStage(_Stage):
 LATENCY_FLOW = FlowDefinition(
     FLOW,
     (
-        StageDefinition("latency-sample", SampleStage.inputs, SampleStage, "root", pace_seconds=0.2),
-        StageDefinition(
-            "latency-window", WindowStage.inputs, WindowStage, "single", ticks=True, pace_seconds=0.2
-        ),
+        StageDefinition("latency-sample", SampleStage.inputs, SampleStage, "root"),
+        StageDefinition("latency-window", WindowStage.inputs, WindowStage, "single", ticks=True),
     ),
+    gather_seconds=0.2,
 )

@@ -131,6 +131,7 @@ def _day(text: str) -> date | None:
 
 UTILIZATION = FlowDefinition(
     "utilization",
-    (StageDefinition("utilization", INPUTS, UtilizationStage, "consultant", pace_seconds=0.1),),
+    (StageDefinition("utilization", INPUTS, UtilizationStage, "consultant"),),
     UtilizationView,
+    gather_seconds=0.1,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from faust.types import StreamT
 from yarl import URL
 
 from streams.faustapp.consumer import ChunkTransport
-from streams.faustapp.lanes import FlowLanes, StageSpec
+from streams.faustapp.lanes import FlowLanes, StageInputs
+from streams.lanes.lane import Lane
 from streams.settings import Settings
 
 # Opening lanes happens inside Faust's "perform seek", which it bounds by the request timeout.
@@ -37,6 +38,7 @@ class FlowApp(faust.App):
     """A Faust application whose consumer delivers chunks to the lanes of one flow."""
 
     lanes: FlowLanes
+    gather_seconds: float
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self, self.loop)
@@ -47,15 +49,18 @@ class FlowApp(faust.App):
         consumer.pause_lanes = self.lanes.pause
         consumer.close_lanes = self.lanes.close
         consumer.on_failure = self.lanes.on_failure
+        consumer.gather_seconds = self.gather_seconds
         self.lanes.consumer = consumer
         return consumer
 
 
 def flow_app(
     flow: str,
-    stages: Sequence[StageSpec],
+    stages: Sequence[StageInputs],
+    open_lane: Callable[[int, Collection[str]], Lane],
     settings: Settings,
     *,
+    gather_seconds: float = 0.0,
     on_counts: Callable[[str, Mapping[str, int]], None],
     on_failure: Callable[[Exception], None],
 ) -> FlowApp:
@@ -83,7 +88,8 @@ def flow_app(
         broker_rebalance_timeout=max(30.0, 2 * session),
         consumer_group_instance_id=f"{settings.worker_id}-{flow}",
     )
-    app.lanes = FlowLanes(stages, on_counts=on_counts, on_failure=on_failure)
+    app.gather_seconds = gather_seconds
+    app.lanes = FlowLanes(flow, stages, open_lane, on_counts=on_counts, on_failure=on_failure)
     for stage in stages:
         for topic in stage.inputs:
             _add_agent(app, stage.name, topic)

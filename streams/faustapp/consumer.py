@@ -24,11 +24,13 @@ from streams.lanes.tickets import Ticket, TicketLedger
 
 # Faust hard-codes 1500 ms. The broker answers at once when there is data; this bounds how long an empty
 # fetch holds up one that follows, e.g. of a partition that was just resumed.
-FETCH_MAX_WAIT_MS = 25
+FETCH_MAX_WAIT_MS = 100
 FETCH_TIMEOUT_SECONDS = 0.5
 # Of one partition in one fetch, and records in one chunk: a chunk is the unit of memory.
 FETCH_BYTES = 1 << 20
 CHUNK_RECORDS = 2_000
+# A fetch that brought fewer is worth letting more gather before the next, where a flow allows it.
+FEW_RECORDS = 200
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -72,19 +74,22 @@ class ChunkConsumer(driver.Consumer):
 
     ``open_lanes`` is awaited with the assignment before streams resume and returns the offset to begin
     at of each partition; ``pause_lanes`` when partitions are revoked; ``close_lanes`` at the end.
-    ``on_failure`` hears of a fetch that failed for good.
+    ``on_failure`` hears of a fetch that failed for good. After a fetch of few records the next one waits
+    ``gather_seconds``.
     """
 
     open_lanes: Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
     pause_lanes: Callable[[], Awaitable[None]]
     close_lanes: Callable[[], Awaitable[None]]
     on_failure: Callable[[Exception], None]
+    gather_seconds: float
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.tickets = TicketLedger()
         # Applied by the fetching task before its next fetch, so that no fetch straddles a seek.
         self._seeks: dict[TP, int] = {}
+        self._fetched = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -131,6 +136,8 @@ class ChunkConsumer(driver.Consumer):
         timeout: float,  # noqa: ASYNC109 -- Faust's signature
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once; yield a chunk per partition. What may not be delivered now is fetched again."""
+        if self.gather_seconds and 0 < self._fetched < FEW_RECORDS:
+            await self.sleep(self.gather_seconds)
         await self._apply_seeks()
         try:
             records, active = await self._wait_next_records(FETCH_TIMEOUT_SECONDS)
@@ -147,6 +154,7 @@ class ChunkConsumer(driver.Consumer):
             raise
         if records is None or self.should_stop:
             return
+        self._fetched = sum(map(len, records.values()))
         for raw_tp, batch in records.items():
             tp = ensure_TP(raw_tp)
             if tp in self._seeks or not batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +12,8 @@ from typing import Any
 import structlog
 from faust.types import TP
 
-from streams.errors import PositionLost
-from streams.lanes.core import LaneCore
+from streams.errors import ContractViolation, PositionLost
+from streams.lanes.lane import Lane
 from streams.lanes.records import Chunk
 from streams.lanes.runner import LaneRunner
 from streams.lanes.tickets import Ticket
@@ -25,61 +25,100 @@ OPENING_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class StageSpec:
-    """A stage of a flow: its input topics (co-partitioned) and how to open one lane of it."""
+class StageInputs:
+    """A stage of a flow and its input topics, which are co-partitioned with those of the other stages."""
 
     name: str
     inputs: Sequence[str]
-    open_core: Callable[[int], LaneCore]
-    ticks: bool = False
-    pace_seconds: float = 0.0
 
 
 class FlowLanes:
-    """Opens, feeds and closes the lanes of a flow. All methods on the event loop's thread."""
+    """Opens, feeds and closes the lanes of a flow. All methods on the event loop's thread.
+
+    ``open_lane`` opens the lane of a partition with the named stages.
+    """
 
     def __init__(
         self,
-        stages: Iterable[StageSpec],
+        flow: str,
+        stages: Iterable[StageInputs],
+        open_lane: Callable[[int, Collection[str]], Lane],
         *,
         on_counts: Callable[[str, Mapping[str, int]], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
+        self._flow = flow
         self._stage_of = {topic: stage for stage in stages for topic in stage.inputs}
-        self._runners: dict[tuple[str, int], LaneRunner] = {}
-        self._rooms: dict[tuple[str, int], asyncio.Event] = {}
+        self._open_lane = open_lane
+        self._runners: dict[int, LaneRunner] = {}
+        self._rooms: dict[int, asyncio.Event] = {}
         # Where inputs began that the lane had applied nothing of: until a slice makes that durable, a
         # lane that is opened again must begin there again.
         self._starts: dict[TP, int] = {}
         self._on_counts = on_counts
         self.on_failure = on_failure
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPoolExecutor(OPENING_THREADS, "lane-open")
+        self._opening = asyncio.Lock()
+        # Counts pauses: lanes opened for an assignment that was revoked meanwhile stay paused.
+        self._pauses = 0
         self.consumer: Any = None
         self.ready = False
 
     async def open(self, assignment: set[TP]) -> dict[TP, int]:
-        """Open the lanes of an assignment, close the others; returns where each input begins."""
-        self._loop = asyncio.get_running_loop()
-        self.ready = False
-        wanted = {(self._stage_of[tp.topic].name, tp.partition) for tp in assignment}
-        await self._close([key for key in self._runners if key not in wanted])
-        missing = [key for key in sorted(wanted) if key not in self._runners]
-        await asyncio.gather(*(self._open(stage, partition) for stage, partition in missing))
-        tps = [TP(tp.topic, tp.partition) for tp in assignment]
-        earliest = await self.consumer.earliest_offsets(*tps) if tps else {}
-        positions = {tp: self._position(tp, earliest[tp]) for tp in tps}
-        for runner in self._runners.values():
-            runner.resume()
-        self.ready = True
-        log.info("lanes_open", lanes=len(self._runners), opened=len(missing))
-        return positions
+        """Open the lanes of an assignment, close the others; returns where each input begins.
+
+        Faust stops waiting for this when the next rebalance begins. What was begun goes on to its end, and
+        the next call waits for it: two that open one lane would take the local state from each other.
+        """
+        opening = asyncio.ensure_future(self._open_all(assignment, self._pauses))
+        opening.add_done_callback(self._opened)
+        return await asyncio.shield(opening)
+
+    def _opened(self, opening: asyncio.Future[dict[TP, int]]) -> None:
+        if not opening.cancelled() and (error := opening.exception()) is not None:
+            self.on_failure(error if isinstance(error, Exception) else RuntimeError(str(error)))
+
+    async def _open_all(self, assignment: set[TP], pauses: int) -> dict[TP, int]:
+        async with self._opening:
+            if pauses != self._pauses:
+                return {}  # revoked before it began; another assignment follows
+            self.ready = False
+            wanted = self._stages_by_partition(assignment)
+            await self._close(
+                [key for key, runner in self._runners.items() if wanted.get(key) != runner.stages]
+            )
+            missing = [key for key in sorted(wanted) if key not in self._runners]
+            await asyncio.gather(*(self._open(key, wanted[key]) for key in missing))
+            tps = [TP(tp.topic, tp.partition) for tp in assignment]
+            earliest = await self.consumer.earliest_offsets(*tps) if tps else {}
+            positions = {tp: self._position(tp, earliest[tp]) for tp in tps}
+            if pauses == self._pauses:
+                for runner in self._runners.values():
+                    runner.resume()
+                self.ready = True
+            log.info("lanes_open", flow=self._flow, lanes=len(self._runners), opened=len(missing))
+            return positions
+
+    def _stages_by_partition(self, assignment: set[TP]) -> dict[int, frozenset[str]]:
+        """Which stages the lane of each partition has. All inputs of a stage must be there."""
+        assigned = {(tp.topic, tp.partition) for tp in assignment}
+        stages: dict[int, set[str]] = {}
+        for topic, partition in assigned:
+            stage = self._stage_of[topic]
+            missing = [other for other in stage.inputs if (other, partition) not in assigned]
+            if missing:
+                raise ContractViolation(
+                    f"partition {partition} of {topic} is assigned without that of {', '.join(missing)}; "
+                    "topics that are read together must have the same number of partitions"
+                )
+            stages.setdefault(partition, set()).add(stage.name)
+        return {partition: frozenset(names) for partition, names in stages.items()}
 
     def _position(self, tp: TP, earliest: int) -> int:
-        core = self._runner(tp.topic, tp.partition).core
-        applied = core.position(tp.topic)
+        lane = self._runners[tp.partition].lane
+        applied = lane.position(tp.topic)
         if applied is None:
-            core.start_at(tp.topic, earliest)
+            lane.start_at(tp.topic, earliest)
             self._starts[tp] = earliest
             return earliest
         if applied < earliest:
@@ -89,12 +128,9 @@ class FlowLanes:
             )
         return applied
 
-    async def _open(self, stage_name: str, partition: int) -> None:
-        stage = next(s for s in self._stage_of.values() if s.name == stage_name)
-        key = (stage_name, partition)
+    async def _open(self, partition: int, stages: frozenset[str]) -> None:
         loop = asyncio.get_running_loop()
-        self._rooms[key] = asyncio.Event()
-        room = self._rooms[key]
+        room = self._rooms[partition] = asyncio.Event()
 
         def done(ticket: Ticket) -> None:
             loop.call_soon_threadsafe(self.consumer.tickets.finish, ticket)
@@ -104,27 +140,23 @@ class FlowLanes:
 
         build = partial(
             LaneRunner,
-            f"{stage_name}-{partition}",
-            partial(stage.open_core, partition),
+            f"{self._flow}-{partition}",
+            partial(self._open_lane, partition, stages),
+            stages,
             on_done=done,
-            on_counts=partial(self._on_counts, stage_name),
+            on_counts=self._on_counts,
             on_room=has_room,
-            on_reopened=partial(self._reopened, loop, key),
+            on_reopened=partial(self._reopened, loop, partition),
             on_failure=partial(self._failed, loop),
-            ticks=stage.ticks,
-            pace_seconds=stage.pace_seconds,
         )
-        self._runners[key] = await loop.run_in_executor(self._pool, build)
-
-    def _runner(self, topic: str, partition: int) -> LaneRunner:
-        return self._runners[self._stage_of[topic].name, partition]
+        self._runners[partition] = await loop.run_in_executor(self._pool, build)
 
     async def deliver(self, chunk: Chunk, ticket: Ticket) -> None:
         """Hand a chunk to its lane, waiting while the lane has its backlog full."""
-        key = (self._stage_of[chunk.topic].name, chunk.partition)
+        key = chunk.partition
         while True:
             runner = self._runners.get(key)
-            generation, _ = self.consumer.tickets.position((chunk.topic, chunk.partition))
+            generation, _ = self.consumer.tickets.position((chunk.topic, key))
             if runner is None or generation != chunk.generation:
                 return  # revoked or seeked meanwhile: it will be delivered again
             if runner.has_room():
@@ -146,6 +178,7 @@ class FlowLanes:
     async def pause(self) -> None:
         """Partitions are revoked: finish current slices, drop what is queued."""
         self.ready = False
+        self._pauses += 1
         loop = asyncio.get_running_loop()
         runners = list(self._runners.values())
         await asyncio.gather(*(loop.run_in_executor(self._pool, r.drain) for r in runners))
@@ -155,9 +188,11 @@ class FlowLanes:
     async def close(self) -> None:
         """Close all lanes cleanly."""
         self.ready = False
-        await self._close(list(self._runners))
+        self._pauses += 1
+        async with self._opening:
+            await self._close(list(self._runners))
 
-    async def _close(self, keys: list[tuple[str, int]]) -> None:
+    async def _close(self, keys: list[int]) -> None:
         loop = asyncio.get_running_loop()
         closing = [self._runners.pop(key) for key in keys]
         await asyncio.gather(*(loop.run_in_executor(self._pool, runner.close) for runner in closing))
@@ -166,16 +201,15 @@ class FlowLanes:
 
     # The rest is called from the lanes' threads.
 
-    def _reopened(self, loop: asyncio.AbstractEventLoop, key: tuple[str, int], runner: LaneRunner) -> None:
-        positions = {}
-        for topic, stage in self._stage_of.items():
-            if stage.name == key[0]:
-                tp = TP(topic, key[1])
-                if tp in self._starts:
-                    runner.core.start_at(topic, self._starts[tp])
-                offset = runner.core.position(topic)
-                if offset is not None:
-                    positions[tp] = offset
+    def _reopened(self, loop: asyncio.AbstractEventLoop, partition: int, runner: LaneRunner) -> None:
+        lane, positions = runner.lane, {}
+        for topic in lane.inputs():
+            tp = TP(topic, partition)
+            if tp in self._starts:
+                lane.start_at(topic, self._starts[tp])
+            offset = lane.position(topic)
+            if offset is not None:
+                positions[tp] = offset
 
         def seek() -> None:
             for tp, offset in positions.items():

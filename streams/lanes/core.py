@@ -29,7 +29,11 @@ FANOUT_KEYS = 200
 
 
 class SliceLog(Protocol):
-    """Where a slice becomes durable: all of it, or nothing."""
+    """Where a slice becomes durable: all of it, or nothing.
+
+    It may be committed later, together with other slices. The local store is then ahead of the log for a
+    while, which is no harm: a store is trusted only after a clean close, and dropped otherwise.
+    """
 
     def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
         """Publish outputs and state changes in one transaction; raises `Fenced` or a retriable error."""

@@ -1,7 +1,6 @@
 """One thread per lane: takes chunks, fans out reference changes, ticks, and reports.
 
-Kafka calls block, so a lane has a thread; stages compute one at a time under the compute lock, which
-costs nothing (there is one interpreter lock anyway) and keeps reference tables still while they do.
+Kafka calls block, so a lane has a thread; reference tables are kept still while stages compute.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from streams.lanes.core import Gap, LaneCore
+from streams.lanes.core import Gap
+from streams.lanes.lane import Counts, Lane
 from streams.lanes.records import Chunk
 from streams.lanes.tickets import Ticket
 from streams.lanes.transaction import AbortedSlice
 
-# What may wait for a lane while it commits: it all goes into the next slice together, so that a busy lane
+# What may wait for a lane while it commits: it all goes into the next one together, so that a busy lane
 # makes larger transactions rather than more of them. More than this only adds memory.
 BACKLOG_CHUNKS = 64
 BACKLOG_RECORDS = 2_000
@@ -27,36 +27,38 @@ REOPEN_PAUSE_SECONDS = 1.0
 
 
 class LaneRunner:
-    """Runs one lane. ``open_core`` restores it, at first and again after an aborted transaction."""
+    """Runs one lane, from the first `resume` on.
+
+    ``open_lane`` restores it, at first and again after an aborted transaction.
+    """
 
     def __init__(
         self,
         name: str,
-        open_core: Callable[[], LaneCore],
+        open_lane: Callable[[], Lane],
+        stages: frozenset[str] = frozenset(),
         *,
         on_done: Callable[[Ticket], None],
-        on_counts: Callable[[Mapping[str, int]], None],
+        on_counts: Callable[[str, Mapping[str, int]], None],
         on_room: Callable[[], None],
         on_reopened: Callable[[LaneRunner], None],
         on_failure: Callable[[str, Exception], None],
-        ticks: bool,
-        pace_seconds: float = 0.0,
     ) -> None:
         self.name = name
-        self._open_core = open_core
+        self.stages = stages
+        self._open_lane = open_lane
         self._on_done = on_done
         self._on_counts = on_counts
         self._on_room = on_room
         self._on_reopened = on_reopened
         self._on_failure = on_failure
-        self._ticks = ticks
-        self._pace = pace_seconds
         self._inbox: deque[tuple[Chunk, Ticket]] = deque()
         self._wake = threading.Condition()
         self._stopping = False
-        self._paused = False
+        # Until the assignment that it was opened for is known to be the latest.
+        self._paused = True
         self._parked = False
-        self.core = open_core()
+        self.lane = open_lane()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -105,7 +107,7 @@ class LaneRunner:
     def _next(self) -> list[tuple[Chunk, Ticket]]:
         """Everything that has gathered."""
         with self._wake:
-            if not (self._inbox or self._stopping or self._paused or self.core.has_references()):
+            if not (self._inbox or self._stopping or self._paused or self.lane.has_references()):
                 self._wake.wait(TICK_SECONDS)
             if self._stopping or self._paused or not self._inbox:
                 return []
@@ -124,35 +126,32 @@ class LaneRunner:
                         self._park()
                         continue
                     if items:
-                        self._on_counts(self.core.apply(*(chunk for chunk, _ in items)))
+                        self._count(self.lane.apply([chunk for chunk, _ in items]))
                         for _, ticket in items:
                             self._on_done(ticket)
-                        self._rest()
-                    if self.core.has_references() and not self._stopping:
-                        self._on_counts(self.core.fan_out())
-                    if self._ticks and time.monotonic() >= next_tick:
+                    if self.lane.has_references() and not self._stopping:
+                        self._count(self.lane.fan_out())
+                    if time.monotonic() >= next_tick:
                         next_tick = time.monotonic() + TICK_SECONDS
-                        self._on_counts(self.core.tick())
+                        self._count(self.lane.tick())
                 except Gap:
                     self._on_reopened(self)  # the input seeks back to what is applied
                 except AbortedSlice:
                     self._reopen()
-            self.core.flush()
-            self.core.close()
+            self.lane.close()
         except Exception as error:
             try:
-                self.core.abandon()
+                self.lane.abandon()
             finally:
                 self._on_failure(self.name, error)
 
-    def _rest(self) -> None:
-        """Let records gather before the next transaction, where the stage allows it."""
-        if self._pace:
-            with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._paused, self._pace)
+    def _count(self, counts: Counts) -> None:
+        for stage, counted in counts.items():
+            if counted:
+                self._on_counts(stage, counted)
 
     def _park(self) -> None:
-        self.core.flush()
+        self.lane.flush()
         with self._wake:
             while self._paused and not self._stopping:
                 self._parked = True
@@ -161,10 +160,10 @@ class LaneRunner:
 
     def _reopen(self) -> None:
         """Whether the aborted slice is in the log is unknown: restore, and let the inputs seek."""
-        self.core.abandon()
+        self.lane.abandon()
         for attempt in range(1, REOPEN_ATTEMPTS + 1):
             try:
-                self.core = self._open_core()
+                self.lane = self._open_lane()
                 break
             except Exception:
                 if attempt == REOPEN_ATTEMPTS or self._stopping:

@@ -1,4 +1,4 @@
-"""A lane's own transactional producer: one Kafka transaction a slice.
+"""A lane's own transactional producer: the slices of its stages that gathered in one Kafka transaction.
 
 ``transactional.id`` is the lane's name, so a lane that is opened elsewhere fences this one: its next
 commit fails with `Fenced` and nothing of it becomes visible.
@@ -7,7 +7,8 @@ commit fails with `Fenced` and nothing of it becomes visible.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +28,8 @@ INIT_SECONDS = 30.0
 # One slice's worth with room to spare; beyond it `produce` waits for the broker.
 QUEUE_MESSAGES = 50_000
 QUEUE_KBYTES = 64 * 1024
+# A transaction takes in further slices for this long at most, so that a backlog is not one transaction.
+GATHER_SECONDS = 0.02
 
 # As partition of a record: the producer hashes its key.
 HASH_KEY = -1
@@ -43,15 +46,52 @@ class AbortedSlice(DependencyUnavailable):
     """The broker refused the transaction; the lane must be opened anew and the slice repeated."""
 
 
-class TransactionalLog:
-    """Commits slices of one lane to its state topic partition and to the output topics."""
+class StageLog:
+    """The part of one stage in a lane's transactions: its slices, and its partition of the state topic."""
 
-    def __init__(self, bootstrap: str, name: str, state_topic: str, partition: int) -> None:
+    def __init__(self, lane: TransactionalLog, state_topic: str) -> None:
+        self._lane = lane
+        self._state_topic = state_topic
+        self._end: int | None = None
+        self.changes: dict[bytes, bytes | None] = {}
+
+    def begin_at(self, position: int) -> None:
+        """The state topic's position as restored: what `close` returns if no slice is committed."""
+        self._end = position
+
+    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
+        """Add a slice to the lane's transaction, which may commit it."""
+        self.changes.pop(CURSOR_KEY, None)  # it comes last
+        self.changes.update(changes)
+        self._lane.add(outputs)
+
+    def close(self) -> int | None:
+        """The state topic's position after the last committed slice, None if unknown."""
+        return self._end
+
+    def produce(self, produce: Callable[..., None], partition: int) -> None:
+        """Write what has gathered; the position is known once the cursor is delivered."""
+        for key, value in self.changes.items():
+            options = {"on_delivery": self._delivered} if key == CURSOR_KEY else {}
+            produce(self._state_topic, value, key, partition, **options)
+        self.changes = {}
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        # The cursor is the last record of its transaction in the state topic.
+        if error is None:
+            self._end = message.offset() + 1
+
+
+class TransactionalLog:
+    """Commits what the stages of one lane add: state changes to their topics' partition, and outputs."""
+
+    def __init__(self, bootstrap: str, name: str, partition: int) -> None:
         """Fence earlier owners of ``name``; raises `DependencyUnavailable` if the brokers don't answer."""
         self.name = name
-        self._state_topic = state_topic
         self._partition = partition
-        self._end: int | None = None
+        self._stages: list[StageLog] = []
+        self._outputs: list[Output] = []
+        self._opened = 0.0
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
@@ -73,15 +113,30 @@ class TransactionalLog:
                 f"lane {name}: {bootstrap} did not start a transactional producer: {error.args[0].str()}"
             ) from None
 
-    def begin_at(self, position: int) -> None:
-        """The state topic's position as restored: what `close` returns if no slice is committed."""
-        self._end = position
+    def stage(self, state_topic: str) -> StageLog:
+        """The log of one stage."""
+        stage = StageLog(self, state_topic)
+        self._stages.append(stage)
+        return stage
 
-    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
-        """Publish all in one transaction and wait until it is committed.
+    def add(self, outputs: Sequence[Output]) -> None:
+        """Add a slice's outputs; its stage has added its changes. Commits if enough has gathered."""
+        self._outputs.extend(outputs)
+        now = time.monotonic()
+        if not self._opened:
+            self._opened = now
+        elif now - self._opened >= GATHER_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Publish what has gathered in one transaction and wait until it is committed.
 
         Raises `Fenced` if the lane has a new owner, `AbortedSlice` if the transaction can't be committed.
         """
+        if not self._opened:
+            return
+        self._opened = 0.0
+        outputs, self._outputs = self._outputs, []
         producer = self._producer
         try:
             producer.begin_transaction()
@@ -92,17 +147,18 @@ class TransactionalLog:
                     produce(topic, value, key, place, headers=headers)
                 except BufferError:
                     self._produce_patiently(topic, value, key, place, headers=headers)
-            state_topic, place = self._state_topic, self._partition
-            for key, value in changes.items():
-                options = {"on_delivery": self._delivered} if key == CURSOR_KEY else {}
-                try:
-                    produce(state_topic, value, key, place, **options)
-                except BufferError:
-                    self._produce_patiently(state_topic, value, key, place, **options)
+            for stage in self._stages:
+                stage.produce(self._produce, self._partition)
             self._commit()
-            producer.poll(0)  # serves `_delivered`
+            producer.poll(0)  # serves deliveries
         except KafkaException as error:
             raise self._translate(error) from None
+
+    def _produce(self, *record: Any, **options: Any) -> None:
+        try:
+            self._producer.produce(*record, **options)
+        except BufferError:
+            self._produce_patiently(*record, **options)
 
     def _produce_patiently(self, *record: Any, **options: Any) -> None:
         """The queue is full: let deliveries drain. Bounded by message.timeout, which fails the commit."""
@@ -132,12 +188,8 @@ class TransactionalLog:
             self._producer.abort_transaction(COMMIT_SECONDS)
         return AbortedSlice(f"lane {self.name}: transaction aborted: {kafka_error.str()}")
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        # The cursor is the last record of its slice in the state topic.
-        if error is None:
-            self._end = message.offset() + 1
-
-    def close(self) -> int | None:
-        """Release the log; returns the state topic's position after the last slice, None if unknown."""
-        self._producer.poll(0)
-        return self._end
+    def release(self) -> None:
+        """Leave the brokers once the log is no longer used; what was not committed never becomes visible."""
+        self._outputs = []
+        self._opened = 0.0
+        self._stages = []

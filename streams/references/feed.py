@@ -81,7 +81,6 @@ class ReferenceFeed:
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": 25,
             },
             logger=logging.getLogger(LIBRDKAFKA),
         )

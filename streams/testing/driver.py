@@ -178,7 +178,7 @@ class TopologyDriver:
         if lane.core is None:
             store = MemoryStore()
             store.load(lane.state)
-            references = self._references.get(lane.flow.name)
+            references = self._references.get(lane.flow.name) if lane.stage.looks_up else None
             lane.subscription = references.subscribe() if references else None
             environment = self.environment(lane.partition, references.view if references else None)
             log = MemorySliceLog(

@@ -58,8 +58,7 @@ class StageEnvironment:
 class StageDefinition:
     """A stage: ``inputs`` are co-partitioned topics, all with the partition count of ``group``.
 
-    ``pace_seconds`` is how long a lane may let records gather between two transactions: for what nobody
-    waits for by the millisecond, many small transactions would only take the brokers' time from the rest.
+    ``looks_up`` says whether it uses the flow's reference view.
     """
 
     name: str
@@ -67,15 +66,21 @@ class StageDefinition:
     build: Callable[[StageEnvironment], Stage]
     group: str
     ticks: bool = False
-    pace_seconds: float = 0.0
+    looks_up: bool = True
 
 
 @dataclass(frozen=True)
 class FlowDefinition:
-    """A flow: one Faust application and consumer group."""
+    """A flow: one Faust application and consumer group. A lane is one partition of all its stages.
+
+    ``gather_seconds`` is how long records may gather between two fetches. Each fetch that brings a handful
+    costs a hundred times what a record costs, and so does the transaction that follows: a flow whose
+    results nobody waits for by the millisecond leaves that time to those where somebody does.
+    """
 
     name: str
     stages: Sequence[StageDefinition]
     view: Callable[[], ReferenceView] | None = None
     # Topics outside the contracts that the flow reads, with the group that decides their count.
     extra_topics: Sequence[str] = field(default=())
+    gather_seconds: float = 0.0

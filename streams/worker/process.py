@@ -7,28 +7,23 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import structlog
 
 from streams.contracts import Contracts, load_contracts
 from streams.errors import DependencyUnavailable
 from streams.faustapp.app import FlowApp, flow_app
-from streams.faustapp.lanes import StageSpec
-from streams.lanes.core import LaneCore
+from streams.faustapp.lanes import StageInputs
 from streams.lanes.locking import ReadWriteLock
-from streams.lanes.restore import restore
-from streams.lanes.rocks import RocksStore
-from streams.lanes.transaction import TransactionalLog
-from streams.metrics import LANE_EVENTS, LANES_OPEN, REFERENCE_ROWS, RESTORE_SECONDS, RESTORED
+from streams.metrics import LANE_EVENTS, LANES_OPEN, REFERENCE_ROWS
 from streams.references.feed import ReferenceFeed
 from streams.references.views import ReferenceState
 from streams.serde import Decoder, Registry
 from streams.settings import Settings
-from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
+from streams.worker.flow import FlowDefinition
 from streams.worker.http import serve_http
+from streams.worker.opening import LaneOpener
 from streams.worker.preparation import prepare
 
 log = structlog.get_logger("worker")
@@ -145,52 +140,23 @@ class WorkerProcess:
         return f"no lanes yet: {', '.join(waiting)}" if waiting else None
 
     def _app(self, flow: FlowDefinition) -> FlowApp:
-        specs = [
-            StageSpec(s.name, s.inputs, partial(self._open_core, flow, s), s.ticks, s.pace_seconds)
-            for s in flow.stages
-        ]
-        return flow_app(flow.name, specs, self._settings, on_counts=self._count, on_failure=self._fail)
-
-    def _open_core(self, flow: FlowDefinition, stage: StageDefinition, partition: int) -> LaneCore:
-        """Fence earlier owners, restore, subscribe to references: in this order."""
-        settings = self._settings
-        topic = f"state.{stage.name}"
-        slice_log = TransactionalLog(settings.kafka_bootstrap, f"{stage.name}-{partition}", topic, partition)
-        folder = Path(settings.data_dir) / settings.worker_id / stage.name / str(partition)
-        store = RocksStore(folder, identity=f"{settings.kafka_bootstrap}/{topic}")
-        progress = restore(settings.kafka_bootstrap, topic, partition, store, store.offset)
-        slice_log.begin_at(progress.end)
-        RESTORED.labels(stage.name).inc(progress.records)
-        RESTORE_SECONDS.labels(stage.name).observe(progress.seconds)
-        if progress.records:
-            log.info("lane_restored", lane=f"{stage.name}-{partition}", records=progress.records)
-        references = self._references.get(flow.name)
-        environment = StageEnvironment(
-            partition,
-            settings,
+        opener = LaneOpener(
+            flow,
+            self._settings,
             self._contracts,
             self._decoder,
             self._schema_ids,
-            references.view if references else None,
+            self._compute,
+            self._references.get(flow.name),
         )
-        subscription = None
-        if references is not None:
-            with self._compute.write:
-                subscription = references.subscribe()
-
-        def unsubscribe() -> None:
-            if references is not None and subscription is not None:
-                with self._compute.write:
-                    references.unsubscribe(subscription)
-
-        return LaneCore(
-            stage.build(environment),
-            store,
-            slice_log,
-            subscription,
-            clock=partial(datetime.now, UTC),
-            compute=self._compute.read,
-            on_close=unsubscribe,
+        return flow_app(
+            flow.name,
+            [StageInputs(stage.name, stage.inputs) for stage in flow.stages],
+            opener.open,
+            self._settings,
+            gather_seconds=flow.gather_seconds,
+            on_counts=self._count,
+            on_failure=self._fail,
         )
 
     def _poke(self) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support.pipelines import running_firm
+from support.pipelines import RunningFirm, running_firm
 
 from connectors.reference.firm import FirmSettings
 
 CHANGES_PER_SECOND = 200
-SECONDS = 15
+SECONDS = 12
 WARM_UP_SECONDS = 3
-# The goal is 150 ms on two idle cores. The bound is what tells a broken pipeline from a busy machine: other
-# processes on the same two cores move the quantiles several times over, and the figure is printed.
-P99_MS = 1500.0
+P99_MS = 150.0
+# Something else on the same two cores moves the quantiles several times over; a slow pipeline fails each time.
+ATTEMPTS = 3
 CORRECT = text(
     "UPDATE time_entry SET hours = :hours, version = version + 1, approved_at = :now WHERE id = :id"
 )
@@ -28,38 +28,52 @@ LATENCIES = text(
 )
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_commit_to_billing_event_under_200_changes_a_second(tmp_path: Path) -> None:
-    """Steady single-row transactions at 200/s on the embedded stack: p99 bounded, oracle at 0."""
-    rng = random.Random(1)
-    with running_firm(tmp_path, "embedded", FirmSettings(seed=2, consultants=10, days=14)) as running:
-        running.work(lambda: None)
-        warehouse, _ = running.settle()
-        assert warehouse.equal, warehouse.differences
-        engine = running.judge.engines["time"]
-        with engine.connect() as connection:
-            ids = list(connection.scalars(text("SELECT id FROM time_entry WHERE status = 'approved'")))
-            connection.rollback()
-            began = time.monotonic()
-            start = datetime.now(UTC) + timedelta(seconds=WARM_UP_SECONDS)
+class SteadyLoad:
+    """Single-row corrections of approved entries at an even pace."""
+
+    def __init__(self, running: RunningFirm) -> None:
+        self._running = running
+        self._rng = random.Random(1)
+        with running.judge.engines["time"].connect() as connection:
+            self._ids = list(connection.scalars(text("SELECT id FROM time_entry WHERE status = 'approved'")))
+
+    def run(self) -> tuple[float, list[float]]:
+        """Changes per second reached, and milliseconds of each ledger line after the warm-up, in order."""
+        began = time.monotonic()
+        start = datetime.now(UTC) + timedelta(seconds=WARM_UP_SECONDS)
+        with self._running.judge.engines["time"].connect() as connection:
             for at in range(CHANGES_PER_SECOND * SECONDS):
                 pause = began + at / CHANGES_PER_SECOND - time.monotonic()
                 if pause > 0:
                     time.sleep(pause)
                 with connection.begin():
-                    hours = rng.randrange(4, 33) / 4
-                    connection.execute(
-                        CORRECT, {"id": rng.choice(ids), "hours": hours, "now": datetime.now(UTC)}
-                    )
+                    hours = self._rng.randrange(4, 33) / 4
+                    entry = self._rng.choice(self._ids)
+                    connection.execute(CORRECT, {"id": entry, "hours": hours, "now": datetime.now(UTC)})
             rate = CHANGES_PER_SECOND * SECONDS / (time.monotonic() - began)
-        warehouse, topics = running.settle()
+        warehouse, topics = self._running.settle()
         assert warehouse.equal, warehouse.differences
         assert topics.equal, topics.differences
-        with running.warehouse.connect() as connection:
-            samples = [float(ms) for ms in connection.scalars(LATENCIES, {"start": start})]
-    p50, p99 = samples[len(samples) // 2], samples[len(samples) * 99 // 100]
-    print(f"{len(samples)} ledger lines at {rate:.0f} changes/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-    assert rate > 0.95 * CHANGES_PER_SECOND
-    assert len(samples) > 1000
-    assert p99 < P99_MS
+        with self._running.warehouse.connect() as connection:
+            return rate, [float(ms) for ms in connection.scalars(LATENCIES, {"start": start})]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_commit_to_billing_event_under_200_changes_a_second(tmp_path: Path) -> None:
+    """Steady single-row transactions at 200/s on the embedded stack: p99 under 150 ms, oracle at 0."""
+    with running_firm(tmp_path, "embedded", FirmSettings(seed=2, consultants=10, days=14)) as running:
+        running.work(lambda: None)
+        warehouse, _ = running.settle()
+        assert warehouse.equal, warehouse.differences
+        load, reached = SteadyLoad(running), []
+        for _ in range(ATTEMPTS):
+            rate, samples = load.run()
+            assert rate > 0.95 * CHANGES_PER_SECOND
+            assert len(samples) > 1000
+            p50, p99 = samples[len(samples) // 2], samples[len(samples) * 99 // 100]
+            print(f"{len(samples)} ledger lines at {rate:.0f} changes/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+            reached.append(p99)
+            if p99 < P99_MS:
+                break
+    assert min(reached) < P99_MS

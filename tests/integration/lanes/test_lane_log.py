@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -35,10 +35,23 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.node.name).replace("[", "-").replace("]", "")[:80]
 
 
-def lane(bootstrap: str, name: str) -> TransactionalLog:
+class OneStage:
+    """A lane with one stage, whose slices are committed at once."""
+
+    def __init__(self, bootstrap: str, name: str) -> None:
+        self.lane = TransactionalLog(bootstrap, f"{name}-0", 0)
+        self.stage = self.lane.stage(f"state.{name}")
+
+    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
+        """One slice, one transaction."""
+        self.stage.commit(outputs, changes)
+        self.lane.flush()
+
+
+def lane(bootstrap: str, name: str) -> OneStage:
     """The log of lane 0, with its topics."""
     create_topics(bootstrap, {f"state.{name}": (1, topic_config("compact", -1)), name: (1, {})})
-    return TransactionalLog(bootstrap, f"{name}-0", f"state.{name}", 0)
+    return OneStage(bootstrap, name)
 
 
 def restored(bootstrap: str, name: str, start: int = 0) -> tuple[dict[bytes, bytes], int]:
@@ -55,7 +68,7 @@ def test_state_is_restored_with_its_deletions_up_to_the_end(bootstrap: str, name
     log.commit([], {b"a": b"2", b"b": None, CURSOR_KEY: b"c2"})
     items, end = restored(bootstrap, name)
     assert items == {b"a": b"2", CURSOR_KEY: b"c2"}
-    position = log.close()
+    position = log.stage.close()
     assert position is not None
     assert position <= end
     assert restored(bootstrap, name, position)[0] == {}, "a clean store restores nothing"
@@ -64,16 +77,17 @@ def test_state_is_restored_with_its_deletions_up_to_the_end(bootstrap: str, name
 def test_a_log_without_slices_ends_where_it_was_restored(bootstrap: str, name: str) -> None:
     """An idle lane's store stays clean; one whose position nobody said is not called clean."""
     log = lane(bootstrap, name)
-    assert log.close() is None
-    log.begin_at(12)
-    assert log.close() == 12
+    assert log.stage.close() is None
+    log.stage.begin_at(12)
+    log.lane.flush()
+    assert log.stage.close() == 12
 
 
 def test_a_new_owner_fences_the_old_one(bootstrap: str, name: str) -> None:
     """The old owner's next slice fails as `Fenced`, and nothing of it is visible."""
     old = lane(bootstrap, name)
     old.commit([], {b"a": b"1", CURSOR_KEY: b"c1"})
-    new = TransactionalLog(bootstrap, f"{name}-0", f"state.{name}", 0)
+    new = OneStage(bootstrap, name)
     with pytest.raises(Fenced, match="has a new owner"):
         old.commit([Output(name, b"k", b"zombie")], {b"a": b"zombie", CURSOR_KEY: b"zombie"})
     new.commit([], {b"a": b"2", CURSOR_KEY: b"c2"})
@@ -137,7 +151,7 @@ def test_an_aborted_slice_is_not_restored(bootstrap: str, name: str) -> None:
     killed.begin_transaction()
     killed.produce(f"state.{name}", b"half", b"a", partition=0)
     killed.flush(10)
-    TransactionalLog(bootstrap, f"{name}-0", f"state.{name}", 0)
+    OneStage(bootstrap, name)
     assert restored(bootstrap, name)[0] == {b"a": b"1", CURSOR_KEY: b"c1"}
 
 

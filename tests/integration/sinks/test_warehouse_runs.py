@@ -216,7 +216,7 @@ def test_sigterm_stops_cleanly_and_probes_answer(world: World) -> None:
 
 
 def test_loading_adds_little_latency(world: World) -> None:
-    """Single records are in the warehouse within 50 ms of being produced, at the median."""
+    """Single records are in the warehouse within a quarter of a second of being produced, at the median."""
 
     def total(name: str) -> float:
         labels = {"sink": "warehouse", "topic": "billing.events"}
@@ -229,12 +229,12 @@ def test_loading_adds_little_latency(world: World) -> None:
     with running(world):
         world.send("billing.events", ledger_line(0))
         eventually(lambda: world.count("fact_billing_event") == 1, "running")
-        count, fast = total("count"), within("0.05")
+        count, fast = total("count"), within("0.25")
         for number in range(1, 41):
             world.send("billing.events", ledger_line(number))
             time.sleep(0.02)
         eventually(lambda: total("count") == count + 40, "all counted")
-        assert within("0.05") - fast >= 20
+        assert within("0.25") - fast >= 20
 
 
 def test_columns_of_a_newer_contract_are_added(world: World) -> None:

@@ -47,8 +47,10 @@ def test_snapshot_and_stream_meet_without_a_gap(capture: Capture) -> None:
                 if number % 5 == 0:
                     sql.execute("DELETE FROM line WHERE id = %s", [number - 1])
                 number += 1
+                time.sleep(0.002)
 
-    writers = [threading.Thread(target=write, args=(base,)) for base in (10_000, 20_000, 30_000)]
+    bases = (1_000_000, 2_000_000, 3_000_000)
+    writers = [threading.Thread(target=write, args=(base,)) for base in bases]
     for writer in writers:
         writer.start()
     try:

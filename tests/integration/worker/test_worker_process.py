@@ -84,7 +84,7 @@ def test_a_fenced_lane_stops_the_worker(embedded_site: Site) -> None:
     site.report(names)
     assert worker.wait_end() == 1, worker.output()
     assert "has a new owner" in worker.error_line()
-    assert not worker.printed_traceback()
+    assert not worker.printed_traceback(), worker.output()
     assert site.committed(GROUP, RAISED) == committed
     assert site.seen("fence") == dict.fromkeys(names, 1)
     site.worker().wait_ready()
@@ -101,7 +101,7 @@ def test_a_busy_port_is_an_unreachable_dependency(embedded_site: Site) -> None:
         assert worker.wait_end() == 3
     assert f"port {port} on 127.0.0.1 is taken" in worker.error_line()
     assert "TALLYSTREAM_HTTP_PORT" in worker.error_line()
-    assert not worker.printed_traceback()
+    assert not worker.printed_traceback(), worker.output()
 
 
 def test_a_registry_that_is_down_is_an_unreachable_dependency(embedded_site: Site) -> None:
@@ -110,7 +110,7 @@ def test_a_registry_that_is_down_is_an_unreachable_dependency(embedded_site: Sit
     assert worker.wait_end() == 3, worker.output()
     assert "http://127.0.0.1:1" in worker.error_line()
     assert "TALLYSTREAM_REGISTRY_URL" in worker.error_line()
-    assert not worker.printed_traceback()
+    assert not worker.printed_traceback(), worker.output()
 
 
 def test_a_changed_partition_count_is_refused(embedded_site: Site) -> None:
@@ -201,7 +201,7 @@ def test_a_broker_that_goes_away_does_not_keep_a_worker_from_stopping(kafka_site
         worker.process.send_signal(signal.SIGTERM)
         assert worker.wait_end(25) == 3
         assert "do the brokers at" in worker.error_line()
-        assert not worker.printed_traceback()
+        assert not worker.printed_traceback(), worker.output()
     finally:
         broker.start()
 

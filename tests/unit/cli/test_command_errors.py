@@ -68,7 +68,7 @@ def test_an_invalid_setting_is_a_usage_error() -> None:
 @pytest.mark.parametrize("flows", ["billing,singing", "", " , "])
 def test_an_unknown_flow_is_a_usage_error(flows: str) -> None:
     """Exit code 2, with the flows there are."""
-    assert_error(run("worker", "--flows", flows), 2, ["flow", "canonical, billing"])
+    assert_error(run("worker", "--flows", flows), 2, ["flow", "billing, utilization"])
 
 
 def test_a_broker_that_is_down_is_an_unreachable_dependency() -> None:

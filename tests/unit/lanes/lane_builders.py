@@ -99,6 +99,12 @@ class ListLog:
         self.closed += 1
         return len(self.state)
 
+    def flush(self) -> None:
+        """Everything was committed at once."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
     def restored(self) -> MemoryStore:
         """A store as a restart finds it."""
         store = MemoryStore()

@@ -13,6 +13,7 @@ from lane_builders import TOPIC, CountingStage, ListLog, chunk, open_core, recor
 from streams.errors import DependencyUnavailable, Fenced
 from streams.lanes import runner as runner_module
 from streams.lanes.core import LaneCore
+from streams.lanes.lane import Lane
 from streams.lanes.runner import LaneRunner
 from streams.lanes.tickets import Ticket
 from streams.lanes.transaction import AbortedSlice
@@ -37,23 +38,27 @@ class Heard:
         self.reopened = 0
         self.failures: list[tuple[str, Exception]] = []
 
-    def runner(self, open_lane: Callable[[], LaneCore], *, ticks: bool = False) -> LaneRunner:
+    def runner(self, open_core: Callable[[], LaneCore], *, ticks: bool = False) -> LaneRunner:
         """A runner that is heard."""
 
         def reopened(runner: LaneRunner) -> None:
-            runner.core.start_at(TOPIC, 0)
+            runner.lane.start_at(TOPIC, 0)
             self.reopened += 1
 
-        return LaneRunner(
+        def open_lane() -> Lane:
+            return Lane({"counting": open_core()}, ListLog(), {"counting"} if ticks else set())
+
+        runner = LaneRunner(
             "lane-0",
             open_lane,
             on_done=self.done.append,
-            on_counts=self.counts.append,
+            on_counts=lambda _, counts: self.counts.append(counts),
             on_room=lambda: None,
             on_reopened=reopened,
             on_failure=lambda name, error: self.failures.append((name, error)),
-            ticks=ticks,
         )
+        runner.resume()
+        return runner
 
 
 def ticket(base: int, end: int) -> Ticket:

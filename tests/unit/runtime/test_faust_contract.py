@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from faust.types import TP, ConsumerMessage
 
 from streams.faustapp.app import FlowApp, flow_app
 from streams.faustapp.consumer import ChunkConsumer, ChunkTransport, ConsumerThread
+from streams.lanes.lane import Lane
 from streams.lanes.records import Chunk
 from streams.settings import Settings
 
@@ -203,12 +204,17 @@ def test_range_assignment_keeps_a_partition_of_all_topics_together() -> None:
     assert all(len(members) == 1 for members in owners.values())
 
 
+def no_lane(partition: int, stages: Collection[str]) -> Lane:
+    """Without stages none is opened."""
+    raise AssertionError
+
+
 def with_app(folder: Path, check: Callable[[FlowApp], Awaitable[None]]) -> None:
     """Run a check with the application of a flow without stages, on a loop of its own."""
 
     async def run() -> None:
         settings = Settings(data_dir=folder, worker_id="w")
-        app = flow_app("quiet", [], settings, on_counts=lambda *_: None, on_failure=lambda _: None)
+        app = flow_app("quiet", [], no_lane, settings, on_counts=lambda *_: None, on_failure=lambda _: None)
         try:
             await check(app)
         finally:

@@ -1,0 +1,118 @@
+"""Several stages in one lane: one transaction for what gathered, all or nothing, and no stage left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from lane_builders import OTHER, TOPIC, CountingStage, ListLog, chunk, open_core, record
+
+from streams.errors import Fenced
+from streams.lanes.core import Gap
+from streams.lanes.cursor import CURSOR_KEY
+from streams.lanes.lane import Lane
+from streams.lanes.records import Output
+
+
+class SharedLog:
+    """Gathers the slices of two stages, and commits them when told, as the transactional log does."""
+
+    def __init__(self) -> None:
+        self.first, self.second = _Part(self), _Part(self)
+        self.transactions: list[int] = []
+        self.gathered: list[tuple[_Part, Sequence[Output], Mapping[bytes, bytes | None]]] = []
+        self.fails = False
+
+    def flush(self) -> None:
+        """All or nothing."""
+        if not self.gathered:
+            return
+        gathered, self.gathered = self.gathered, []
+        if self.fails:
+            raise Fenced("a new owner")
+        for part, outputs, changes in gathered:
+            ListLog.commit(part, outputs, changes)
+        self.transactions.append(len(gathered))
+
+    def release(self) -> None:
+        """What was gathered is gone."""
+        self.gathered = []
+
+
+class _Part(ListLog):
+    def __init__(self, shared: SharedLog) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
+        self._shared.gathered.append((self, list(outputs), dict(changes)))
+
+
+class FirstStage(CountingStage):
+    """Reads one topic."""
+
+    inputs = (TOPIC,)
+
+
+class SecondStage(CountingStage):
+    """Reads the other."""
+
+    inputs = (OTHER,)
+
+
+def two_stages(log: SharedLog) -> Lane:
+    """A lane as opened from what the logs hold."""
+    first, second = open_core(log.first, FirstStage()), open_core(log.second, SecondStage())
+    return Lane({"first": first, "second": second}, log, {"second"})
+
+
+def test_what_gathered_for_two_stages_is_one_transaction() -> None:
+    """Counters come back by stage."""
+    log = SharedLog()
+    lane = two_stages(log)
+    counts = lane.apply([chunk([record(0)]), chunk([record(0, topic=OTHER)]), chunk([record(1)])])
+    assert log.transactions == [2]
+    assert {name: counted["processed"] for name, counted in counts.items()} == {"first": 2, "second": 1}
+    assert (lane.position(TOPIC), lane.position(OTHER)) == (2, 1)
+
+
+def test_a_refused_transaction_leaves_both_stages_where_they_were() -> None:
+    """Opened anew, neither has applied anything, and repeating counts once."""
+    log = SharedLog()
+    lane = two_stages(log)
+    work = [chunk([record(0)]), chunk([record(0, topic=OTHER)])]
+    log.fails = True
+    with pytest.raises(Fenced):
+        lane.apply(work)
+    lane.abandon()
+    log.fails = False
+    again = two_stages(log)
+    assert (again.position(TOPIC), again.position(OTHER)) == (0, 0)
+    again.apply(work)
+    assert log.first.counts() == log.second.counts() == {b"nk": b"1"}
+
+
+def test_a_gap_of_one_stage_does_not_undo_the_other() -> None:
+    """What was applied beside it is committed; the gap is told, so that inputs seek."""
+    log = SharedLog()
+    lane = two_stages(log)
+    with pytest.raises(Gap):
+        lane.apply([chunk([record(3)]), chunk([record(0, topic=OTHER)])])
+    assert log.transactions == [1]
+    assert (lane.position(TOPIC), lane.position(OTHER)) == (0, 1)
+
+
+def test_closing_makes_cursors_durable_that_moved_without_output() -> None:
+    """Both in one transaction; timers run only for the stage that has some."""
+    log = SharedLog()
+    lane = two_stages(log)
+    lane.apply([chunk([record(0, value=b"silent")]), chunk([record(0, value=b"silent", topic=OTHER)])])
+    assert log.transactions == []
+    lane.close()
+    assert log.transactions == [2]
+    assert CURSOR_KEY in dict(log.first.state)
+    assert two_stages(log).position(OTHER) == 1
+    ticked = SharedLog()
+    two_stages(ticked).tick()
+    assert ticked.first.outputs == []
+    assert [output.topic for output in ticked.second.outputs] == ["ticks"]
