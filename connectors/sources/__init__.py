@@ -1,5 +1,6 @@
 """Sources: databases' row changes as Debezium-compatible topics."""
 
-from connectors.sources.config import SourceConfig, load_source
+from connectors.sources.config import SourceConfig
+from connectors.sources.kinds import load_source
 
 __all__ = ["SourceConfig", "load_source"]

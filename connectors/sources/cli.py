@@ -9,9 +9,9 @@ from pathlib import Path
 import typer
 from prometheus_client import start_http_server
 
-from connectors.sources.config import SourceConfig, load_source
-from connectors.sources.postgres.source import PostgresSource, Surroundings
-from connectors.sources.postgres.stream import StopSignal
+from connectors.sources.config import SourceConfig
+from connectors.sources.kinds import load_source, make_source
+from connectors.sources.running import StopSignal, Surroundings
 from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
 
@@ -70,7 +70,7 @@ def run(
     stop = StopSignal()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    PostgresSource(parsed, _surroundings(settings)).run(stop, once=once)
+    make_source(parsed, _surroundings(settings)).run(stop, once=once)
 
 
 @app.command()
@@ -83,7 +83,7 @@ def resnapshot(config: Path = CONFIG, kafka: str | None = KAFKA, registry: str |
     """
     parsed, settings = _load(config, kafka, registry)
     configure_logs(settings.log_level)
-    PostgresSource(parsed, _surroundings(settings)).resnapshot()
+    make_source(parsed, _surroundings(settings)).resnapshot()
 
 
 def _load(config: Path, kafka: str | None, registry: str | None) -> tuple[SourceConfig, Settings]:

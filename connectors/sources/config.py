@@ -1,4 +1,4 @@
-"""The configuration file of a source: TOML, strictly read."""
+"""What the configuration files of all sources have in common: TOML, strictly read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from pydantic import (
     BaseModel,
@@ -21,21 +22,19 @@ from streams.errors import ConfigurationError
 
 
 class SourceConfig(BaseModel):
-    """What one source reads, and from where. Exactly one of the three ways to give the DSN is set."""
+    """What one source reads, and from where. Exactly one of the three ways to give the DSN is set.
+
+    Each connector has a subclass with its own keys.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="of the source; topics are cdc.<name>.<schema>.<table>")
-    dsn: SecretStr | None = Field(None, description="postgresql:// URL or key=value DSN")
+    connector: str = Field("postgresql", description="which kind of source: see connectors.sources.kinds")
+    dsn: SecretStr | None = Field(None, description="URL or DSN of the database")
     dsn_file: Path | None = Field(None, description="path of a file that holds the DSN")
     dsn_env: str | None = Field(None, description="environment variable that holds the DSN")
     tables: tuple[str, ...] = Field(min_length=1, description="schema.table or schema.*")
-    slot: str | None = Field(
-        None, pattern=r"^[a-z0-9_]{1,63}$", description="tallystream_<name> if not given"
-    )
-    publication: str | None = Field(
-        None, min_length=1, max_length=63, description="tallystream_<name> if not given"
-    )
     partitions: int | None = Field(None, ge=1, description="of each topic that is made")
     http_port: int = Field(0, ge=0, le=65535, description="serves /metrics there; 0 is off")
 
@@ -60,16 +59,6 @@ class SourceConfig(BaseModel):
             raise ValueError("give exactly one of dsn, dsn_file and dsn_env")
         return self
 
-    @property
-    def slot_name(self) -> str:
-        """The replication slot."""
-        return self.slot or default_slot(self.name)
-
-    @property
-    def publication_name(self) -> str:
-        """The publication."""
-        return self.publication or default_slot(self.name)
-
     def read_dsn(self) -> str:
         """The DSN, from wherever it is kept; `ConfigurationError` names where it is missing."""
         if self.dsn is not None:
@@ -86,26 +75,25 @@ class SourceConfig(BaseModel):
         return value
 
 
-def default_slot(source: str) -> str:
-    """``tallystream_<source>`` in the alphabet of slots; also the publication's name."""
-    return "tallystream_" + "".join(c if c.isalnum() and c.isascii() else "_" for c in source.lower())
-
-
-def load_source(path: Path) -> SourceConfig:
-    """Read a configuration file; `ConfigurationError` names the key that is wrong."""
+def read_document(path: Path) -> dict[str, Any]:
+    """The keys and values of a configuration file; `ConfigurationError` if there is none to read."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
+
+
+def parse(path: Path, document: dict[str, Any], kind: type[SourceConfig]) -> SourceConfig:
+    """A configuration of one kind; `ConfigurationError` names the key of ``path`` that is wrong."""
     try:
-        return SourceConfig(**document)
+        return kind(**document)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = ", ".join(SourceConfig.model_fields)
+            known = ", ".join(kind.model_fields)
             raise ConfigurationError(f"{path}: unknown key {key}; known are {known}") from None
         message = str(first["msg"]).removeprefix("Value error, ")
         raise ConfigurationError(f"{path}: {key + ': ' if key else ''}{message}") from None

@@ -1,7 +1,8 @@
 """The PostgreSQL source: logical replication into Debezium-compatible topics, exactly once."""
 
+from connectors.sources.postgres.config import PostgresConfig
 from connectors.sources.postgres.position import Position, Progress
-from connectors.sources.postgres.source import PostgresSource, Surroundings
-from connectors.sources.postgres.stream import StopSignal
+from connectors.sources.postgres.source import PostgresSource
+from connectors.sources.running import StopSignal, Surroundings
 
-__all__ = ["Position", "PostgresSource", "Progress", "StopSignal", "Surroundings"]
+__all__ = ["Position", "PostgresConfig", "PostgresSource", "Progress", "StopSignal", "Surroundings"]

@@ -7,7 +7,7 @@ the stream acknowledges only what a Kafka transaction has made durable.
 
 from __future__ import annotations
 
-from connectors.sources.config import default_slot
+from connectors.sources.postgres.config import default_slot
 from connectors.sources.postgres.position import Progress, lsn_text
 from connectors.sources.postgres.server import Identity, SlotState
 from streams.errors import ConfigurationError, PositionLost

@@ -8,23 +8,23 @@ the session, nothing in it is patched up: the next one begins from the stored po
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from connectors.sources import metrics
-from connectors.sources.config import SourceConfig
 from connectors.sources.positions import read_position
 from connectors.sources.postgres import catalog
+from connectors.sources.postgres.config import PostgresConfig
 from connectors.sources.postgres.position import FIRST_EPOCH, Progress, lsn_text
 from connectors.sources.postgres.publication import Published, check_publication, publish
 from connectors.sources.postgres.resume import check_resume, may_drop, must_snapshot
 from connectors.sources.postgres.server import Identity, Server, SlotState
 from connectors.sources.postgres.snapshot import Snapshot, create_slot
-from connectors.sources.postgres.stream import StopSignal
 from connectors.sources.postgres.streaming import Streaming
 from connectors.sources.postgres.tables import Tables
 from connectors.sources.publisher import SNAPSHOT_TRANSACTION_S, STREAM_TRANSACTION_S, Publisher
+from connectors.sources.running import StopSignal, Surroundings
 from connectors.sources.subjects import Subjects
 from connectors.sources.topics import Topics
 from streams.errors import ConfigurationError, DependencyUnavailable
@@ -37,19 +37,10 @@ SLOT_WAIT_S = 15.0  # the server needs a moment to notice that a killed predeces
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Where a source publishes to."""
-
-    kafka: str
-    registry_url: str
-    replication_factor: int = 1
-
-
 class PostgresSource:
     """Runs one source until it is stopped; see the module's text."""
 
-    def __init__(self, config: SourceConfig, surroundings: Surroundings) -> None:
+    def __init__(self, config: PostgresConfig, surroundings: Surroundings) -> None:
         self._config = config
         self._around = surroundings
         self._server = Server(config.read_dsn(), f"tallystream source {config.name}")

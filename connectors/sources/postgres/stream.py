@@ -8,7 +8,6 @@ advanced could no longer be told from one that we did.
 
 from __future__ import annotations
 
-import os
 import select
 import struct
 import time
@@ -20,6 +19,7 @@ from psycopg import pq
 from connectors.sources.postgres.pgoutput import POSTGRES_EPOCH_US, PROTOCOL_VERSION
 from connectors.sources.postgres.position import lsn_text
 from connectors.sources.postgres.server import Server, quoted
+from connectors.sources.running import StopSignal
 from streams.errors import DependencyUnavailable, PositionLost
 
 STATUS_S = 10.0  # well within the minute of silence that the server bears (wal_sender_timeout)
@@ -31,39 +31,6 @@ _KEEPALIVE = struct.Struct(">QqB").unpack_from
 _STATUS = struct.Struct(">cQQQqB").pack
 _INT64 = struct.Struct(">Q").unpack_from
 _DATA, _ALIVE = ord("w"), ord("k")
-
-
-class StopSignal:
-    """A request to stop that interrupts a wait on sockets; set from a signal handler or a thread."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
-        self._set = False
-
-    def set(self) -> None:
-        """Ask for a stop; more than once is the same."""
-        if not self._set:
-            self._set = True
-            os.write(self._write, b"!")
-
-    def is_set(self) -> bool:
-        """Whether a stop was asked for."""
-        return self._set
-
-    def fileno(self) -> int:
-        """Becomes readable when set."""
-        return self._read
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep, at most until a stop is asked for; whether it was."""
-        select.select([self._read], [], [], seconds)
-        return self._set
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        os.close(self._read)
-        os.close(self._write)
 
 
 class LogStream:

@@ -9,16 +9,17 @@ from dataclasses import replace
 import structlog
 
 from connectors.sources import metrics
-from connectors.sources.config import SourceConfig
+from connectors.sources.postgres.config import PostgresConfig
 from connectors.sources.postgres.envelope import Stamp
 from connectors.sources.postgres.pgoutput import Relation, Type, decode
 from connectors.sources.postgres.position import Progress, lsn_text
 from connectors.sources.postgres.records import Record, transaction_records
 from connectors.sources.postgres.server import Server
-from connectors.sources.postgres.stream import LogStream, StopSignal
+from connectors.sources.postgres.stream import LogStream
 from connectors.sources.postgres.tables import Table, Tables
 from connectors.sources.postgres.transactions import Transaction, TransactionBuffer
 from connectors.sources.publisher import Publisher
+from connectors.sources.running import StopSignal
 from connectors.sources.topics import Topics
 
 log = structlog.get_logger()
@@ -39,7 +40,7 @@ class Streaming:
     def __init__(
         self,
         server: Server,
-        config: SourceConfig,
+        config: PostgresConfig,
         publisher: Publisher,
         topics: Topics,
         tables: Tables,

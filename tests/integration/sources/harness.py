@@ -18,9 +18,8 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from fastavro import parse_schema, schemaless_reader
 
-from connectors.sources.config import SourceConfig
 from connectors.sources.positions import read_position
-from connectors.sources.postgres import PostgresSource, Progress, StopSignal, Surroundings
+from connectors.sources.postgres import PostgresConfig, PostgresSource, Progress, StopSignal, Surroundings
 from streams.stack import Stack
 
 DATABASE = "erp"
@@ -78,7 +77,7 @@ class Capture:
         return Surroundings(self.stack.broker.bootstrap, self.stack.registry.url)
 
     def source(self, **changes: Any) -> PostgresSource:
-        config = SourceConfig(**{"name": self.name, "dsn": self.dsn, **self.settings, **changes})
+        config = PostgresConfig(**{"name": self.name, "dsn": self.dsn, **self.settings, **changes})
         return PostgresSource(config, self.surroundings)
 
     def config_file(self) -> Path:

@@ -10,8 +10,7 @@ import psycopg
 import pytest
 from integration.sources.harness import Capture, read_topic, wait_until
 
-from connectors.sources.config import SourceConfig
-from connectors.sources.postgres import PostgresSource, StopSignal, Surroundings
+from connectors.sources.postgres import PostgresConfig, PostgresSource, StopSignal, Surroundings
 from streams.errors import (
     ConfigurationError,
     ContractViolation,
@@ -206,7 +205,7 @@ def test_a_stopped_broker(line: Capture, monkeypatch: pytest.MonkeyPatch) -> Non
     """Exit code 3 with the broker's address."""
     monkeypatch.setattr("connectors.sources.topics.ADMIN_TIMEOUT_S", 1.0)
 
-    config = SourceConfig(name=line.name, dsn=line.dsn, **line.settings)
+    config = PostgresConfig(name=line.name, dsn=line.dsn, **line.settings)
     with pytest.raises(DependencyUnavailable, match=r"127\.0\.0\.1:1"):
         PostgresSource(config, Surroundings("127.0.0.1:1", line.stack.registry.url)).run(
             StopSignal(), once=True

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sources.config import default_slot
+from connectors.sources.postgres.config import default_slot
 from connectors.sources.postgres.position import Position, Progress, lsn_text, lsn_value
 from connectors.sources.postgres.resume import check_resume, may_drop, must_snapshot
 from connectors.sources.postgres.server import Identity, SlotState

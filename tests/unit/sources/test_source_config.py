@@ -38,6 +38,7 @@ def test_defaults(tmp_path: Path) -> None:
         ('name = "erp"\ndsn = ""\ntables = []\n', "tables"),
         ("name = ", "is not TOML"),
         (GOOD + "partitions = 0\n", "partitions"),
+        (GOOD + 'connector = "paper"\n', "connector: no 'paper'; there are postgresql"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
