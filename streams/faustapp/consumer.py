@@ -3,7 +3,8 @@
 Private API of faust-streaming 0.15.3 and aiokafka 0.14.0 that this relies on, each under a contract test:
 ``Consumer.getmany`` yields (tp, message) to ``_drain_messages``; ``perform_seek`` is called when streams
 resume after a rebalance; ``force_commit`` is what the commit timer calls; ``_wait_next_records`` returns
-(records by partition, active partitions); ``AIOKafkaConsumerThread._create_worker_consumer``.
+(records by partition, active partitions); ``AIOKafkaConsumerThread._create_worker_consumer``;
+``ServiceThread.on_crash`` of mode prints what ended a thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import aiokafka
+import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import OffsetOutOfRangeError
 from faust.transport.consumer import ensure_TP
@@ -21,6 +23,8 @@ from faust.types import TP, ConsumerMessage
 from streams.errors import PositionLost
 from streams.lanes.records import Chunk
 from streams.lanes.tickets import Ticket, TicketLedger
+
+log = structlog.get_logger("consumer")
 
 # Faust hard-codes 1500 ms. The broker answers at once when there is data; this bounds how long an empty
 # fetch holds up one that follows, e.g. of a partition that was just resumed.
@@ -60,6 +64,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             isolation_level="read_committed",
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
         )
+
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Into the log; mode prints the traceback to whoever looks at the terminal."""
+        log.error("consumer_thread_crashed", error=msg.format(*fmt), exc_info=True)
 
     async def seek_partition(self, tp: TP, offset: int) -> None:
         """Seek on the consumer's own thread."""

@@ -1,0 +1,175 @@
+"""Lanes under rebalances: opened once, at rest until the assignment is known to be the latest, fed or dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+import pytest
+from faust.types import TP
+from lane_builders import OTHER, TOPIC, CountingStage, ListLog, chunk, open_core, record
+
+from streams.errors import ContractViolation, DependencyUnavailable, PositionLost
+from streams.faustapp.lanes import FlowLanes, StageInputs
+from streams.lanes.lane import Lane
+from streams.lanes.tickets import Ticket, TicketLedger
+
+BOTH = {TP(TOPIC, 0), TP(OTHER, 0)}
+
+
+class FakeConsumer:
+    """What the lanes ask of the consumer."""
+
+    def __init__(self) -> None:
+        self.tickets = TicketLedger()
+        self.earliest = 0
+
+    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
+        """Where each input begins."""
+        return dict.fromkeys(tps, self.earliest)
+
+
+class World:
+    """A flow of one stage with two inputs; opening waits while ``gate`` is closed."""
+
+    def __init__(self) -> None:
+        self.log = ListLog()
+        self.opened: list[int] = []
+        self.failures: list[Exception] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.refusal: Exception | None = None
+        stage = StageInputs("counting", CountingStage.inputs)
+        self.lanes = FlowLanes(
+            "flow", [stage], self._open, on_counts=lambda *_: None, on_failure=self.failures.append
+        )
+        self.consumer = self.lanes.consumer = FakeConsumer()
+
+    def _open(self, partition: int, stages: Collection[str]) -> Lane:
+        assert stages == {"counting"}
+        self.opened.append(partition)
+        assert self.gate.wait(10)
+        if self.refusal is not None:
+            raise self.refusal
+        return Lane({"counting": open_core(self.log)}, self.log)
+
+
+def run(check: Callable[[World], Awaitable[None]]) -> World:
+    """Run a check on a loop of its own, and close the lanes."""
+    world = World()
+
+    async def whole() -> None:
+        try:
+            await check(world)
+        finally:
+            world.gate.set()
+            await world.lanes.close()
+
+    asyncio.run(asyncio.wait_for(whole(), 20))
+    return world
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until it holds; the caller's time limit bounds it."""
+    while not holds():  # noqa: ASYNC110 -- what is waited for happens in threads
+        await asyncio.sleep(0.002)
+
+
+def test_an_assignment_opens_its_lane_and_says_where_inputs_begin() -> None:
+    """Ready with the position of each input."""
+
+    async def check(world: World) -> None:
+        assert await world.lanes.open(BOTH) == {TP(TOPIC, 0): 0, TP(OTHER, 0): 0}
+        assert world.lanes.ready
+        assert world.lanes.count() == 1
+
+    assert run(check).log.closed == 1
+
+
+def test_a_rebalance_while_a_lane_opens_does_not_open_it_twice() -> None:
+    """Faust gives up on the first attempt; the second waits for the lane that is being opened."""
+
+    async def check(world: World) -> None:
+        world.gate.clear()
+        first = asyncio.create_task(world.lanes.open(BOTH))
+        await until(lambda: world.opened)
+        first.cancel()
+        await world.lanes.pause()
+        second = asyncio.create_task(world.lanes.open(BOTH))
+        await asyncio.sleep(0.02)
+        assert not second.done()
+        world.gate.set()
+        assert TP(TOPIC, 0) in await second
+        assert world.opened == [0]
+        assert world.lanes.ready
+
+    assert not run(check).failures
+
+
+def test_a_lane_of_a_revoked_assignment_commits_nothing() -> None:
+    """It was opened, but what it is offered waits until an assignment says that it is still ours."""
+
+    async def check(world: World) -> None:
+        world.gate.clear()
+        late = asyncio.create_task(world.lanes.open(BOTH))
+        await until(lambda: world.opened)
+        await world.lanes.pause()
+        world.gate.set()
+        await late
+        assert not world.lanes.ready
+        key = (TOPIC, 0)
+        world.consumer.tickets.seek(key, 0)
+        ticket = world.consumer.tickets.issue(key, 1)
+        await world.lanes.deliver(_delivered(ticket), ticket)
+        await asyncio.sleep(0.05)
+        assert world.log.commits == 0
+        await world.lanes.open(BOTH)
+        await until(lambda: world.log.commits)
+
+    run(check)
+
+
+def test_a_failure_is_told_even_if_nobody_waits_for_it_any_more() -> None:
+    """The attempt that Faust gave up on fails later: the process must hear of it."""
+
+    async def check(world: World) -> None:
+        world.gate.clear()
+        world.refusal = DependencyUnavailable("no broker")
+        first = asyncio.create_task(world.lanes.open(BOTH))
+        await until(lambda: world.opened)
+        first.cancel()
+        world.gate.set()
+        await until(lambda: world.failures)
+        assert str(world.failures[0]) == "no broker"
+
+    run(check)
+
+
+def test_half_an_assignment_is_refused() -> None:
+    """Inputs of a stage with different partition counts would be read by different workers."""
+
+    async def check(world: World) -> None:
+        with pytest.raises(ContractViolation, match="is assigned without that of other"):
+            await world.lanes.open({TP(TOPIC, 0)})
+
+    run(check)
+
+
+def test_deleted_input_is_a_lost_position() -> None:
+    """What was not applied before retention took it is named."""
+
+    async def check(world: World) -> None:
+        await world.lanes.open(BOTH)
+        await world.lanes.open(set())
+        world.consumer.earliest = 5
+        with pytest.raises(PositionLost, match="records 0 to 5 were deleted"):
+            await world.lanes.open(BOTH)
+
+    run(check)
+
+
+def _delivered(ticket: Ticket) -> Any:
+    delivered = chunk([record(0)])
+    return type(delivered)(TOPIC, 0, 0, 1, ticket.generation, delivered.records)
