@@ -2,8 +2,8 @@
 
 noida-db answers a fetch that finds nothing at once instead of waiting for records. Clients then ask again
 at once, ten thousand times a second each: a handful of idle consumers takes two cores. The gate asks the
-broker again in the client's place, every few milliseconds, until there is something or the client's own
-time limit is over.
+broker again in the client's place, when something passed it that the client may see, until there is
+something or the client's own time limit is over.
 
 The broker also lists aborted transactions that ended before the fetched offset, for which clients drop
 what the same producer committed later (see `streams.stack.fetches`). Everything else passes untouched.
@@ -23,6 +23,15 @@ import sys
 from collections import deque
 from contextlib import suppress
 
+from streams.stack.activity import (
+    END_TRANSACTION,
+    HIGHEST_END,
+    HIGHEST_PRODUCE,
+    PRODUCE,
+    Activity,
+    places_produced,
+    transaction_of,
+)
 from streams.stack.fetches import (
     FETCH,
     HIGHEST,
@@ -37,15 +46,18 @@ from streams.stack.fetches import (
     strip_aborted,
 )
 
-# The versions of fetch that the gate reads; it tells clients that the broker knows no later one.
+# The versions that the gate reads; it tells clients that the broker knows no later ones.
 API_VERSIONS = 18
 THEIR_FETCH_RANGE = struct.pack(">hhh", FETCH, 0, 13)
+THEIR_PRODUCE_RANGE = struct.pack(">hhh", PRODUCE, 0, 9)
 UNKNOWN_REQUEST = b"\xff\xff\xff\xff"
 OUR_FETCH_RANGE = struct.pack(">hhh", FETCH, 0, HIGHEST)
-# How often the broker is asked while records flow, and once a connection has been idle for a while.
+OUR_PRODUCE_RANGE = struct.pack(">hhh", PRODUCE, 0, HIGHEST_PRODUCE)
+RANGES_AT = 7  # in an answer about versions, behind correlation, error and the list's length
+# After records became visible that an answer does not have yet, the broker is asked again this soon, and
+# without any such sign (it ends abandoned transactions by itself) this often.
 ASK_SECONDS = 0.004
-IDLE_ASK_SECONDS = 0.015
-IDLE_AFTER_SECONDS = 0.5
+IDLE_ASK_SECONDS = 0.05
 # Metadata and coordinator answers are far smaller; record batches need no look.
 LARGEST_WITH_ADDRESS = 256 * 1024
 MAX_FRAME = 512 << 20
@@ -73,6 +85,7 @@ class Gate:
             raise ValueError("the gate's address must be as long as the broker's")
         # Where the transaction of an aborted entry ended; a producer has one at a time.
         self._ends: dict[tuple[str, int, int, int], int] = {}
+        self._activity = Activity()
 
     async def serve(self) -> None:
         """Serve until cancelled."""
@@ -86,7 +99,8 @@ class Gate:
         except OSError:
             writer.close()
             return
-        asked: deque[bytes] = deque()  # requests without an answer yet, in order
+        # Requests without an answer yet, in order, each with how far activity was when it was passed on.
+        asked: deque[tuple[bytes, int]] = deque()
         pumps = {
             asyncio.ensure_future(self._requests(reader, up_writer, asked)),
             asyncio.ensure_future(self._responses(up_reader, writer, up_writer, asked)),
@@ -101,12 +115,12 @@ class Gate:
                 end.close()
 
     async def _requests(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, waiting: deque[bytes]
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, waiting: deque[tuple[bytes, int]]
     ) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 frame = await _read_frame(reader)
-                waiting.append(frame)
+                waiting.append((frame, self._activity.now))
                 writer.write(_framed(frame))
                 await writer.drain()
 
@@ -115,39 +129,60 @@ class Gate:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         asking: asyncio.StreamWriter,
-        waiting: deque[bytes],
+        waiting: deque[tuple[bytes, int]],
     ) -> None:
         clock = asyncio.get_running_loop().time
-        asked, last_records = 0.0, clock()
+        asked = 0.0
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 frame = await _read_frame(reader)
                 # A produce request without acknowledgement has no answer: skip to the one that this is.
-                while waiting and waiting[0][4:8] != frame[:4]:
+                while waiting and waiting[0][0][4:8] != frame[:4]:
                     waiting.popleft()
-                request = waiting.popleft() if waiting else UNKNOWN_REQUEST
+                request, then = waiting.popleft() if waiting else (UNKNOWN_REQUEST, 0)
                 key, version = struct.unpack_from(">hh", request)
                 if key == FETCH and LOWEST <= version <= HIGHEST:
                     now = clock()
                     asked = asked or now
+                    left = asked + max_wait_seconds(request) - now
                     # With requests behind it the answer must not wait: answers come in order.
                     if is_empty(frame, version):
-                        if not waiting and now - asked < max_wait_seconds(request):
-                            idle = now - last_records > IDLE_AFTER_SECONDS
-                            await asyncio.sleep(IDLE_ASK_SECONDS if idle else ASK_SECONDS)
-                            waiting.appendleft(request)
+                        if not waiting and left > 0:
+                            waiting.appendleft((request, await self._wait(request, version, then, left)))
                             asking.write(_framed(request))
                             continue
                     else:
-                        last_records = now
                         frame = await self._without_stale_aborts(request, frame, version)
                     asked = 0.0
-                elif key == API_VERSIONS:
-                    frame = frame.replace(THEIR_FETCH_RANGE, OUR_FETCH_RANGE)
-                elif len(frame) <= LARGEST_WITH_ADDRESS and self._theirs in frame:
-                    frame = frame.replace(self._theirs, self._ours)
+                else:
+                    frame = self._seen(key, version, request, frame)
                 writer.write(_framed(frame))
                 await writer.drain()
+
+    async def _wait(self, request: bytes, version: int, then: int, left: float) -> int:
+        """Wait until the broker is worth asking again; returns how far activity is."""
+        activity = self._activity
+        places = fetch_offsets(request, version).keys()
+        if activity.since(places, then):
+            # Told already, and still nothing: another reader's records, or the broker is not as far yet.
+            seen = activity.now
+            await activity.wait(places, seen, min(left, ASK_SECONDS))
+        else:
+            await activity.wait(places, then, min(left, IDLE_ASK_SECONDS))
+        return activity.now
+
+    def _seen(self, key: int, version: int, request: bytes, frame: bytes) -> bytes:
+        """Learn from an answer, and put the gate's address and versions in place of the broker's."""
+        if key == PRODUCE and version <= HIGHEST_PRODUCE:
+            self._activity.produced(transaction_of(request), places_produced(request))
+        elif key == END_TRANSACTION and version <= HIGHEST_END:
+            self._activity.ended(transaction_of(request))
+        elif key == API_VERSIONS:
+            ranges = frame[RANGES_AT:].replace(THEIR_FETCH_RANGE, OUR_FETCH_RANGE)
+            return frame[:RANGES_AT] + ranges.replace(THEIR_PRODUCE_RANGE, OUR_PRODUCE_RANGE)
+        elif len(frame) <= LARGEST_WITH_ADDRESS and self._theirs in frame:
+            return frame.replace(self._theirs, self._ours)
+        return frame
 
     async def _without_stale_aborts(self, request: bytes, frame: bytes, version: int) -> bytes:
         entries = aborted_entries(frame, version)

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streams.contracts.topics import create_topics, topic_config
 from streams.stack import Stack
+from streams.stack.gate import IDLE_ASK_SECONDS
 
 KILLED_IN_A_TRANSACTION = """
 import os, sys
@@ -82,3 +83,28 @@ def test_an_idle_reader_waits_instead_of_asking(bootstrap: str) -> None:
     assert consumer.poll(2.0) is None
     assert time.process_time() - began < 0.2
     consumer.close()
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_waiting_reader_is_woken_by_a_record(bootstrap: str, transactional: bool) -> None:
+    """By what passes the gate, not by asking at intervals: at the median within half of one."""
+    consumer = reader(bootstrap)
+    read(consumer, 1_000)
+    options = {"transactional.id": "waker"} if transactional else {}
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, **options})
+    if transactional:
+        producer.init_transactions(10)
+    waits = []
+    for number in range(30):
+        if transactional:
+            producer.begin_transaction()
+        producer.produce("t", str(number), partition=0)
+        if transactional:
+            producer.commit_transaction(10)
+        else:
+            producer.flush(10)
+        began = time.perf_counter()
+        assert read(consumer, 1) == [str(number).encode()]
+        waits.append(time.perf_counter() - began)
+    consumer.close()
+    assert sorted(waits)[len(waits) // 2] < IDLE_ASK_SECONDS / 2
