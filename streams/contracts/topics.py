@@ -92,6 +92,14 @@ def state_topics(
 
 
 def key_of(contract: TopicContract, record: Mapping[str, object]) -> bytes:
-    """The message key of a record by its contract."""
+    """The message key of a record by its contract: its parts with ``|`` between them.
+
+    Where a part of a compound key holds ``|`` or ``%`` itself, these are ``%7C`` and ``%25``, so that
+    two records never share a key by accident.
+    """
     assert contract.key is not None
-    return "|".join(str(record[part]) for part in contract.key.split("|")).encode()
+    parts = [str(record[part]) for part in contract.key.split("|")]
+    key = "|".join(parts)
+    if len(parts) > 1 and ("%" in key or key.count("|") >= len(parts)):
+        key = "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
+    return key.encode()

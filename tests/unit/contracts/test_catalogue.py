@@ -206,6 +206,15 @@ def test_keys_are_joined_as_text() -> None:
     assert key_of(contract(key="b|a"), {"a": 1, "b": "x"}) == b"x|1"
 
 
+def test_parts_of_a_key_that_hold_its_separator_do_not_collide() -> None:
+    """Two records of different parts have different keys; a key of one part is left as it is."""
+    compound = contract(key="a|b")
+    assert key_of(compound, {"a": "x|y", "b": "z"}) == b"x%7Cy|z"
+    assert key_of(compound, {"a": "x", "b": "y|z"}) == b"x|y%7Cz"
+    assert key_of(compound, {"a": "x%7Cy", "b": "z"}) == b"x%257Cy|z"
+    assert key_of(contract(key="a"), {"a": "x|%"}) == b"x|%"
+
+
 def test_topics_are_configured_by_their_contracts() -> None:
     """Compacted topics keep the latest, others for their days or for ever."""
     assert topic_config("compact", -1)["cleanup.policy"] == "compact"
