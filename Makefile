@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint types layers unit integration acceptance fault-tests bench bench-test lock clean
+.PHONY: help demo test lint types layers unit integration polling-test compat acceptance fault-tests bench bench-test lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,7 +43,13 @@ unit: $(VENV)/.dev ## Tests without I/O
 	$(BIN)/pytest -q tests/unit
 
 integration: $(VENV)/.dev ## Tests with real servers
-	$(BIN)/pytest -q tests/integration
+	$(BIN)/pytest -q --ignore=tests/integration/compat --ignore=tests/integration/sources_polling tests/integration
+
+polling-test: $(VENV)/.dev ## The polling and SQLite sources with real servers (slow)
+	$(BIN)/pytest -q tests/integration/sources_polling
+
+compat: $(VENV)/.dev ## Beside Debezium itself on Kafka Connect (fetches 200 MB once; needs Java and Maven)
+	$(BIN)/pytest -q tests/integration/compat
 
 acceptance: $(VENV)/.dev ## Whole flows, the demo, the installed wheel
 	$(BIN)/pytest -q tests/acceptance

@@ -24,6 +24,18 @@ KINDS: dict[str, Kind] = {
         "connectors.sources.postgres.config:PostgresConfig",
         "connectors.sources.postgres.source:PostgresSource",
     ),
+    "polling": Kind(
+        "connectors.sources.polling.config:PollingConfig",
+        "connectors.sources.polling.source:PollingSource",
+    ),
+    "sqlite": Kind(
+        "connectors.sources.sqlite.config:SqliteConfig",
+        "connectors.sources.sqlite.source:SqliteSource",
+    ),
+    "mariadb": Kind(
+        "connectors.sources.mariadb.config:MariadbConfig",
+        "connectors.sources.mariadb.source:MariadbSource",
+    ),
 }
 DEFAULT = "postgresql"
 

@@ -14,3 +14,20 @@ LAG = Gauge(
     "Commit in the database to commit in Kafka, of the last transaction; 0 when idle",
     ["source"],
 )
+SLOT_BYTES = Gauge(
+    "tallystream_source_slot_bytes", "Log that the server keeps because of the slot, in bytes", ["source"]
+)
+SLOT_LAG_BYTES = Gauge(
+    "tallystream_source_slot_lag_bytes", "Log that the source has not yet acknowledged, in bytes", ["source"]
+)
+SLOT_WAL_STATUS = Gauge(
+    "tallystream_source_slot_wal_status",
+    "1 for what the server says of the slot's log: reserved, extended, unreserved, lost or missing",
+    ["source", "status"],
+)
+SLOT_OVER_LIMIT = Gauge(
+    "tallystream_source_slot_over_limit", "1 while the slot keeps more than slot_bytes_limit", ["source"]
+)
+REPAIRED = Counter(
+    "tallystream_source_repaired", "Differences published by repairs", ["source", "table", "op"]
+)

@@ -23,10 +23,11 @@ from streams.stack.process import ChildProcess, Command
 from streams.stack.server import Server
 
 HEAP = "512m"  # Connect's own scripts give 2 GB
-READY_TIMEOUT_S = 120.0  # takes 6 s on an idle machine
+READY_TIMEOUT_S = 120.0  # takes some seconds, and far more on a busy machine
 RUNNING_TIMEOUT_S = 60.0  # of a connector and its task
 REQUEST_TIMEOUT_S = 30.0
 POLL_S = 0.1
+MAX_REASON = 300  # characters of Connect's words in an error
 OFFSET_FLUSH_MS = 1_000  # a minute, the default, would repeat a minute of changes after a kill
 
 
@@ -73,6 +74,10 @@ class Connect(Server):
         """Whether it lists its connectors."""
         return probes.http_answers(HOST, self.port, "/connectors")
 
+    def plugins(self) -> set[str]:
+        """Class names of the connectors that can be made."""
+        return {str(plugin["class"]) for plugin in self._request("GET", "/connector-plugins")}
+
     def create(self, name: str, config: Mapping[str, str]) -> None:
         """Make a connector and return when it runs; `DependencyUnavailable` says why it does not."""
         self._request("PUT", f"/connectors/{quote(name, safe='')}/config", dict(config))
@@ -109,11 +114,13 @@ class Connect(Server):
                 lines = str(part.get("trace", "")).splitlines()
                 causes = [line for line in lines if line.startswith("Caused by:")]
                 reason = (causes or lines or ["no trace"])[-1 if causes else 0]
-                raise DependencyUnavailable(f"connector {name} failed: {reason[:300]} (log: {self.log})")
+                raise DependencyUnavailable(
+                    f"connector {name} failed: {reason[:MAX_REASON]} (log: {self.log})"
+                )
         return [part["state"] for part in (status["connector"], *status["tasks"])]
 
     def _request(self, method: str, path: str, body: object = None, *, missing: bool = False) -> Any:
-        request = urllib.request.Request(  # noqa: S310  loopback, http
+        request = urllib.request.Request(
             f"http://{self.address}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
@@ -125,8 +132,8 @@ class Connect(Server):
         except urllib.error.HTTPError as error:
             if missing and error.code == 404:
                 return None
-            text = error.read().decode("utf-8", "replace")[:300]
-            raise DependencyUnavailable(f"{self.name} refused {method} {path}: {text}") from None
+            text = " ".join(error.read().decode("utf-8", "replace").split())
+            raise DependencyUnavailable(f"{self.name} refused {method} {path}: {text[:MAX_REASON]}") from None
         except OSError as error:
             raise DependencyUnavailable(f"{self.name} at {self.address} does not answer: {error}") from None
 

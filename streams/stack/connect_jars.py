@@ -69,7 +69,9 @@ def connect_jars() -> Path:
         return folder
     maven = shutil.which("mvn")
     if maven is None:
-        raise DependencyUnavailable(f"Kafka Connect's jars are fetched by Maven, and there is none: {INSTALL}")
+        raise DependencyUnavailable(
+            f"Kafka Connect's jars are fetched by Maven, and there is none: {INSTALL}"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -81,8 +83,8 @@ def connect_jars() -> Path:
 def classpath() -> str:
     """Of the worker: its own jars, the converter's, and the broker's, whose log binding it shares.
 
-    The converter's jars announce no plugin, so they can't be one unless all jars are searched for
-    classes at each start, which takes six seconds; the worker finds its class by name.
+    The converter's jars announce no plugin, so they could only be one if the worker searched all jars
+    for classes at each start. On the class path it finds the converter by name.
     """
     folder = connect_jars()
     return f"{folder / WORKER}/*:{folder / CONVERTER}/*:{kafka_jars()}/*"
@@ -107,7 +109,9 @@ def _fetch(maven: str, folder: Path) -> None:
 
 def _copy_dependencies(maven: str, profile: str, target: Path) -> None:
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={target}"]
-    _run([maven, "-q", "-B", "-f", str(local_folder() / POM_FILE), "-P", profile, *goal], f"Maven ({profile})")
+    _run(
+        [maven, "-q", "-B", "-f", str(local_folder() / POM_FILE), "-P", profile, *goal], f"Maven ({profile})"
+    )
 
 
 def _unpack_converter(target: Path) -> None:

@@ -17,6 +17,8 @@ from connectors.sources.postgres.types import TypeInfo
 from streams.errors import ConfigurationError
 
 PARTITIONED = "p"
+_PUBLISHES_GENERATED = 180000  # from then on the publication's list names the generated columns it carries
+_BY_NAME = frozenset({"citext", "hstore"})  # extensions whose type we know, named as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,20 @@ class CapturedTable:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a relation message lacks. A table that is gone has none of either."""
+    """What a relation message lacks. A table that is gone has none of it."""
 
     primary_key: tuple[str, ...]
     not_null: frozenset[str]
+    columns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentRelation(Relation):
+    """A shape that was read from the catalog, not from the log: by whoever is about to read the rows."""
+
+    def as_logged(self) -> Relation:
+        """The same shape as a relation message has it."""
+        return Relation(self.oid, self.schema, self.table, self.identity, self.columns)
 
 
 def included_tables(connection: psycopg.Connection, include: Iterable[str]) -> list[CapturedTable]:
@@ -68,11 +80,11 @@ def included_tables(connection: psycopg.Connection, include: Iterable[str]) -> l
     return list(found.values())
 
 
-def current_relation(connection: psycopg.Connection, oid: int, columns: list[str] | None) -> Relation:
+def current_relation(connection: psycopg.Connection, oid: int, columns: list[str] | None) -> CurrentRelation:
     """The table as a relation message would describe it now, for snapshots, which have none.
 
     ``columns`` limits it to those that the publication lists; None means all. Generated columns
-    are never in the log.
+    are in the log only from PostgreSQL 18 on, and where the publication lists them.
     """
     schema, table, identity = connection.execute(
         "SELECT n.nspname, c.relname, c.relreplident FROM pg_class c "
@@ -85,13 +97,14 @@ def current_relation(connection: psycopg.Connection, oid: int, columns: list[str
             SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND a.attnum = ANY (i.indkey::int2[])
             AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END)
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-        WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+        WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+        AND (a.attgenerated = '' OR (a.attgenerated = 's' AND %s))
         ORDER BY a.attnum
         """,
-        [oid],
+        [oid, columns is not None and connection.info.server_version >= _PUBLISHES_GENERATED],
     ).fetchall()
     described = (Column(*row) for row in rows)
-    return Relation(
+    return CurrentRelation(
         oid,
         schema,
         table,
@@ -101,7 +114,7 @@ def current_relation(connection: psycopg.Connection, oid: int, columns: list[str
 
 
 def facts(connection: psycopg.Connection, oid: int) -> Facts:
-    """Primary key and NOT NULL columns of a table as it is now."""
+    """Primary key, NOT NULL columns and all columns of a table as it is now."""
     key = connection.execute(
         "SELECT a.attname FROM pg_index i "
         "CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place) "
@@ -109,12 +122,28 @@ def facts(connection: psycopg.Connection, oid: int) -> Facts:
         "WHERE i.indrelid = %s AND i.indisprimary ORDER BY k.place",
         [oid],
     ).fetchall()
-    required = connection.execute(
-        "SELECT attname FROM pg_attribute "
-        "WHERE attrelid = %s AND attnum > 0 AND attnotnull AND NOT attisdropped",
+    columns = connection.execute(
+        "SELECT attname, attnotnull FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped",
         [oid],
     ).fetchall()
-    return Facts(tuple(name for (name,) in key), frozenset(name for (name,) in required))
+    return Facts(
+        tuple(name for (name,) in key),
+        frozenset(name for name, required in columns if required),
+        frozenset(name for name, _ in columns),
+    )
+
+
+def published_columns(
+    connection: psycopg.Connection, publication: str, table: CapturedTable
+) -> list[str] | None:
+    """The columns that the publication carries of a table; None for all, or when it does not have it."""
+    row = connection.execute(
+        # to_jsonb: column lists came with PostgreSQL 15
+        "SELECT to_jsonb(p) -> 'attnames' FROM pg_publication_tables p "
+        "WHERE pubname = %s AND schemaname = %s AND tablename = %s",
+        [publication, table.schema, table.table],
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def types(
@@ -124,26 +153,42 @@ def types(
 
     ``announced``: names from type messages, for types that the catalog no longer has.
     """
-    result: dict[Column, tuple[TypeInfo, int]] = {}
-    for column in columns:
-        oid, typmod = column.type_oid, column.typmod
-        while True:
-            row = connection.execute(
-                "SELECT n.nspname, t.typname, t.typtype, t.typbasetype, t.typtypmod, "
-                "(SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e "
-                "WHERE e.enumtypid = t.oid) "
-                "FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = %s",
-                [oid],
-            ).fetchone()
-            if row is None:
-                result[column] = (TypeInfo(oid, announced.get(oid, f"type {oid}")), typmod)
-                break
-            schema, name, kind, base, base_typmod, labels = row
-            if kind == "d":
-                oid, typmod = base, base_typmod if typmod == -1 else typmod
-                continue
-            # Another schema's type may have a built-in type's name; citext lives where it was put.
-            known = name if schema == "pg_catalog" or name == "citext" else f"{schema}.{name}"
-            result[column] = (TypeInfo(oid, known, tuple(labels or ())), typmod)
-            break
-    return result
+    return {column: _resolve(connection, column.type_oid, column.typmod, announced) for column in columns}
+
+
+def _resolve(
+    connection: psycopg.Connection, oid: int, typmod: int, announced: Mapping[int, str]
+) -> tuple[TypeInfo, int]:
+    row = connection.execute(
+        "SELECT n.nspname, t.typname, t.typtype, t.typbasetype, t.typtypmod, "
+        "(SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e "
+        "WHERE e.enumtypid = t.oid), "
+        # a true array: int2vector and its like have elements too, but not an array's text
+        "(SELECT e.oid FROM pg_type e WHERE e.typarray = t.oid), t.typdelim, "
+        "(SELECT x.extname FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid "
+        "WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e' "
+        "AND d.refclassid = 'pg_extension'::regclass) "
+        "FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = %s",
+        [oid],
+    ).fetchone()
+    if row is None:
+        return TypeInfo(oid, announced.get(oid, f"type {oid}")), typmod
+    schema, name, kind, base, base_typmod, labels, element, delimiter, extension = row
+    if kind == "d":
+        return _resolve(connection, base, base_typmod if typmod == -1 else typmod, announced)
+    # Another schema's type may have a built-in type's name; an extension's types live where it was put.
+    known = name if schema == "pg_catalog" or (name == extension and name in _BY_NAME) else f"{schema}.{name}"
+    if element is not None:
+        return TypeInfo(
+            oid, known, element=_resolve(connection, element, -1, announced), delimiter=delimiter
+        ), typmod
+    if known == "money":
+        return TypeInfo(oid, known, fraction=_money_digits(connection)), typmod
+    return TypeInfo(oid, known, tuple(labels or ())), typmod
+
+
+def _money_digits(connection: psycopg.Connection) -> int:
+    """Digits after the point that money has in the server's locale."""
+    row = connection.execute("SELECT scale('1'::money::numeric)").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
 
 from connectors.sources.config import SourceConfig
+from connectors.sources.postgres.columns import ColumnRules, Declared, declare
 
 
 class PostgresConfig(SourceConfig):
@@ -16,6 +20,78 @@ class PostgresConfig(SourceConfig):
     publication: str | None = Field(
         None, min_length=1, max_length=63, description="tallystream_<name> if not given"
     )
+
+    failover: bool = Field(False, description="standbys keep the slot too; PostgreSQL 17 and later")
+    slot_bytes_limit: int | None = Field(
+        None,
+        ge=1,
+        description="warns when the server keeps more log than this for the slot; nothing is dropped",
+    )
+
+    snapshot_threads: int = Field(2, ge=1, le=64, description="readers of a snapshot, each with a connection")
+    snapshot_chunk_pages: int = Field(
+        256, ge=1, description="of a table, to a chunk; fewer where rows are wide"
+    )
+
+    signal_table: str | None = Field(
+        None,
+        pattern=r"^[^.]+\.[^.]+$",
+        description="schema.table that asks for snapshots: id text, type text, data text",
+    )
+    incremental_chunk_rows: int = Field(10_000, ge=1, description="rows read at once by such a snapshot")
+
+    spill_dir: Path | None = Field(
+        None, description="for large transactions; the temporary folder if not given"
+    )
+    spill_after: int = Field(
+        4 << 20, ge=1024, description="bytes of a transaction's messages that are kept in memory, not on disk"
+    )
+    transaction_metadata: bool = Field(
+        False, description="transaction block in envelopes, BEGIN and END on cdc.<name>.transaction"
+    )
+    heartbeat_s: float = Field(
+        10.0, ge=0, description="seconds between messages that an idle source writes to the log; 0 is never"
+    )
+
+    columns_exclude: frozenset[str] = Field(frozenset(), description="schema.table.column, left out")
+    columns_include: frozenset[str] = Field(
+        frozenset(),
+        description="schema.table.column; of a table named here only these and its key are published",
+    )
+    mask: dict[str, str] = Field({}, description="schema.table.column = what is published instead of a value")
+    mask_null: frozenset[str] = Field(frozenset(), description="schema.table.column, published as null")
+    hash: frozenset[str] = Field(
+        frozenset(), description="schema.table.column, published as HMAC-SHA-256 of its text; keys too"
+    )
+    hash_key_env: str | None = Field(None, description="environment variable that holds the key of hash")
+    hash_key_file: Path | None = Field(None, description="path of a file that holds the key of hash")
+    as_text: frozenset[str] = Field(
+        frozenset(), description="schema.table.column, published as PostgreSQL's text whatever its type"
+    )
+
+    @model_validator(mode="after")
+    def _declare_columns(self) -> PostgresConfig:
+        self._declare()
+        return self
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self._declare()  # a reader in another process gets its configuration without validation
+
+    def _declare(self) -> None:
+        rules = ColumnRules(
+            self.columns_exclude,
+            self.columns_include,
+            self.mask,
+            self.mask_null,
+            self.hash,
+            self.as_text,
+            self.hash_key_env,
+            self.hash_key_file,
+        )
+        rules.check()
+        own = None if self.publication else self.publication_name
+        declare(self.name, Declared(rules, self.publication_name, own))
 
     @property
     def slot_name(self) -> str:

@@ -16,7 +16,7 @@ from connectors.sources import avro
 from connectors.sources.avro import NULL, SOME, long
 from connectors.sources.postgres.pgoutput import Cell, Row
 from connectors.sources.postgres.transactions import CREATE, DELETE, READ, TRUNCATE, UPDATE
-from connectors.sources.postgres.types import ColumnType, SpecialValue
+from connectors.sources.postgres.type_values import ColumnType, NewLabel, SpecialValue, nothing
 
 CONNECTOR = "postgresql"
 VERSION = "1"  # of what we write in the source block, for readers that look at it
@@ -71,7 +71,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class NeedsOptional(Exception):
-    """A null, or a value without an Avro form, in a column whose field is not nullable; internal.
+    """A null, or a value without an Avro form, in a column whose field is not nullable, or a new label
+    of an enum; internal.
 
     The catalog we read may be newer than the log, and NaN has no decimal: the table then gets a
     schema version in which the field is nullable, and the row is encoded again.
@@ -138,11 +139,7 @@ def _row_fields(fields: Sequence[Field]) -> list[dict[str, Any]]:
     defined: set[str] = set()
     result = []
     for field in fields:
-        schema: Any = field.type.schema
-        if isinstance(schema, dict) and schema["type"] == "record":  # a named type is spelled out once
-            full_name = f"{schema['namespace']}.{schema['name']}"
-            schema = full_name if full_name in defined else schema
-            defined.add(full_name)
+        schema = _spelled_once(field.type.schema, defined)
         if field.optional:
             result.append({"name": field.name, **avro.optional(schema)})
         else:
@@ -150,7 +147,25 @@ def _row_fields(fields: Sequence[Field]) -> list[dict[str, Any]]:
     return result
 
 
+def _spelled_once(schema: Any, defined: set[str]) -> Any:
+    """``schema`` with the named types that were ``defined`` before replaced by their names."""
+    if isinstance(schema, list):
+        return [_spelled_once(branch, defined) for branch in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema["type"] == "array":
+        return {**schema, "items": _spelled_once(schema["items"], defined)}
+    if schema["type"] == "record":
+        full_name = f"{schema['namespace']}.{schema['name']}"
+        if full_name in defined:
+            return full_name
+        defined.add(full_name)
+    return schema
+
+
 def _optional(encode: Callable[[bytes], bytes]) -> CellEncoder:
+    if encode is nothing:
+        return lambda cell: NULL
     if encode is avro.data:  # strings are most columns: one call instead of two
 
         def encode_data(cell: bytes | None) -> bytes:
@@ -207,6 +222,8 @@ class RowEncoder:
         for field, encode, cell in zip(self._fields, self._encoders, row, strict=True):
             try:
                 parts.append(encode(cell))
+            except NewLabel:
+                raise NeedsOptional(field.column) from None
             except SpecialValue:
                 if not field.optional:
                     raise NeedsOptional(field.column) from None
@@ -214,6 +231,18 @@ class RowEncoder:
                 special[field.name] = cell.decode()
                 parts.append(NULL)
         return b"".join(parts), special
+
+
+class PartialRowEncoder(RowEncoder):
+    """Rows of which some columns are left out; ``places`` tells where in the row the fields are."""
+
+    def __init__(self, fields: Sequence[Field], places: Sequence[int]) -> None:
+        super().__init__(fields)
+        self._places = tuple(places)
+
+    def encode(self, row: Row) -> tuple[bytes, dict[str, str] | None]:
+        """As `RowEncoder.encode`, of the whole row."""
+        return super().encode(tuple([row[place] for place in self._places]))
 
 
 def encode_key(schema_id: int, fields: Sequence[Field], indexes: Sequence[int]) -> Callable[[Row], bytes]:

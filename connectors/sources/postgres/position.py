@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from connectors.sources.postgres.chunks import SnapshotRun
 from streams.errors import PositionLost
 
 FIRST_EPOCH = 1
@@ -51,6 +52,21 @@ def lsn_value(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingTable:
+    """A table (its full name) of which an incremental snapshot has published the rows up to the key
+    ``after``: the key's cells as text, None before the first."""
+
+    table: str
+    after: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_stored(cls, stored: dict[str, Any]) -> PendingTable:
+        """From what JSON makes of it."""
+        after = stored["after"]
+        return cls(stored["table"], None if after is None else tuple(after))
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What a source has published: the value of its record in ``source.positions``, as JSON.
 
@@ -73,9 +89,22 @@ class Progress:
     """Everything the log holds before this is published or concerns us not; the slot is never
     acknowledged beyond it."""
     snapshot_done: bool = False
+    partial: list[str] | None = None
+    """While the transaction at ``commit_lsn`` is published up to ``ordinal`` only, and not beyond
+    ``flushed_lsn``: the tables whose changes its ordinals count."""
+    repairing: bool = False
+    """A repair has begun and not ended: only another repair, or a new snapshot, may follow."""
     tables: dict[str, int] = field(default_factory=dict)
     """Table → LSN of its snapshot: its changes of transactions that committed earlier are in the
     snapshot, and are skipped in the stream."""
+
+    run: SnapshotRun | None = None
+    """The snapshot that has begun and not ended: the first one, or one of tables that were added."""
+
+    incremental: tuple[PendingTable, ...] = ()
+    """Tables that are being read while their changes are streamed, in their order."""
+    incremental_rows: int = 0
+    """Published by all such snapshots: their next row's ordinal."""
 
     def to_json(self) -> bytes:
         """The value on the wire."""
@@ -87,8 +116,13 @@ class Progress:
         try:
             stored: dict[str, Any] = json.loads(value)
             known = {one.name for one in fields(cls)}  # a newer version's additions are no reason to stop
-            return cls(**{name: value for name, value in stored.items() if name in known})
-        except (AttributeError, TypeError, ValueError) as error:
+            found = {name: value for name, value in stored.items() if name in known}
+            if found.get("run") is not None:
+                found["run"] = SnapshotRun.from_stored(found["run"])
+            pending = found.get("incremental", ())
+            found["incremental"] = tuple(PendingTable.from_stored(one) for one in pending)
+            return cls(**found)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise PositionLost(
                 f"the stored source position cannot be read ({error}); it was written by another version"
             ) from None

@@ -13,7 +13,7 @@ from connectors.sources.postgres.envelope import (
     header_json,
 )
 from connectors.sources.postgres.pgoutput import Row
-from connectors.sources.postgres.transactions import CREATE, DELETE, READ, TRUNCATE, Change, Transaction
+from connectors.sources.postgres.transactions import CREATE, DELETE, TRUNCATE, Change, Transaction
 
 POSITION = "tallystream.position"
 LAST_FOR_KEY = "tallystream.last_for_key"
@@ -80,18 +80,12 @@ def transaction_records(
         yield from _records(change, headers, encoders, stamp)
 
 
-def snapshot_record(
-    table: EncodedTable,
-    row: Row,
-    encoders: dict[int, Encode],
-    stamp: Stamp,
-    place: bytes,
-    ordinal: int,
-    lsn: int,
-) -> Record:
-    """The record of one snapshot row; ``encoders`` is the caller's memory of ``stamp``."""
+def snapshot_headers(place: bytes, ordinal: int, special: bytes | None) -> list[Header]:
+    """The headers of a snapshot's row. ``place`` is ``<epoch>/<lsn>/``; ``special`` is `header_json`'s."""
     headers: list[Header] = [(POSITION, b"%b%d" % (place, ordinal)), _LAST[1]]
-    return next(_records(Change(table, READ, None, row, lsn), headers, encoders, stamp))
+    if special:
+        headers.append((SPECIAL, special))
+    return headers
 
 
 def _records(

@@ -39,7 +39,13 @@ def check_resume(
     snapshot; `ConfigurationError` when the configuration points at another slot.
     """
     ours, now = lsn_text(progress.flushed_lsn), lsn_text(identity.flushed_lsn)
-    remedy = f"take a new snapshot with `tallystream source resnapshot` for {source}"
+    remedy = (
+        f"run `tallystream source repair` for {source}: it re-reads the tables and publishes the difference"
+    )
+    if progress.repairing:
+        raise PositionLost(
+            f"a repair of source {source} began and did not end: changes after {ours} may be missing; {remedy}"
+        )
     if progress.system_identifier != identity.system_identifier:
         raise PositionLost(
             f"source {source} read cluster {progress.system_identifier} up to {ours}, but the DSN now "
@@ -50,6 +56,7 @@ def check_resume(
             f"source {source} has published from slot {progress.slot}, the configuration names {slot_name}; "
             f"restore slot = {progress.slot!r}, or {remedy}"
         )
+    _check_timeline(source, progress, identity, remedy)
     if identity.flushed_lsn < progress.flushed_lsn:
         raise PositionLost(
             f"source {source} has published up to {ours}, but the server's log ends at {now} (restored "
@@ -71,9 +78,31 @@ def check_resume(
             f"slot {slot_name} is of plugin {slot.plugin} in database {slot.database}, source {source} "
             f"needs one of {PLUGIN} in {identity.database}; set another slot"
         )
-    confirmed = slot.confirmed_flush_lsn or 0
+    confirmed = max(slot.confirmed_flush_lsn or 0, slot.restart_lsn or 0)
     if confirmed > progress.flushed_lsn:
         raise PositionLost(
             f"slot {slot_name} stands at {lsn_text(confirmed)}, ahead of source {source} at {ours} "
             f"(recreated or advanced by somebody else): the changes in between are lost; {remedy}"
+        )
+
+
+def _check_timeline(source: str, progress: Progress, identity: Identity, remedy: str) -> None:
+    """A promotion continues our log when it left our timeline after what we have published.
+
+    Where it left earlier, we have published changes that the new primary never had, and its log has
+    other changes under the same numbers.
+    """
+    if progress.timeline == identity.timeline:
+        return
+    ended = identity.ended.get(progress.timeline)
+    ours = lsn_text(progress.flushed_lsn)
+    if ended is None:
+        raise PositionLost(
+            f"source {source} read timeline {progress.timeline} up to {ours}, but the server is on timeline "
+            f"{identity.timeline}, which does not come from it; correct the DSN, or {remedy}"
+        )
+    if ended < progress.flushed_lsn:
+        raise PositionLost(
+            f"source {source} has published up to {ours} of timeline {progress.timeline}, but the server was "
+            f"promoted at {lsn_text(ended)}: what was published in between is not in the database; {remedy}"
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import psycopg
@@ -24,6 +24,7 @@ CONNECT_TIMEOUT_S = 10  # a server that takes longer to let us in is as good as 
 # A session that exports a snapshot is idle in its transaction; a policy that would hide rows from us
 # must be an error, not a smaller table.
 _SETTINGS = "-c idle_in_transaction_session_timeout=0 -c statement_timeout=0 -c row_security=off"
+FAILOVER_SINCE = 170_000  # libpq's form of the version: slots that standbys keep came with 17
 _KEEPALIVES = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
 
@@ -35,6 +36,8 @@ class Identity:
     timeline: int
     flushed_lsn: int
     database: str
+    ended: dict[int, int] = field(default_factory=dict)
+    """Earlier timeline of this log → the LSN at which a promotion left it for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,15 @@ class SlotState:
     active_pid: int | None
     confirmed_flush_lsn: int | None
     lost: str | None
+    restart_lsn: int | None = None
+    """The oldest log that the server still keeps for it; None once that is gone."""
+    wal_status: str | None = None
+    """``reserved``, ``extended`` (beyond max_wal_size), ``unreserved`` (about to be removed), ``lost``."""
+    failover: bool = False
+    retained_bytes: int = 0
+    """From ``restart_lsn`` to the end of the log: what the server can't remove because of the slot."""
+    lag_bytes: int = 0
+    """From ``confirmed_flush_lsn`` to the end of the log: what the source has yet to acknowledge."""
 
 
 class Server:
@@ -103,12 +115,22 @@ class Server:
         connection = self.replication()
         try:
             system, timeline, lsn, database = self.command(connection, "IDENTIFY_SYSTEM")
+            assert system is not None
+            assert timeline is not None
+            assert lsn is not None
+            ended = self._timelines(connection, int(timeline))
         finally:
             connection.finish()
-        assert system is not None
-        assert timeline is not None
-        assert lsn is not None
-        return Identity(system, int(timeline), lsn_value(lsn), database or self.database)
+        return Identity(system, int(timeline), lsn_value(lsn), database or self.database, ended)
+
+    def _timelines(self, connection: PGconn, timeline: int) -> dict[int, int]:
+        """Where the timelines before ``timeline`` ended; the first has no history."""
+        if timeline == 1:
+            return {}
+        result = connection.exec_(f"TIMELINE_HISTORY {timeline}".encode())
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            self.refuse(errors.error_from_result(result))
+        return timeline_ends((result.get_value(0, 1) or b"").decode(errors="replace"))
 
     def require_logical(self) -> None:
         """Refuse a server whose log holds no rows."""
@@ -125,7 +147,10 @@ class Server:
         with self.connect() as connection:
             # to_jsonb: the columns differ between versions, and all of them are wanted.
             row = connection.execute(
-                "SELECT to_jsonb(s) FROM pg_replication_slots s WHERE slot_name = %s", [name]
+                "SELECT to_jsonb(s), (l.now - s.restart_lsn)::bigint, (l.now - s.confirmed_flush_lsn)::bigint "
+                "FROM pg_replication_slots s, (SELECT CASE WHEN pg_is_in_recovery() "
+                "THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END) l(now) WHERE slot_name = %s",
+                [name],
             ).fetchone()
         if row is None:
             return None
@@ -133,7 +158,7 @@ class Server:
         lost = found.get("invalidation_reason") or (
             "wal_removed" if found.get("wal_status") == "lost" else None
         )
-        confirmed = found.get("confirmed_flush_lsn")
+        confirmed, restart = found.get("confirmed_flush_lsn"), found.get("restart_lsn")
         return SlotState(
             name,
             found["plugin"],
@@ -141,7 +166,26 @@ class Server:
             found["active_pid"],
             lsn_value(confirmed) if confirmed else None,
             lost,
+            lsn_value(restart) if restart else None,
+            found.get("wal_status"),
+            bool(found.get("failover")),
+            max(row[1] or 0, 0),
+            max(row[2] or 0, 0),
         )
+
+    def set_failover(self, name: str, wanted: bool) -> None:
+        """Have standbys keep the inactive slot, or no longer; `ConfigurationError` before PostgreSQL 17."""
+        connection = self.replication()
+        try:
+            if connection.server_version < FAILOVER_SINCE:
+                raise ConfigurationError(
+                    f"failover: PostgreSQL at {self.address} is of version {connection.server_version // 10_000}, "
+                    "slots follow a failover from 17 on; remove failover = true"
+                )
+            state = "true" if wanted else "false"
+            self.command(connection, f"ALTER_REPLICATION_SLOT {quoted(name)} (FAILOVER {state})")
+        finally:
+            connection.finish()
 
     def drop_slot(self, name: str) -> None:
         """Drop an inactive slot."""
@@ -174,6 +218,16 @@ class Server:
         if state is None or state[:2] in ("08", "28", "53", "57", "3D"):
             return DependencyUnavailable(f"cannot reach PostgreSQL at {self.address}: {line}")
         return DependencyUnavailable(f"PostgreSQL at {self.address} answers: {line}")
+
+
+def timeline_ends(history: str) -> dict[int, int]:
+    """The lines of a timeline history file, ``<timeline> <lsn> <reason>``, as timeline → LSN of its end."""
+    ended = {}
+    for line in history.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0].isdigit():
+            ended[int(words[0])] = lsn_value(words[1])
+    return ended
 
 
 def quoted(*names: str) -> str:

@@ -1,149 +1,218 @@
-"""A consistent copy of tables as of the very point where a slot's stream starts.
+"""A copy of tables that the stream continues without a gap, in chunks, resumed after a kill.
 
 Creating a slot exports the database snapshot of its consistent point X: every transaction whose
 commit record starts before X is in the copy, every later one comes through the stream. The copy's
 records stand at (epoch, X - 1, ordinal): before all of the stream's, whose first may stand at X.
+That the slot is made by the log and not by the server's list of running transactions matters: the
+latter lags behind the log, and a copy taken by it could lack a transaction that the stream won't bring.
+
+Each chunk is one Kafka transaction that also stores that it is done. A kill loses the exported
+snapshot, which dies with its connection, but not what was published. The next session reads the rest
+in a later snapshot, at Y, exported by a temporary slot, under the same positions, and then streams
+from X all the same. Why what the records fold to is the table nevertheless:
+
+- Let a row's key be changed by no transaction that committed in [X, Y). It is the same at both, it
+  stays in its page, and the page is read once, at X or at Y.
+- Let it be changed in [X, Y). Whatever chunks said of it, once, twice or not at all, the stream from X
+  on has all its changes in order, and a change says all of the row: a consumer that folds by position,
+  or by offset, has at Y what the table has at Y. Before that it sees the row as it was at Y, then
+  older states, each one that was committed. Deletes of rows that no chunk has seen are harmless.
+- The exception: a change that leaves a value outside the heap (TOAST) as it was does not have the
+  value. Where such an update moved a row from a page read at Y to one read at X, no chunk has it. So
+  in pages that are done, rows written since X are read again: those whose ``xmin`` is not older than
+  the oldest transaction that ran at X. (Under REPLICA IDENTITY FULL the log has those values too.)
+- A table that was rewritten in between (VACUUM FULL, CLUSTER, TRUNCATE) has other pages, told by its
+  file: it is read anew as a whole. While a snapshot is read such commands wait for it.
+
+A table without a key can't be folded: of its rows that changed in [X, Y) a resumed snapshot and the
+stream both tell. Nothing is lost, but those are repeats.
 """
 
 from __future__ import annotations
 
-import re
+import dataclasses
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import psycopg
-from psycopg import errors, sql
+import structlog
 
+from connectors.sources import metrics
 from connectors.sources.postgres import catalog
-from connectors.sources.postgres.catalog import PARTITIONED, CapturedTable
-from connectors.sources.postgres.envelope import Stamp
-from connectors.sources.postgres.pgoutput import Row
-from connectors.sources.postgres.position import lsn_value
+from connectors.sources.postgres.catalog import CapturedTable
+from connectors.sources.postgres.chunks import PAGE_BYTES, Leaf, SnapshotRun, plan
+from connectors.sources.postgres.config import PostgresConfig
+from connectors.sources.postgres.copying import ChunkRows, ReaderSetup, adopt
+from connectors.sources.postgres.leaves import pinned_leaves
+from connectors.sources.postgres.lines import parse_line
+from connectors.sources.postgres.position import Progress, lsn_text
 from connectors.sources.postgres.publication import Published
-from connectors.sources.postgres.records import Encode, Record, snapshot_record
-from connectors.sources.postgres.resume import PLUGIN
-from connectors.sources.postgres.server import Server, identifier, quoted, raw
-from connectors.sources.postgres.tables import Table, Tables
-from streams.errors import DependencyUnavailable
+from connectors.sources.postgres.readers import Readers
+from connectors.sources.postgres.records import snapshot_headers
+from connectors.sources.postgres.reporting import SnapshotReport
+from connectors.sources.postgres.server import Server
+from connectors.sources.postgres.slotmaking import ExportedSnapshot, create_slot, passing_slot
+from connectors.sources.postgres.tables import Tables
+from connectors.sources.publisher import Publisher
+from connectors.sources.running import StopSignal, Surroundings
 
-_ESCAPES = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+__all__ = ["ExportedSnapshot", "Snapshotting", "create_slot", "parse_line"]
 
+log = structlog.get_logger()
 
-@dataclass(frozen=True, slots=True)
-class ExportedSnapshot:
-    """A snapshot that other connections can adopt while the exporting one stays open."""
-
-    name: str
-    consistent_lsn: int
+PROCESSES_FROM_BYTES = 16 << 20  # a process costs a second to start, in which a thread encodes as much
 
 
-@contextmanager
-def create_slot(server: Server, slot: str, temporary: bool) -> Iterator[ExportedSnapshot]:
-    """Create ``slot`` and hold its exported snapshot open. A temporary one is gone at the end."""
-    connection = server.replication()
-    kind = "TEMPORARY " if temporary else ""
-    try:
-        row = server.command(
-            connection, f"CREATE_REPLICATION_SLOT {quoted(slot)} {kind}LOGICAL {PLUGIN} EXPORT_SNAPSHOT"
-        )
-        assert row[1] is not None
-        assert row[2] is not None
-        yield ExportedSnapshot(row[2], lsn_value(row[1]))
-    finally:
-        connection.finish()
-
-
-class Snapshot:
-    """The rows of ``tables`` in an exported snapshot, as records."""
+class Snapshotting:
+    """Publishes the tables that a source's position lacks. Made anew for each session."""
 
     def __init__(
         self,
         server: Server,
+        config: PostgresConfig,
+        around: Surroundings,
+        publisher: Publisher,
         tables: Tables,
         published: dict[str, Published],
-        epoch: int,
-        exported: ExportedSnapshot,
     ) -> None:
         self._server = server
+        self._config = config
+        self._around = around
+        self._publisher = publisher
         self._tables = tables
         self._published = published
-        self._exported = exported
-        self._place = f"{epoch}/{self.lsn}/".encode()
-        self.rows: dict[str, int] = {}
-        """Rows by table, so far."""
+        self._log = log.bind(source=config.name)
+        self.under_way = False
+        """Something was published: a failure is now one to recover from, not one to start with."""
 
-    @property
-    def lsn(self) -> int:
-        """Of the position of its records."""
-        return self._exported.consistent_lsn - 1
+    def run(self, progress: Progress, captured: list[CapturedTable], stop: StopSignal) -> Progress | None:
+        """Finish the snapshot that ``progress`` has begun, then snapshot the other tables of
+        ``captured`` that it lacks. None when a stop was asked for."""
+        while True:
+            lacking = [one for one in captured if one.full_name not in progress.tables]
+            if progress.run is not None:
+                lacking = [one for one in lacking if one.full_name in progress.run.tables]
+            elif not lacking and progress.snapshot_done:
+                return progress
+            taken = self._session(progress, lacking, stop)
+            if taken is None:
+                return None
+            progress = taken
 
-    def records(self, captured: list[CapturedTable]) -> Iterator[Record]:
-        """All rows of the tables, one record each; the last one says so in ``source.snapshot``."""
-        with self._server.connect() as connection, connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            connection.execute(
-                sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(self._exported.name))
+    def _session(
+        self, progress: Progress, captured: list[CapturedTable], stop: StopSignal
+    ) -> Progress | None:
+        slot = self._config.slot_name
+        makes_slot = progress.run is None and not progress.snapshot_done
+        with (
+            create_slot(
+                self._server, slot if makes_slot else passing_slot(slot), temporary=not makes_slot
+            ) as exported,
+            self._server.connect() as connection,
+        ):
+            adopt(connection, exported.name)
+            leaves = pinned_leaves(connection, captured, self._server.user)
+            for one in captured:  # makes topics and registers schemas before the readers ask for them
+                columns = self._published[one.full_name].columns
+                self._tables.table(catalog.current_relation(connection, one.oid, columns))
+            resumed = progress.run
+            run = (
+                resumed.without_rewritten(leaves)
+                if resumed is not None
+                else SnapshotRun(
+                    exported.consistent_lsn,
+                    _oldest_xid(connection),
+                    tables={one.full_name: {} for one in captured},
+                )
             )
-            taken_us = time.time_ns() // 1000
-            encoders: dict[int, Encode] = {}
-            stamp = Stamp(taken_us, taken_us, None, None, "true")
-            pending: tuple[Table, Row] | None = None
-            ordinal = 0
-            for table, row in self._all_rows(connection, captured):
-                if pending is not None:
-                    yield self._record(*pending, encoders, stamp, ordinal)
-                    ordinal += 1
-                pending = table, row
-            if pending is not None:
-                yield self._record(*pending, {}, Stamp(taken_us, taken_us, None, None, "last"), ordinal)
+            progress = dataclasses.replace(progress, run=run.only(leaves))
+            if makes_slot:
+                progress = dataclasses.replace(progress, flushed_lsn=run.lsn)
+            self._publisher.commit(progress.to_json())
+            setup = ReaderSetup(
+                self._config, self._around, tuple(captured), self._published, exported.name, run.lsn
+            )
+            return self._publish(progress, setup, leaves, resumed is not None, stop)
 
-    def _record(
-        self, table: Table, row: Row, encoders: dict[int, Encode], stamp: Stamp, ordinal: int
-    ) -> Record:
-        return snapshot_record(
-            table, row, encoders, stamp, self._place, ordinal, self._exported.consistent_lsn
+    def _publish(
+        self,
+        progress: Progress,
+        setup: ReaderSetup,
+        leaves: dict[str, list[Leaf]],
+        again: bool,
+        stop: StopSignal,
+    ) -> Progress | None:
+        """Read and publish what is missing. The last chunk with rows waits until the empty ones behind
+        it are read: its last row is marked as the snapshot's."""
+        assert progress.run is not None
+        started, run = time.monotonic(), progress.run
+        most = self._config.snapshot_chunk_pages
+        expected = sum(chunk.estimated_rows for chunk in plan(run, leaves, again, most))
+        size = sum(leaf.pages * PAGE_BYTES for found in leaves.values() for leaf in found)
+        names, threads = list(leaves), self._config.snapshot_threads
+        self._log.info(
+            "snapshot_started", tables=names, lsn=lsn_text(run.lsn), resumed=again, estimated_rows=expected
         )
-
-    def _all_rows(
-        self, connection: psycopg.Connection, captured: list[CapturedTable]
-    ) -> Iterator[tuple[Table, Row]]:
-        for one in captured:
-            published = self._published[one.full_name]
-            relation = catalog.current_relation(connection, one.oid, published.columns)
-            table = self._tables.table(relation)
-            assert table is not None
-            self.rows[one.full_name] = 0
-            columns = sql.SQL(", ").join(identifier(column.name) for column in relation.columns)
-            query = sql.SQL("COPY (SELECT {} FROM {}{}{}) TO STDOUT").format(
-                columns,
-                sql.SQL("" if one.kind == PARTITIONED else "ONLY "),
-                identifier(one.schema, one.table),
-                raw(f" WHERE {published.row_filter}" if published.row_filter else ""),
+        held: list[ChunkRows] = []
+        with (
+            Readers(setup, threads, size >= PROCESSES_FROM_BYTES) as readers,
+            SnapshotReport(self._config.name, expected) as report,
+        ):
+            for found in readers.read(plan(run, leaves, again, most), stop):
+                if found.values and any(one.values for one in held):
+                    progress = self._send(progress, held, report, ends=False)
+                    held = []
+                held.append(found)
+            if stop.is_set():
+                return None
+            progress = self._send(progress, held, report, ends=True)
+            self._log.info(
+                "snapshot_done", rows=report.rows, seconds=round(time.monotonic() - started, 3), tables=names
             )
-            try:
-                with connection.cursor() as cursor, cursor.copy(query) as copy:
-                    for line in copy:
-                        self.rows[one.full_name] += 1
-                        yield table, parse_line(bytes(line))
-            except errors.InsufficientPrivilege:
-                raise DependencyUnavailable(
-                    f"role {self._server.user} may not read {one.full_name}; run GRANT SELECT ON "
-                    f"{quoted(one.schema, one.table)} TO {self._server.user}"
-                ) from None
+        return progress
+
+    def _send(
+        self, progress: Progress, chunks: list[ChunkRows], report: SnapshotReport, ends: bool
+    ) -> Progress:
+        """One Kafka transaction: the chunks, and that they are done; the whole snapshot if it ``ends``."""
+        run = progress.run
+        assert run is not None
+        place = f"{progress.epoch}/{run.lsn - 1}/".encode()
+        send = self._publisher.send
+        for found in chunks:
+            if ends and found.last_value is not None:
+                found.values[-1] = found.last_value
+            first, special, topic = run.rows, found.special, found.topic
+            for index, (key, value) in enumerate(zip(found.keys, found.values, strict=True)):
+                send(topic, key, value, snapshot_headers(place, first + index, special.get(index)))
+            run = run.with_done(found.chunk, len(found.values))
+        progress = dataclasses.replace(progress, run=run)
+        if ends:
+            progress = ended(progress)
+        self._publisher.commit(progress.to_json())
+        self.under_way = True
+        for found in chunks:
+            metrics.SNAPSHOT_ROWS.labels(self._config.name, found.chunk.table).inc(len(found.values))
+            report.advance(len(found.values), found.chunk.estimated_rows)
+        return progress
 
 
-def parse_line(line: bytes) -> Row:
-    """The cells of one line of COPY's text format."""
-    cells = line.rstrip(b"\n").split(b"\t")
-    if b"\\" not in line:
-        return tuple(cells)
-    return tuple(None if cell == b"\\N" else _unescape(cell) for cell in cells)
+def ended(progress: Progress) -> Progress:
+    """After the whole of the snapshot under way was published."""
+    run = progress.run
+    assert run is not None
+    if not progress.snapshot_done:
+        progress = dataclasses.replace(
+            progress, commit_lsn=run.lsn - 1, ordinal=max(run.rows - 1, 0), snapshot_done=True
+        )
+    tables = {**progress.tables, **dict.fromkeys(run.tables, run.lsn)}
+    return dataclasses.replace(progress, run=None, tables=tables)
 
 
-def _unescape(cell: bytes) -> bytes:
-    if b"\\" not in cell:
-        return cell
-    return _ESCAPE.sub(lambda match: _ESCAPES.get(match.group(1), match.group(1)), cell)
+def _oldest_xid(connection: psycopg.Connection) -> int:
+    row = connection.execute(
+        "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+        if connection.info.server_version >= 130_000
+        else "SELECT txid_snapshot_xmin(txid_current_snapshot())"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

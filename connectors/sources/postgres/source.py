@@ -12,18 +12,23 @@ from dataclasses import replace
 
 import structlog
 
-from connectors.sources import metrics
+from connectors.sources.check import Finding
 from connectors.sources.positions import read_position
 from connectors.sources.postgres import catalog
+from connectors.sources.postgres.check import PostgresCheck
 from connectors.sources.postgres.config import PostgresConfig
-from connectors.sources.postgres.position import FIRST_EPOCH, Progress, lsn_text
+from connectors.sources.postgres.copying import ReaderSetup
+from connectors.sources.postgres.incremental import Incremental, InterleavedStreaming
+from connectors.sources.postgres.keychunks import KeyReader
+from connectors.sources.postgres.position import FIRST_EPOCH, Progress
 from connectors.sources.postgres.publication import Published, check_publication, publish
 from connectors.sources.postgres.resume import check_resume, may_drop, must_snapshot
 from connectors.sources.postgres.server import Identity, Server, SlotState
-from connectors.sources.postgres.snapshot import Snapshot, create_slot
+from connectors.sources.postgres.slots import SlotWatch, keep_for_failover
+from connectors.sources.postgres.snapshot import Snapshotting
 from connectors.sources.postgres.streaming import Streaming
 from connectors.sources.postgres.tables import Tables
-from connectors.sources.publisher import SNAPSHOT_TRANSACTION_S, STREAM_TRANSACTION_S, Publisher
+from connectors.sources.publisher import STREAM_TRANSACTION_S, Publisher
 from connectors.sources.running import StopSignal, Surroundings
 from connectors.sources.subjects import Subjects
 from connectors.sources.topics import Topics
@@ -87,6 +92,10 @@ class PostgresSource:
             publisher.close()
         self._log.info("resnapshot_requested", epoch=epoch)
 
+    def check(self) -> list[Finding]:
+        """What would go wrong; changes nothing."""
+        return PostgresCheck(self._config, self._around).findings()
+
     def _session(self, stop: StopSignal, once: bool) -> None:
         config, server = self._config, self._server
         self._identify()
@@ -105,23 +114,34 @@ class PostgresSource:
                     fresh = [one for one in captured if one.full_name not in published]
                     published = publish(server, connection, config.publication_name, fresh)
                 tables = Tables(server, config.name, {one.full_name for one in captured}, subjects, topics)
-                missing = [one for one in captured if one.full_name not in progress.tables]
-                if missing:
-                    publisher.close()
-                    publisher = self._open_publisher(SNAPSHOT_TRANSACTION_S)
-                    taken = self._snapshot(publisher, tables, published, missing, progress, stop)
-                    if taken is None:
-                        return
-                    self._under_way = True
-                    progress = taken
-                    publisher.close()
-                    publisher = self._open_publisher(STREAM_TRANSACTION_S)
-                streaming = Streaming(server, config, publisher, topics, tables, progress)
+                snapshotting = Snapshotting(server, config, self._around, publisher, tables, published)
+                try:
+                    taken = snapshotting.run(progress, captured, stop)
+                finally:
+                    self._under_way = snapshotting.under_way
+                if taken is None:
+                    return
+                progress = taken
+                keep_for_failover(server, config)
+                everything = (server, config, publisher, topics, tables, progress)
+                reader = None
+                if config.signal_table is not None or progress.incremental:
+                    setup = ReaderSetup(config, self._around, tuple(captured), published, "", 0)
+                    reader = KeyReader(setup)
+                    incremental = Incremental(config, reader, publisher, progress)
+                    streaming: Streaming = InterleavedStreaming(incremental, *everything)
+                else:
+                    streaming = Streaming(*everything)
                 try:
                     self._under_way = True
-                    streaming.run(stop, once=once)
+                    if reader is not None:
+                        reader.start()
+                    with SlotWatch(server, config):
+                        streaming.run(stop, once=once)
                 finally:
                     streaming.close()
+                    if reader is not None:
+                        reader.close()
             finally:
                 publisher.close()
 
@@ -135,16 +155,19 @@ class PostgresSource:
         progress = self._read_progress()
         # Looked at after the position: a predecessor that ran until now has moved all three on.
         identity, slot = self._server.identify(), self._server.slot(self._config.slot_name)
-        if progress is None or must_snapshot(progress):
+        if progress is None or (must_snapshot(progress) and progress.run is None):
             return self._prepare_slot(publisher, progress, slot, identity)
         check_resume(self._config.name, progress, self._config.slot_name, slot, identity)
         progress = replace(progress, timeline=identity.timeline)
         # A table that left the publication (dropped and made again, say) has changes that the log
         # stream lacks. Stored before it is published again, so that a kill in between forgets nothing.
         gone = [one.full_name for one in captured if one.full_name not in published]
-        if any(name in progress.tables for name in gone):
+        run = progress.run
+        if any(name in progress.tables or (run is not None and name in run.tables) for name in gone):
             kept = {name: lsn for name, lsn in progress.tables.items() if name not in gone}
-            progress = replace(progress, tables=kept)
+            if run is not None:
+                run = run.only(name for name in run.tables if name not in gone)
+            progress = replace(progress, tables=kept, run=run)
             publisher.commit(progress.to_json())
         return progress
 
@@ -203,50 +226,3 @@ class PostgresSource:
             self._server.drop_slot(slot.name)
             self._log.warning("slot_dropped", slot=slot.name, reason="a snapshot did not come to its end")
         return begun
-
-    def _snapshot(
-        self,
-        publisher: Publisher,
-        tables: Tables,
-        published: dict[str, Published],
-        missing: list[catalog.CapturedTable],
-        progress: Progress,
-        stop: StopSignal,
-    ) -> Progress | None:
-        """Publish the tables as of the slot's start, or, for tables added later, of a temporary slot's.
-
-        One Kafka transaction with the position: whoever stops or dies within leaves nothing visible.
-        None when a stop was asked for.
-        """
-        slot = self._config.slot_name
-        first = not progress.snapshot_done
-        started = time.monotonic()
-        with create_slot(
-            self._server, slot if first else f"{slot[:55]}_added", temporary=not first
-        ) as exported:
-            names = [one.full_name for one in missing]
-            self._log.info("snapshot_started", tables=names, lsn=lsn_text(exported.consistent_lsn))
-            snapshot = Snapshot(self._server, tables, published, progress.epoch, exported)
-            for record in snapshot.records(missing):
-                publisher.send(record.topic, record.key, record.value, record.headers)
-                if stop.is_set():
-                    return None
-            covered = {**progress.tables, **dict.fromkeys(names, exported.consistent_lsn)}
-            if first:
-                progress = replace(
-                    progress,
-                    commit_lsn=snapshot.lsn,
-                    ordinal=max(sum(snapshot.rows.values()) - 1, 0),
-                    flushed_lsn=exported.consistent_lsn,
-                    snapshot_done=True,
-                    tables=covered,
-                )
-            else:
-                progress = replace(progress, tables=covered)
-            publisher.commit(progress.to_json())
-        for name, rows in snapshot.rows.items():
-            metrics.SNAPSHOT_ROWS.labels(self._config.name, name).inc(rows)
-        self._log.info(
-            "snapshot_done", rows=sum(snapshot.rows.values()), seconds=round(time.monotonic() - started, 3)
-        )
-        return progress

@@ -16,7 +16,7 @@ from typing import NoReturn
 import psycopg
 from psycopg import pq
 
-from connectors.sources.postgres.pgoutput import POSTGRES_EPOCH_US, PROTOCOL_VERSION
+from connectors.sources.postgres.bounds import POSTGRES_EPOCH_US
 from connectors.sources.postgres.position import lsn_text
 from connectors.sources.postgres.server import Server, quoted
 from connectors.sources.running import StopSignal
@@ -25,12 +25,18 @@ from streams.errors import DependencyUnavailable, PositionLost
 STATUS_S = 10.0  # well within the minute of silence that the server bears (wal_sender_timeout)
 SILENCE_S = 60.0  # we ask for an answer with each status: a server that gives none is gone
 
-_REMEDY = "take a new snapshot with `tallystream source resnapshot`"
+_REMEDY = "run `tallystream source repair`, which publishes what is missing"
 _DATA_HEADER = 25  # type, start, end, send time
 _KEEPALIVE = struct.Struct(">QqB").unpack_from
 _STATUS = struct.Struct(">cQQQqB").pack
 _INT64 = struct.Struct(">Q").unpack_from
 _DATA, _ALIVE = ord("w"), ord("k")
+# From PostgreSQL 14 on a transaction that outgrows the server's logical_decoding_work_mem comes while it
+# is in progress, instead of going to the server's disk first. Two-phase decoding (version 3) is left
+# off: a transaction that is prepared then comes with its COMMIT PREPARED, and never if it is rolled back.
+_STREAMING_SINCE = 140_000
+_WHOLE = "proto_version '1'"
+_IN_PROGRESS = "proto_version '2', streaming 'on'"
 
 
 class LogStream:
@@ -46,11 +52,12 @@ class LogStream:
         """The server asks for the position; when it shuts down, it waits until `server_lsn` is confirmed."""
         self._connection = server.replication()
         names = quoted(publication).replace("'", "''")
+        protocol = _IN_PROGRESS if self._connection.server_version >= _STREAMING_SINCE else _WHOLE
         try:
             server.command(
                 self._connection,
                 f"START_REPLICATION SLOT {quoted(slot)} LOGICAL {lsn_text(start_lsn)} "
-                f"(proto_version '{PROTOCOL_VERSION}', publication_names '{names}')",
+                f"({protocol}, publication_names '{names}')",
             )
         except BaseException:
             self._connection.finish()
@@ -102,6 +109,10 @@ class LogStream:
         """Send a sign of life when one is due; to be called during long work."""
         if time.monotonic() - self._spoke > STATUS_S:
             self._send_status()
+
+    def listen_again(self) -> None:
+        """After long work: that nothing was read meanwhile is no sign of a silent server."""
+        self._heard = time.monotonic()
 
     def ask(self) -> None:
         """Ask the server how far it has come; the answer moves `server_lsn`."""

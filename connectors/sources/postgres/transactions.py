@@ -4,25 +4,22 @@ Downstream takes, of a source transaction, per key only the last state: an ERP t
 with cost 0 and then updates it must never be seen half done. So a transaction is held until its
 commit, and each change then carries its ordinal and whether a later one of the same key follows.
 
-A transaction is held in memory until its commit has been read, about 1 KB for a row of nine columns:
-a process that must take transactions of a million rows needs a gigabyte.
+A transaction in a `TransactionBuffer` takes about 1 KB for a row of nine columns; those that are too
+large for that are `connectors.sources.postgres.assembly`'s to keep on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from connectors.sources.postgres.bounds import Begin, Commit, Message, Origin
 from connectors.sources.postgres.pgoutput import (
     UNCHANGED,
-    Begin,
-    Commit,
     Delete,
     Insert,
     LogMessage,
-    Message,
-    Origin,
     Row,
     Truncate,
     Update,
@@ -64,37 +61,84 @@ class Change(NamedTuple, Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Transaction(Generic[T]):
-    """A whole source transaction. A change's ordinal is its index in ``changes``.
+    """A whole source transaction. A change's ordinal is its place in ``changes``.
 
-    ``last_for_key`` has one byte a change, 1 where no later change of the same key follows.
+    ``last_for_key`` has one number a change, 1 where no later change of the same key follows.
+    ``changes`` of a spilled transaction are read from the disk each time they are iterated over.
     """
 
     xid: int
     commit_lsn: int
     end_lsn: int
     commit_us: int
-    changes: list[Change[T]]
-    last_for_key: bytearray
+    changes: Iterable[Change[T]]
+    last_for_key: Sequence[int]
+
+    @property
+    def count(self) -> int:
+        """How many changes."""
+        return len(self.last_for_key)
+
+    def without(self, left_out: Callable[[T], bool]) -> Transaction[T]:
+        """The transaction without the changes of some tables, which then take no ordinals either."""
+        kept = [
+            (change, last)
+            for change, last in zip(self.changes, self.last_for_key, strict=True)
+            if not left_out(change.table)
+        ]
+        return replace(
+            self, changes=[change for change, _ in kept], last_for_key=bytearray(last for _, last in kept)
+        )
+
+
+def table_of(tables: Mapping[int, T | None], relation: int) -> T | None:
+    """The table of a relation; `PoisonRecord` when no message has described it."""
+    try:
+        return tables[relation]
+    except KeyError:
+        raise PoisonRecord(f"pgoutput: a change of relation {relation}, which was not described") from None
+
+
+def update_changes(table: T, update: Update, lsn: int) -> tuple[Change[T], ...]:
+    """One change, or for a change of key two: a delete and a create."""
+    old, new = update.old, update.new
+    unchanged: tuple[int, ...] = ()
+    if UNCHANGED in new:
+        unchanged = tuple(index for index, cell in enumerate(new) if cell is UNCHANGED)
+        known = old if old is not None else (None,) * len(new)
+        new = tuple(was if cell is UNCHANGED else cell for cell, was in zip(new, known, strict=True))
+    key_of = table.key_of
+    if old is not None and key_of is not None and key_of(old) != key_of(new):
+        return (
+            Change(table, DELETE, old, None, lsn, update.old_is_key, new),
+            Change(table, CREATE, None, new, lsn, False, old, unchanged),
+        )
+    return (Change(table, UPDATE, old, new, lsn, update.old_is_key, None, unchanged),)
+
+
+def key_of_change(change: Change[T]) -> Hashable:
+    """The key that the change is about, None for a table without one."""
+    key_of = change.table.key_of
+    if key_of is None:  # no identity: nothing later can be known to be about the same row
+        return None
+    row = change.after if change.after is not None else change.before
+    assert row is not None
+    return key_of(row)
 
 
 class TransactionBuffer(Generic[T]):
-    """Collects the messages of the open transaction.
+    """Collects the messages of one transaction, given whole and in order, begin and commit included.
 
-    Tables are made known by `define`, as relation messages come; changes of relations that were
-    defined as None (not included) are left out. Only protocol 1 is understood: transactions come
-    whole, in commit order, never interleaved.
+    ``tables`` says what a relation is at the moment its change is fed; changes of relations that are
+    None there (not included) are left out.
     """
 
     def __init__(self) -> None:
-        self._tables: dict[int, T | None] = {}
+        self.tables: Mapping[int, T | None] = {}
         self._begin: Begin | None = None
         self._changes: list[Change[T]] = []
         self._latest: dict[tuple[int, Hashable], int] = {}
         self._last = bytearray()
-
-    def define(self, relation: int, table: T | None) -> None:
-        """From here on, ``relation`` has the shape of ``table``; None leaves its changes out."""
-        self._tables[relation] = table
 
     @property
     def open(self) -> bool:
@@ -108,15 +152,16 @@ class TransactionBuffer(Generic[T]):
     def feed(self, message: LogMessage, lsn: int) -> Transaction[T] | None:
         """Take the next message; the whole transaction when it was its commit."""
         if isinstance(message, Insert):
-            table = self._table(message.relation)
+            table = table_of(self.tables, message.relation)
             if table is not None:
                 self._add(message.relation, Change(table, CREATE, None, message.new, lsn))
         elif isinstance(message, Update):
-            table = self._table(message.relation)
+            table = table_of(self.tables, message.relation)
             if table is not None:
-                self._update(table, message, lsn)
+                for change in update_changes(table, message, lsn):
+                    self._add(message.relation, change)
         elif isinstance(message, Delete):
-            table = self._table(message.relation)
+            table = table_of(self.tables, message.relation)
             if table is not None:
                 change = Change(table, DELETE, message.old, None, lsn, message.old_is_key)
                 self._add(message.relation, change)
@@ -129,50 +174,31 @@ class TransactionBuffer(Generic[T]):
         elif isinstance(message, Truncate):
             self._truncate(message, lsn)
         else:
-            assert isinstance(message, Origin | Message), "relations and types are for `define`"
+            assert isinstance(message, Origin | Message), message
         return None
 
-    def _table(self, relation: int) -> T | None:
-        try:
-            return self._tables[relation]
-        except KeyError:
-            raise PoisonRecord(
-                f"pgoutput: a change of relation {relation}, which was not described"
-            ) from None
+    def clear(self) -> Begin:
+        """Forget the open transaction; how it began."""
+        begin = self._begin
+        assert begin is not None
+        self._begin, self._changes, self._latest, self._last = None, [], {}, bytearray()
+        return begin
 
     def _add(self, relation: int, change: Change[T]) -> None:
         ordinal = len(self._changes)
         self._changes.append(change)
         self._last.append(1)
-        key_of = change.table.key_of
-        if key_of is None:  # no identity: nothing later can be known to be about the same row
+        if change.table.key_of is None:
             return
-        row = change.after if change.after is not None else change.before
-        assert row is not None
-        key = (relation, key_of(row))
+        key = (relation, key_of_change(change))
         earlier = self._latest.get(key)
         if earlier is not None:
             self._last[earlier] = 0
         self._latest[key] = ordinal
 
-    def _update(self, table: T, update: Update, lsn: int) -> None:
-        old, new = update.old, update.new
-        unchanged: tuple[int, ...] = ()
-        if UNCHANGED in new:
-            unchanged = tuple(index for index, cell in enumerate(new) if cell is UNCHANGED)
-            known = old if old is not None else (None,) * len(new)
-            new = tuple(was if cell is UNCHANGED else cell for cell, was in zip(new, known, strict=True))
-        key_of = table.key_of
-        if old is not None and key_of is not None and key_of(old) != key_of(new):
-            self._add(update.relation, Change(table, DELETE, old, None, lsn, update.old_is_key, new))
-            self._add(update.relation, Change(table, CREATE, None, new, lsn, False, old, unchanged))
-        else:
-            change = Change(table, UPDATE, old, new, lsn, update.old_is_key, None, unchanged)
-            self._add(update.relation, change)
-
     def _truncate(self, truncate: Truncate, lsn: int) -> None:
         for relation in truncate.relations:
-            table = self._table(relation)
+            table = table_of(self.tables, relation)
             if table is None:
                 continue
             # The table's earlier changes are all superseded: none of them is a last state.
@@ -185,8 +211,6 @@ class TransactionBuffer(Generic[T]):
         begin = self._begin
         if begin is None or begin.commit_lsn != commit.commit_lsn:
             raise PoisonRecord(f"pgoutput: commit at {commit.commit_lsn} of a transaction that did not begin")
-        done = Transaction(
-            begin.xid, commit.commit_lsn, commit.end_lsn, commit.commit_us, self._changes, self._last
-        )
-        self._begin, self._changes, self._latest, self._last = None, [], {}, bytearray()
-        return done
+        changes, last = self._changes, self._last
+        self.clear()
+        return Transaction(begin.xid, commit.commit_lsn, commit.end_lsn, commit.commit_us, changes, last)

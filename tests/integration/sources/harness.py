@@ -123,12 +123,12 @@ class Capture:
 
     def messages(self, table: str) -> list[Message]:
         """All committed records of the table's topic, partition by partition."""
-        return [
-            Message(
-                m.partition(), m.offset(), self._decode(m.key()), self._decode(m.value()), dict(m.headers())
-            )
-            for m in read_topic(self.stack.broker.bootstrap, self.topic(table))
-        ]
+        return [self.decoded(m) for m in read_topic(self.stack.broker.bootstrap, self.topic(table))]
+
+    def decoded(self, m: Any) -> Message:
+        """A record with key and value decoded."""
+        key, value = self._decode(m.key()), self._decode(m.value())
+        return Message(m.partition(), m.offset(), key, value, dict(m.headers()))
 
     def _decode(self, data: bytes | None) -> Any:
         if data is None:

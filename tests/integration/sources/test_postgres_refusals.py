@@ -136,7 +136,7 @@ def test_a_lost_slot_halts(line: Capture) -> None:
     line.run_once()
     line.drop_slot()
     line.sql.execute("INSERT INTO line VALUES (2, 'b')")
-    refused(line, PositionLost, 1, f"slot {line.slot()} no longer exists: changes from 0/", "resnapshot")
+    refused(line, PositionLost, 1, f"slot {line.slot()} no longer exists: changes from 0/", "source repair")
     line.source().resnapshot()
     line.run_once()
     messages = line.messages("line")

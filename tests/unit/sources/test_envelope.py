@@ -219,3 +219,12 @@ def test_lines_of_copy_read_back(cells: list[str | None]) -> None:
     """Whatever characters a text holds, and nulls apart from the text N."""
     line = "\t".join("\\N" if c is None else "".join(ESCAPES.get(x, x) for x in c) for c in cells) + "\n"
     assert parse_line(line.encode()) == tuple(None if c is None else c.encode() for c in cells)
+
+
+def test_named_types_are_defined_once() -> None:
+    """However often a record type comes up, alone and within arrays: readers refuse a second definition."""
+    many = column_type(TypeInfo(1, "_", element=(TypeInfo(1700, "numeric"), -1)), -1)
+    fields = [e.Field(name, name, kind, True) for name, kind in (("a", many), ("b", many), ("c", FREE))]
+    schema = e.value_schema(TOPIC, fields)
+    assert json.dumps(schema).count('"name": "VariableScaleDecimal"') == 1
+    parse_schema(schema)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.sources import wire
 
+from connectors.sources.postgres import bounds as b
 from connectors.sources.postgres import pgoutput as p
 from streams.errors import PoisonRecord
 
@@ -20,10 +21,20 @@ CELLS = st.one_of(st.none(), st.just(p.UNCHANGED), st.binary(max_size=20))
 ROWS = st.lists(CELLS, max_size=6).map(tuple)
 COLUMNS = st.builds(p.Column, NAMES, OIDS, st.integers(-1, 2**31 - 1), st.booleans())
 MESSAGES = st.one_of(
-    st.builds(p.Begin, LSNS, TIMES, OIDS),
-    st.builds(p.Commit, LSNS, LSNS, TIMES),
-    st.builds(p.Origin, LSNS, NAMES),
-    st.builds(p.Message, st.booleans(), LSNS, NAMES, st.binary(max_size=30)),
+    st.builds(b.Begin, LSNS, TIMES, OIDS),
+    st.builds(b.Commit, LSNS, LSNS, TIMES),
+    st.builds(b.Origin, LSNS, NAMES),
+    st.builds(b.Message, st.booleans(), LSNS, NAMES, st.binary(max_size=30)),
+    st.builds(b.StreamStart, OIDS, st.booleans()),
+    st.just(b.StreamStop()),
+    st.builds(b.StreamCommit, OIDS, LSNS, LSNS, TIMES),
+    st.builds(b.StreamAbort, OIDS, OIDS),
+    st.builds(b.StreamAbort, OIDS, OIDS, LSNS, TIMES),
+    *(
+        st.builds(kind, LSNS, LSNS, TIMES, OIDS, NAMES)
+        for kind in (b.BeginPrepare, b.Prepare, b.CommitPrepared, b.StreamPrepare)
+    ),
+    st.builds(b.RollbackPrepared, LSNS, LSNS, TIMES, TIMES, OIDS, NAMES),
     st.builds(p.Type, OIDS, NAMES, NAMES),
     st.builds(p.Truncate, st.lists(OIDS, max_size=4).map(tuple), st.booleans(), st.booleans()),
     st.builds(
@@ -51,6 +62,39 @@ def test_a_cut_message_is_poison_never_another_error(message: p.LogMessage, data
         p.decode(cut)
 
 
+@given(MESSAGES, OIDS)
+def test_a_streamed_message_gives_its_transaction_and_itself(message: p.LogMessage, xid: int) -> None:
+    """Within a block the transaction id stands after the type of changes, shapes and log messages only."""
+    if isinstance(message, p.Insert | p.Update | p.Delete | p.Truncate | p.Relation | p.Type | b.Message):
+        found, inner = p.split_streamed(wire.streamed(xid, message))
+        assert (found, p.decode(inner)) == (xid, message)
+    else:
+        assert p.split_streamed(wire.encode(message)) == (0, wire.encode(message))
+
+
+@pytest.mark.parametrize(
+    ("message", "offset"),
+    [
+        (b"I\0\0\0\1N\0\2t\0\0\0\1xq", 14),
+        (b"I\0\0\0\1N\0\1t\0\0\0\5x", 13),
+        (b"I\0\0\0\1N\0\1nn", 9),
+        (b"Y\0\0\0\1abc", 5),
+        (b"A\0\0\0\1\0\0\0\2\0", 10),
+        (b"M\0\0\0\0\0\0\0\0\1p\0\0\0\0\5x", 16),
+    ],
+)
+def test_poison_says_where(message: bytes, offset: int) -> None:
+    """The offset of the cell, string or field that can't be read."""
+    with pytest.raises(PoisonRecord, match=f"at offset {offset}: "):
+        p.decode(message)
+
+
+def test_a_streamed_message_without_room_for_its_transaction_is_poison() -> None:
+    """Cut within the transaction id."""
+    with pytest.raises(PoisonRecord, match="offset 1"):
+        p.split_streamed(b"I\0\0")
+
+
 def test_an_insert_by_hand() -> None:
     """The bytes of one insert, spelled out."""
     message = b"I\x00\x00\x40\x00N\x00\x03t\x00\x00\x00\x0242nu"
@@ -60,7 +104,7 @@ def test_an_insert_by_hand() -> None:
 def test_times_count_from_1970() -> None:
     """The server's microseconds since 2000 become microseconds since 1970."""
     message = b"B" + (0x16_B374D848).to_bytes(8, "big") + (1).to_bytes(8, "big") + (7).to_bytes(4, "big")
-    assert p.decode(message) == p.Begin(0x16_B374D848, 946_684_800_000_001, 7)
+    assert p.decode(message) == b.Begin(0x16_B374D848, 946_684_800_000_001, 7)
 
 
 def test_the_empty_namespace_is_pg_catalog() -> None:

@@ -90,7 +90,7 @@ def test_every_gap_halts_with_its_bounds(slot: SlotState | None, identity: Ident
     with pytest.raises(PositionLost) as raised:
         check_resume("erp", PROGRESS, "tallystream_erp", slot, identity)
     assert words in str(raised.value)
-    assert "resnapshot" in str(raised.value)
+    assert "tallystream source repair" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.sources.postgres.bounds import Begin, Commit
 from connectors.sources.postgres.pgoutput import (
     UNCHANGED,
-    Begin,
-    Commit,
     Delete,
     Insert,
     LogMessage,
@@ -20,7 +19,7 @@ from connectors.sources.postgres.pgoutput import (
     Truncate,
     Update,
 )
-from connectors.sources.postgres.transactions import Transaction, TransactionBuffer
+from connectors.sources.postgres.transactions import Change, Transaction, TransactionBuffer
 from streams.errors import PoisonRecord
 
 ROWS = 1
@@ -39,9 +38,7 @@ class FakeTable:
 
 def run(*messages: LogMessage, keyed: bool = True) -> Transaction[FakeTable]:
     buffer: TransactionBuffer[FakeTable] = TransactionBuffer()
-    buffer.define(ROWS, FakeTable(keyed))
-    buffer.define(2, FakeTable(keyed))
-    buffer.define(3, None)
+    buffer.tables = {ROWS: FakeTable(keyed), 2: FakeTable(keyed), 3: None}
     assert buffer.feed(Begin(100, 5_000_000, 7), 90) is None
     for lsn, message in enumerate(messages, 91):
         assert buffer.feed(message, lsn) is None
@@ -49,6 +46,10 @@ def run(*messages: LogMessage, keyed: bool = True) -> Transaction[FakeTable]:
     assert done is not None
     assert not buffer.open
     return done
+
+
+def changes_of(transaction: Transaction[FakeTable]) -> list[Change[FakeTable]]:
+    return list(transaction.changes)
 
 
 def test_a_half_done_line_is_not_last() -> None:
@@ -65,7 +66,7 @@ def test_a_half_done_line_is_not_last() -> None:
 def test_a_change_of_key_is_a_delete_and_a_create() -> None:
     """Each end knows the row at the other end, and takes an ordinal of its own."""
     done = run(Update(ROWS, (b"1", b"x"), False, (b"2", b"x")))
-    first, second = done.changes
+    first, second = changes_of(done)
     assert (first.op, first.before, first.after, first.moved) == ("d", (b"1", b"x"), None, (b"2", b"x"))
     assert (second.op, second.before, second.after, second.moved) == ("c", None, (b"2", b"x"), (b"1", b"x"))
     assert list(done.last_for_key) == [1, 1]
@@ -90,15 +91,15 @@ def test_truncate_supersedes_what_came_before() -> None:
 def test_unchanged_values_come_from_the_old_row() -> None:
     """Under full identity the old image fills what the log left out; the columns stay named."""
     done = run(Update(ROWS, (b"1", b"long", None), False, (b"1", UNCHANGED, b"x")))
-    assert done.changes[0].after == (b"1", b"long", b"x")
-    assert done.changes[0].unchanged == (1,)
+    assert changes_of(done)[0].after == (b"1", b"long", b"x")
+    assert changes_of(done)[0].unchanged == (1,)
 
 
 def test_unchanged_values_without_an_old_row_are_null() -> None:
     """Under default identity they are not known: null, and named."""
     done = run(Update(ROWS, None, False, (b"1", UNCHANGED, b"x")))
-    assert done.changes[0].after == (b"1", None, b"x")
-    assert done.changes[0].unchanged == (1,)
+    assert changes_of(done)[0].after == (b"1", None, b"x")
+    assert changes_of(done)[0].unchanged == (1,)
 
 
 def test_an_unchanged_key_is_no_change_of_key() -> None:
@@ -115,7 +116,7 @@ def test_without_a_key_every_change_stands_for_itself() -> None:
 
 def test_tables_that_are_not_included_leave_nothing() -> None:
     """A relation defined as None is left out and takes no ordinal."""
-    assert run(Insert(3, (b"1",)), Insert(ROWS, (b"1",))).changes[0].after == (b"1",)
+    assert changes_of(run(Insert(3, (b"1",)), Insert(ROWS, (b"1",))))[0].after == (b"1",)
 
 
 @pytest.mark.parametrize("message", [Insert(9, ()), Commit(1, 2, 3), Begin(2, 0, 0)])

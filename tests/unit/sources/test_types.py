@@ -15,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sources import avro
-from connectors.sources.postgres.types import ColumnType, SpecialValue, TypeInfo, column_type
+from connectors.sources.postgres.types import (
+    ColumnType,
+    NewLabel,
+    SpecialValue,
+    TypeInfo,
+    column_type,
+    lossy,
+    with_labels,
+)
 
 
 def kind(name: str, typmod: int = -1, labels: tuple[str, ...] = ()) -> ColumnType:
@@ -161,7 +169,18 @@ def test_timestamps_bc() -> None:
         ("jsonb", b'{"a": 1}', '{"a": 1}'),
         ("bytea", b"\\x00ff", b"\x00\xff"),
         ("time", b"23:59:59.5", 86_399_500_000),
-        ("interval", b"1 day 02:00:00", "1 day 02:00:00"),
+        ("time", b"24:00:00", 86_400_000_000),
+        ("timetz", b"24:00:00-15:59:59", "24:00:00-15:59:59"),
+        ("interval", b"P1Y-1M3DT-4H5M-6.000007S", "P1Y-1M3DT-4H5M-6.000007S"),
+        ("interval", b"-infinity", "-infinity"),
+        (
+            "hstore",
+            b'"a"=>"1", "b"=>NULL, "q\\"k"=>"v, \\\\ =>"',
+            '{"a": "1", "b": null, "q\\"k": "v, \\\\ =>"}',
+        ),
+        ("hstore", b"", "{}"),
+        ("varbit", b"0001", "0001"),
+        ("xid8", b"18446744073709551615", "18446744073709551615"),
     ],
 )
 def test_the_other_types(name: str, raw: bytes, value: Any) -> None:
@@ -191,3 +210,109 @@ def test_semantic_names() -> None:
 def test_nan_floats_stay_floats() -> None:
     """Avro's floats have a NaN, so that of a float column is not special."""
     assert math.isnan(read(kind("float8"), b"NaN"))
+
+
+def array_of(element: TypeInfo, typmod: int = -1, delimiter: str = ",") -> ColumnType:
+    return column_type(TypeInfo(1, "_", element=(element, -1), delimiter=delimiter), typmod)
+
+
+def quoted(text: str) -> str:
+    """An array's element as PostgreSQL writes it when it quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@given(st.lists(st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"))))
+def test_arrays_of_any_text(values: list[str | None]) -> None:
+    """Quotes, braces, delimiters, the text NULL and nulls are told apart."""
+    raw = "{" + ",".join("NULL" if one is None else quoted(one) for one in values) + "}"
+    assert read(array_of(TypeInfo(25, "text")), raw.encode()) == values
+
+
+@given(st.lists(st.none() | st.integers(-(2**31), 2**31 - 1)))
+def test_arrays_of_integers(values: list[int | None]) -> None:
+    """Without quotes, as PostgreSQL writes what needs none."""
+    raw = "{" + ",".join("NULL" if one is None else str(one) for one in values) + "}"
+    assert read(array_of(TypeInfo(23, "int4")), raw.encode()) == values
+
+
+@pytest.mark.parametrize("raw", [b"{{1,2},{3,4}}", b"[0:1]={1,2}", b"[1:1][1:1]={{1}}"])
+def test_arrays_that_would_be_flattened_are_special(raw: bytes) -> None:
+    """Several dimensions, and indexes that do not start at 1, have no place in an Avro array."""
+    with pytest.raises(SpecialValue):
+        array_of(TypeInfo(23, "int4")).encode(raw)
+
+
+def test_elements_of_arrays() -> None:
+    """Take the column's modifier or their own, and another delimiter; one special makes all special."""
+    numbers = array_of(TypeInfo(1700, "numeric"), 4 + (6 << 16 | 2))
+    assert read(numbers, b"{1.10,NULL}") == [Decimal("1.10"), None]
+    with pytest.raises(SpecialValue):
+        numbers.encode(b"{1.10,NaN}")
+    assert read(array_of(TypeInfo(603, "box"), delimiter=";"), b"{(1,1),(0,0);(2,2),(0,0)}") == [
+        "(1,1),(0,0)",
+        "(2,2),(0,0)",
+    ]
+
+
+@given(st.integers(1, 200), st.data())
+def test_bits_are_the_number_they_spell(length: int, data: st.DataObject) -> None:
+    """Lowest byte first; one bit is a boolean. Another length than the column's is special."""
+    number = data.draw(st.integers(0, 2**length - 1))
+    value = read(kind("bit", length), f"{number:0{length}b}".encode())
+    assert (int(value) if length == 1 else int.from_bytes(value, "little")) == number
+    with pytest.raises(SpecialValue):
+        kind("bit", length).encode(b"0" * (length + 1))
+
+
+@pytest.mark.parametrize(
+    ("raw", "cents"),
+    [("$1,234.50", 123450), ("-$92,233,720,368,547,758.08", -(2**63)), ("($0.01)", -1), ("1 234,50 €", 123450),
+     ("\u22121.234,50 kr", -123450), ("0", 0)],
+)  # fmt: skip
+def test_money_of_any_locale(raw: str, cents: int) -> None:
+    """Its digits are the number, whatever stands between and around them."""
+    assert read(kind("money"), raw.encode()) == Decimal(cents).scaleb(-2)
+    yen = column_type(TypeInfo(790, "money", fraction=0), -1)
+    assert read(yen, raw.encode()) == Decimal(cents)
+
+
+@pytest.mark.parametrize("digits", [1000, 4001, 147_455])
+def test_numbers_longer_than_python_reads(digits: int) -> None:
+    """Are values like all others."""
+    record = read(kind("numeric"), b"-" + b"7" * digits)
+    assert record["scale"] == 0
+    assert int.from_bytes(record["value"], "big", signed=True) == -(7 * (10**digits - 1) // 9)
+
+
+def test_the_last_instants_of_postgresql_are_special() -> None:
+    """It counts microseconds from 2000, we count from 1970: the last thirty years do not fit, and do not wrap."""
+    last = (2**63 - 1) // 86_400_000_000
+    assert read(kind("timestamp"), b"294247-01-10 04:00:54.775807") == 2**63 - 1
+    assert read(kind("date"), b"294247-01-10") == last
+    with pytest.raises(SpecialValue):
+        kind("timestamp").encode(b"294247-01-10 04:00:54.775808")
+
+
+def test_points_have_their_wkb() -> None:
+    """Coordinates exactly, and the same as well-known binary."""
+    value = read(kind("point"), b"(1.5,-0)")
+    assert (value["x"], str(value["y"]), value["srid"]) == (1.5, "-0.0", None)
+    assert value["wkb"].hex() == "0101000000000000000000f83f0000000000000080"
+
+
+def test_new_labels_are_remembered() -> None:
+    """A label that the schema does not list is not guessed at; listed, it is encoded."""
+    info = TypeInfo(1, "app.states", element=(TypeInfo(2, "app.state", ("a",)), -1))
+    column = column_type(info, -1)
+    with pytest.raises(NewLabel):
+        column.encode(b"{a,b}")
+    assert column.labels is not None
+    assert column.labels.unseen == ["b"]
+    assert read(column_type(with_labels(info, ("a", "b")), -1), b"{a,b}") == ["a", "b"]
+
+
+def test_types_whose_text_is_a_summary() -> None:
+    """Are known, also as elements."""
+    assert lossy(TypeInfo(3642, "gtsvector"))
+    assert lossy(TypeInfo(1, "_", element=(TypeInfo(2, "public.gbtreekey16"), -1)))
+    assert not lossy(TypeInfo(3614, "tsvector"))

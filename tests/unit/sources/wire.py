@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import struct
 
-from connectors.sources.postgres.pgoutput import (
+from connectors.sources.postgres.bounds import (
     POSTGRES_EPOCH_US,
-    UNCHANGED,
     Begin,
+    BeginPrepare,
     Commit,
+    CommitPrepared,
+    Message,
+    Origin,
+    Prepare,
+    RollbackPrepared,
+    StreamAbort,
+    StreamCommit,
+    StreamPrepare,
+    StreamStart,
+    StreamStop,
+)
+from connectors.sources.postgres.pgoutput import (
+    UNCHANGED,
     Delete,
     Insert,
     LogMessage,
-    Message,
-    Origin,
     Relation,
     Row,
     Truncate,
     Type,
     Update,
 )
+
+_PREPARED = {Prepare: b"P", CommitPrepared: b"K", StreamPrepare: b"p"}
+
+
+def streamed(xid: int, message: LogMessage) -> bytes:
+    """The bytes of a message within a streamed block."""
+    encoded = encode(message)
+    return encoded[:1] + struct.pack(">I", xid) + encoded[1:]
 
 
 def text(value: str) -> bytes:
@@ -42,8 +61,26 @@ def row(cells: Row) -> bytes:
 
 
 def encode(message: LogMessage) -> bytes:
-    """The bytes of a message in protocol version 1."""
+    """The bytes of a message outside of streamed blocks."""
     match message:
+        case StreamStart(xid, first):
+            return b"S" + struct.pack(">IB", xid, first)
+        case StreamStop():
+            return b"E"
+        case StreamCommit(xid, lsn, end, us):
+            return b"c" + struct.pack(">IBQQq", xid, 0, lsn, end, us - POSTGRES_EPOCH_US)
+        case StreamAbort(xid, subxid, None, None):
+            return b"A" + struct.pack(">II", xid, subxid)
+        case StreamAbort(xid, subxid, at, us):
+            assert at is not None
+            assert us is not None
+            return b"A" + struct.pack(">IIQq", xid, subxid, at, us - POSTGRES_EPOCH_US)
+        case RollbackPrepared(prepared, end, prepare_us, us, xid, gid):
+            times = prepare_us - POSTGRES_EPOCH_US, us - POSTGRES_EPOCH_US
+            return b"r" + struct.pack(">BQQqqI", 0, prepared, end, *times, xid) + text(gid)
+        case BeginPrepare(lsn, end, us, xid, gid):
+            body = struct.pack(">QQqI", lsn, end, us - POSTGRES_EPOCH_US, xid) + text(gid)
+            return b"b" + body if type(message) is BeginPrepare else _PREPARED[type(message)] + b"\0" + body
         case Begin(lsn, commit_us, xid):
             return b"B" + struct.pack(">QqI", lsn, commit_us - POSTGRES_EPOCH_US, xid)
         case Commit(lsn, end, commit_us):

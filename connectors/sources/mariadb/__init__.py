@@ -1,0 +1,1 @@
+"""The MariaDB source: the binary log into Debezium-compatible topics, exactly once."""
