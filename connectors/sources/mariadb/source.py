@@ -28,14 +28,13 @@ from connectors.sources.mariadb.tables import Tables
 from connectors.sources.positions import read_position
 from connectors.sources.publisher import SNAPSHOT_TRANSACTION_S, STREAM_TRANSACTION_S, Publisher
 from connectors.sources.running import StopSignal, Surroundings
+from connectors.sources.sessions import Sessions
 from connectors.sources.subjects import Subjects
 from connectors.sources.topics import Topics
 from streams.errors import ConfigurationError, DependencyUnavailable
 
 log = structlog.get_logger()
 
-# Between sessions; after one that got under way the first counts again.
-BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 PERMISSION_WAIT_S = 5.0  # the server refuses a replica at once, or sends it the log's beginning
 
 
@@ -48,7 +47,7 @@ class MariadbSource:
         self._around = surroundings
         self._server = Server(config.read_dsn())
         self._log = log.bind(source=config.name)
-        self._under_way = False
+        self._sessions = Sessions(config.name)
 
     def run(self, stop: StopSignal, *, once: bool = False) -> None:
         """Publish until ``stop``; with ``once``, until what the log held at the start is published.
@@ -56,25 +55,7 @@ class MariadbSource:
         The first session's failure is the caller's. Later, `DependencyUnavailable` is waited out, and
         anything else is raised: `PositionLost`, `ContractViolation`, `Fenced`.
         """
-        attempt = 0
-        started = False
-        while not stop.is_set():
-            self._under_way = False
-            try:
-                if self._session(stop, once):
-                    started = True
-                    continue
-                return
-            except DependencyUnavailable as error:
-                if stop.is_set():
-                    return
-                started = started or self._under_way
-                if once or not started:
-                    raise
-                attempt = 0 if self._under_way else attempt + 1
-                pause = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-                self._log.warning("session_failed", error=str(error), retry_in_s=pause)
-                stop.wait(pause)
+        self._sessions.run(lambda: self._session(stop, once), stop, once=once)
 
     def resnapshot(self) -> None:
         """Forget the position, so that the next run takes a new snapshot in a new epoch.
@@ -111,7 +92,7 @@ class MariadbSource:
         ]
 
     def _session(self, stop: StopSignal, once: bool) -> bool:
-        """True when the next one is to begin at once."""
+        """False when the next one is to begin at once."""
         config, server = self._config, self._server
         identity = self._identify()
         captured = catalog.included_tables(server, config.tables)
@@ -130,15 +111,15 @@ class MariadbSource:
                     publisher = self._open_publisher(SNAPSHOT_TRANSACTION_S)
                     taken = self._snapshot(publisher, tables, missing, progress, identity, stop)
                     if taken is None:
-                        return False
-                    self._under_way = True
+                        return True
+                    self._sessions.got_under_way()
                     progress = taken
                     publisher.close()
                     publisher = self._open_publisher(STREAM_TRANSACTION_S)
                 streaming = Streaming(server, identity, config, publisher, topics, tables, progress)
                 try:
-                    self._under_way = True
-                    return streaming.run(stop, once=once)
+                    self._sessions.got_under_way()
+                    return not streaming.run(stop, once=once)
                 finally:
                     streaming.close()
             finally:

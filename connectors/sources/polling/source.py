@@ -25,10 +25,10 @@ from connectors.sources.polling.envelope import CREATE, READ, UPDATE, EncodedTab
 from connectors.sources.polling.outbox import Outbox
 from connectors.sources.polling.progress import Cursor, Progress, TableProgress
 from connectors.sources.polling.published import Published
-from connectors.sources.polling.sessions import Sessions
 from connectors.sources.positions import read_position
 from connectors.sources.publisher import SNAPSHOT_TRANSACTION_S, Publisher
 from connectors.sources.running import StopSignal, Surroundings
+from connectors.sources.sessions import Sessions
 from connectors.sources.subjects import Subjects
 from connectors.sources.topics import Topics, topic_name
 from streams.errors import ConfigurationError, DependencyUnavailable

@@ -30,6 +30,7 @@ from connectors.sources.postgres.streaming import Streaming
 from connectors.sources.postgres.tables import Tables
 from connectors.sources.publisher import STREAM_TRANSACTION_S, Publisher
 from connectors.sources.running import StopSignal, Surroundings
+from connectors.sources.sessions import Sessions
 from connectors.sources.subjects import Subjects
 from connectors.sources.topics import Topics
 from streams.errors import ConfigurationError, DependencyUnavailable
@@ -38,8 +39,6 @@ log = structlog.get_logger()
 
 SLOT_POLL_S = 0.1
 SLOT_WAIT_S = 15.0  # the server needs a moment to notice that a killed predecessor is gone
-# Between sessions; after one that got under way the first counts again.
-BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class PostgresSource:
@@ -50,7 +49,7 @@ class PostgresSource:
         self._around = surroundings
         self._server = Server(config.read_dsn(), f"tallystream source {config.name}")
         self._log = log.bind(source=config.name)
-        self._under_way = False
+        self._sessions = Sessions(config.name)
 
     def run(self, stop: StopSignal, *, once: bool = False) -> None:
         """Publish until ``stop``; with ``once``, until what the log held at the start is published.
@@ -58,23 +57,7 @@ class PostgresSource:
         The first session's failure is the caller's. Later, `DependencyUnavailable` is waited out, and
         anything else is raised: `PositionLost`, `ContractViolation`, `Fenced`.
         """
-        attempt = 0
-        started = False
-        while not stop.is_set():
-            self._under_way = False
-            try:
-                self._session(stop, once)
-                return
-            except DependencyUnavailable as error:
-                if stop.is_set():
-                    return
-                started = started or self._under_way
-                if once or not started:
-                    raise
-                attempt = 0 if self._under_way else attempt + 1
-                pause = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-                self._log.warning("session_failed", error=str(error), retry_in_s=pause)
-                stop.wait(pause)
+        self._sessions.run(lambda: self._session(stop, once), stop, once=once)
 
     def resnapshot(self) -> None:
         """Forget the position, so that the next run takes a new snapshot in a new epoch.
@@ -96,7 +79,7 @@ class PostgresSource:
         """What would go wrong; changes nothing."""
         return PostgresCheck(self._config, self._around).findings()
 
-    def _session(self, stop: StopSignal, once: bool) -> None:
+    def _session(self, stop: StopSignal, once: bool) -> bool:
         config, server = self._config, self._server
         self._identify()
         with server.connect() as connection:
@@ -118,9 +101,10 @@ class PostgresSource:
                 try:
                     taken = snapshotting.run(progress, captured, stop)
                 finally:
-                    self._under_way = snapshotting.under_way
+                    if snapshotting.under_way:
+                        self._sessions.got_under_way()
                 if taken is None:
-                    return
+                    return True
                 progress = taken
                 keep_for_failover(server, config)
                 everything = (server, config, publisher, topics, tables, progress)
@@ -133,7 +117,7 @@ class PostgresSource:
                 else:
                     streaming = Streaming(*everything)
                 try:
-                    self._under_way = True
+                    self._sessions.got_under_way()
                     if reader is not None:
                         reader.start()
                     with SlotWatch(server, config):
@@ -144,6 +128,7 @@ class PostgresSource:
                         reader.close()
             finally:
                 publisher.close()
+        return True
 
     def _begin(
         self,

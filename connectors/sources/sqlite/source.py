@@ -21,10 +21,10 @@ from connectors.sources import metrics
 from connectors.sources.check import FAIL, OK, UNREACHABLE, Finding
 from connectors.sources.polling.envelope import EncodedTable, Stamp
 from connectors.sources.polling.published import Published
-from connectors.sources.polling.sessions import Sessions
 from connectors.sources.positions import read_position
 from connectors.sources.publisher import SNAPSHOT_TRANSACTION_S, STREAM_TRANSACTION_S, Publisher
 from connectors.sources.running import StopSignal, Surroundings
+from connectors.sources.sessions import Sessions
 from connectors.sources.sqlite.changes import Batch, ChangeTable
 from connectors.sources.sqlite.config import SqliteConfig
 from connectors.sources.sqlite.progress import Progress
