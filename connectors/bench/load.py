@@ -18,8 +18,16 @@ DSN_VARIABLE = "BENCH_CDC_DSN"  # not TALLYSTREAM_…: those are settings, and u
 def main() -> None:
     """Write and end."""
     first, per_second, seconds = (int(argument) for argument in sys.argv[1:])
-    with psycopg.connect(os.environ[DSN_VARIABLE], autocommit=True) as connection:
-        write_paced(connection, first, per_second, seconds)
+    try:
+        with psycopg.connect(os.environ[DSN_VARIABLE], autocommit=True) as connection:
+            write_paced(connection, first, per_second, seconds)
+    except psycopg.Error as error:
+        sys.exit(first_line(error))
+
+
+def first_line(error: psycopg.Error) -> str:
+    """What the database or its client says, without the lines of detail."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,7 @@ class Measurement:
             deadline = time.monotonic() + START_TIMEOUT_S
             while slot.created is None:
                 contender.check()
+                slot.check()
                 if time.monotonic() > deadline:
                     raise DependencyUnavailable(f"{contender.name} made no slot in {START_TIMEOUT_S:.0f} s")
                 time.sleep(POLL_S)
@@ -194,7 +195,9 @@ class Measurement:
             reader.next(SETTLE_S)  # connect first: it is not what is measured
             command = [sys.executable, "-m", "connectors.bench.load", *arguments]
             environment = {**environ, DSN_VARIABLE: self._dsn}
-            with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as writer:
+            with subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            ) as writer:
                 drained: float | None = None
                 while len(found) < expected and (drained is None or time.monotonic() < drained):
                     seen = reader.next(0.1)
@@ -204,8 +207,10 @@ class Measurement:
                             self._show(name, len(found), expected)
                     elif seen is None and drained is None and writer.poll() is not None:
                         drained = time.monotonic() + DRAIN_S
+                _, said = writer.communicate()
             if writer.returncode:
-                raise DependencyUnavailable(f"the paced writer ended with exit code {writer.returncode}")
+                reason = next(reversed(said.splitlines()), f"exit code {writer.returncode}")
+                raise DependencyUnavailable(f"the paced writer has failed: {reason}")
         if len(found) < expected:
             raise DependencyUnavailable(f"{name}: {len(found)} of {expected} changes came")
         commits = []

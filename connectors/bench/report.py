@@ -38,3 +38,18 @@ def print_report(console: Console, figures: dict[str, Any]) -> None:
     console.print(table)
     for name, ratio in figures["ratios"].items():
         console.print(f"{name}: {'not measured' if ratio is None else ratio}")
+
+
+def print_latency(console: Console, figures: dict[str, Any]) -> None:
+    """Print the whole way and each hop, and what the processes used meanwhile."""
+    title = f"{figures['reached_per_s']} changes/s on {figures['broker']} ({figures['brokers']})"
+    table = Table(title=f"{title}, {figures['changes_seen']:,} changes seen; milliseconds")
+    table.add_column("")
+    for name in ("p50", "p95", "p99", "max"):
+        table.add_column(name, justify="right")
+    rows = {"commit to readable": figures["commit_to_billing_ms"], **figures["hops_ms"]}
+    for label, row in rows.items():
+        table.add_row(label, *(f"{value:,.1f}" for value in row.values()))
+    console.print(table)
+    used = ", ".join(f"{name} {share:.0%}" for name, share in figures["cpu_share"].items())
+    console.print(f"of one core: {used}; load of others at the start: {figures['load_at_start']}")

@@ -11,11 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from connectors.bench.contenders import Contender, Debezium, Ours
+from connectors.bench.load import first_line
 from connectors.bench.measure import Figures, Measurement, Show, Size
+from streams.errors import DependencyUnavailable
 from streams.logs import LIBRDKAFKA
 from streams.stack import Stack, kafka_available
 from streams.stack.connect_jars import connect_available, connect_jars, debezium_version
@@ -63,6 +66,8 @@ def run_bench(settings: BenchSettings, show: Show) -> BenchResult:
             all(one.different == 0 and one.rows > 0 for one in measured.values()),
             folder if settings.keep else None,
         )
+    except psycopg.Error as error:
+        raise DependencyUnavailable(f"the benchmark's database: {first_line(error)}") from None
     finally:
         if not settings.keep:
             shutil.rmtree(folder, ignore_errors=True)

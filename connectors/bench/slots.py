@@ -25,6 +25,7 @@ class SlotWatch:
         self._thread = threading.Thread(target=self._run, name="slot-watch", daemon=True)
         self.created: float | None = None
         """Unix time at which the slot was first seen."""
+        self._failed: psycopg.Error | None = None
 
     def __enter__(self) -> SlotWatch:
         self._thread.start()
@@ -37,12 +38,20 @@ class SlotWatch:
         self._thread.join()
         self._connection.close()
 
+    def check(self) -> None:
+        """Raise the database's error, if the look has ended with one."""
+        if self._failed is not None:
+            raise self._failed
+
     def _run(self) -> None:
         query = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s"
-        while not self._stop.wait(POLL_S):
-            if self._connection.execute(query, [self._slot]).fetchone() is not None:
-                self.created = time.time()
-                return
+        try:
+            while not self._stop.wait(POLL_S):
+                if self._connection.execute(query, [self._slot]).fetchone() is not None:
+                    self.created = time.time()
+                    return
+        except psycopg.Error as error:
+            self._failed = error
 
 
 def drop_slot(connection: psycopg.Connection, slot: str) -> None:

@@ -12,10 +12,6 @@ from prometheus_client import start_http_server
 from connectors.sources.check import check_source
 from connectors.sources.config import SourceConfig
 from connectors.sources.kinds import load_source, make_source
-from connectors.sources.postgres.config import PostgresConfig
-from connectors.sources.postgres.repair import Repair
-from connectors.sources.postgres.signals import request_snapshot
-from connectors.sources.progress import Steps
 from connectors.sources.running import StopSignal, Surroundings
 from streams.errors import ConfigurationError
 from streams.logs import configure_logs
@@ -103,15 +99,19 @@ def snapshot(
     config: Path = CONFIG,
     tables: list[str] = typer.Option(..., "--table", help="schema.table; may be given more than once"),
 ) -> None:
-    """Have a source read tables again while it streams, by a row in its signal_table.
+    """Have a source read tables again while it streams, by a row in its signal_table or a message in the log.
 
     Example: tallystream source snapshot erp.toml --table public.client
     """
+    from connectors.sources.postgres.config import PostgresConfig
+    from connectors.sources.postgres.snapshot.signals import request_snapshot
+
     parsed = load_source(config)
     if not isinstance(parsed, PostgresConfig):
         raise ConfigurationError(f"{config}: snapshot is for PostgreSQL, not for a {parsed.connector} source")
     request_snapshot(parsed, tables)
-    typer.echo(f"asked for in {parsed.signal_table}: the source reads {', '.join(tables)} while it runs")
+    where = parsed.signal_table or "the log"
+    typer.echo(f"asked for in {where}: the source reads {', '.join(tables)} while it runs")
 
 
 @app.command()
@@ -150,6 +150,10 @@ def repair(
 
     Example: tallystream source repair erp.toml
     """
+    from connectors.sources.postgres.config import PostgresConfig
+    from connectors.sources.postgres.repair.repair import Repair
+    from connectors.sources.progress import Steps
+
     parsed, settings = _load(config, kafka, registry)
     configure_logs(settings.log_level)
     if not isinstance(parsed, PostgresConfig):

@@ -36,6 +36,10 @@ KINDS: dict[str, Kind] = {
         "connectors.sources.mariadb.config:MariadbConfig",
         "connectors.sources.mariadb.source:MariadbSource",
     ),
+    "mysql": Kind(
+        "connectors.sources.mysql.config:MysqlConfig",
+        "connectors.sources.mysql.source:MysqlSource",
+    ),
 }
 DEFAULT = "postgresql"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from types import TracebackType
 
 import structlog
 from rich.console import Console
@@ -16,10 +17,33 @@ LOG_S = 10.0  # between two lines of one step
 
 
 class Steps:
-    """Steps that follow each other. Bars go to standard error."""
+    """Steps that follow each other. Bars go to standard error.
+
+    Each is a block under `step`, or, in a ``with`` of this object, what `show` is called for.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
+        self._shown = contextlib.ExitStack()
+        self._what: str | None = None
+        self._done = 0
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._shown.__exit__(kind, error, trace)
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """How far a step is; another one's name begins that."""
+        if what != self._what:
+            self._shown.close()
+            self._advance = self._shown.enter_context(self.step(what, total))
+            self._what, self._done = what, 0
+        self._advance(done - self._done)
+        self._done = done
 
     @contextlib.contextmanager
     def step(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:

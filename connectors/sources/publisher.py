@@ -13,7 +13,9 @@ from typing import NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connectors.sources.topics import POSITIONS
+from connectors.sources.envelope import Record
+from connectors.sources.positions import columns_key
+from connectors.sources.topics import POSITIONS, Topics
 from streams.errors import DependencyUnavailable, Fenced, TallystreamError
 from streams.logs import LIBRDKAFKA
 
@@ -22,9 +24,10 @@ INIT_TIMEOUT_S = 60.0  # the broker may first have to finish the predecessor's c
 COMMIT_ATTEMPT_S = 5.0
 COMMIT_TIMEOUT_S = 60.0
 STREAM_TRANSACTION_S = 60  # others wait this long for our position when we were killed in a commit
-SNAPSHOT_TRANSACTION_S = 900  # a snapshot is one transaction; 15 minutes are the brokers' default maximum
-QUEUE_MESSAGES = 100_000  # with the next, the bound on what waits for the broker
-QUEUE_KBYTES = 16_384
+SNAPSHOT_TRANSACTION_S = 900  # for what reads much between two commits; the brokers' default maximum
+# What waits for the broker at most. More adds memory (librdkafka keeps some 2.5 times of it), not speed.
+QUEUE_MESSAGES = 10_000
+QUEUE_KBYTES = 4_096
 LINGER_MS = 2  # gathers a transaction's rows into batches; a commit sends at once regardless
 FULL_QUEUE_WAIT_S = 0.005  # polling does not wake when room is made: there are no delivery callbacks
 
@@ -92,8 +95,11 @@ class Publisher:
         except KafkaException as error:
             self._refuse(error.args[0])
 
-    def commit(self, position: bytes) -> None:
-        """Commit what was sent, and with it that the source has come to ``position``."""
+    def commit(self, position: bytes, columns: bytes | None = None) -> None:
+        """Commit what was sent, and with it that the source has come to ``position``; with ``columns``, also
+        what is to be remembered of its tables' columns."""
+        if columns is not None:
+            self.send(POSITIONS, columns_key(self._name).encode(), columns, [])
         self.send(POSITIONS, self._name.encode(), position, [])
         deadline = time.monotonic() + COMMIT_TIMEOUT_S
         while True:
@@ -132,3 +138,10 @@ class Publisher:
         ):
             return Fenced(f"another process runs source {self._name}; this one stops without acknowledging")
         return DependencyUnavailable(f"Kafka at {self._bootstrap}: {error.str()}")
+
+
+def send(publisher: Publisher, topics: Topics, record: Record) -> None:
+    """Add a record to the transaction: to the partition of its key, or to each."""
+    partitions = range(topics.partitions(record.topic)) if record.everywhere else (-1,)
+    for partition in partitions:
+        publisher.send(record.topic, record.key, record.value, record.headers, partition)

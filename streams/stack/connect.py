@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 from streams.errors import DependencyUnavailable
 from streams.stack import connect_jars, jars, probes
+from streams.stack.mariadb import USER as MARIADB_USER
+from streams.stack.mariadb import Mariadb
 from streams.stack.ports import HOST
 from streams.stack.postgres import USER, Postgres
 from streams.stack.process import ChildProcess, Command
@@ -157,18 +159,47 @@ def debezium_postgres(
     """
     return {
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-        "tasks.max": "1",
         "database.hostname": HOST,
         "database.port": str(postgres.port),
         "database.user": USER,
         "database.password": postgres.password,
         "database.dbname": database,
-        "topic.prefix": prefix,
-        "table.include.list": tables,
         "plugin.name": "pgoutput",
         "slot.name": slot,
         "publication.name": slot,
         "publication.autocreate.mode": "filtered",
+        **_common(prefix, tables, registry_url),
+    }
+
+
+def debezium_mariadb(
+    mariadb: Mariadb, prefix: str, tables: str, server_id: int, registry_url: str, history: Path
+) -> dict[str, str]:
+    """As `debezium_postgres`, of its MariaDB connector.
+
+    ``server_id`` is what it calls itself as a replica, ``history`` the file that it keeps its tables'
+    DDL in.
+    """
+    return {
+        "connector.class": "io.debezium.connector.mariadb.MariaDbConnector",
+        "database.hostname": HOST,
+        "database.port": str(mariadb.port),
+        "database.user": MARIADB_USER,
+        "database.password": mariadb.password,
+        "database.server.id": str(server_id),
+        # It asks for TLS by default, which the server does not have.
+        "database.ssl.mode": "disable",
+        "schema.history.internal": "io.debezium.storage.file.history.FileSchemaHistory",
+        "schema.history.internal.file.filename": str(history),
+        **_common(prefix, tables, registry_url),
+    }
+
+
+def _common(prefix: str, tables: str, registry_url: str) -> dict[str, str]:
+    return {
+        "tasks.max": "1",
+        "topic.prefix": prefix,
+        "table.include.list": tables,
         "schema.name.adjustment.mode": "avro",
         "field.name.adjustment.mode": "avro",
         # The broker makes no topics by itself, so Connect does.

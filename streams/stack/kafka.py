@@ -71,6 +71,9 @@ class KafkaNode(Server):
         self.node_id = node_id
         self.voters = voters
         self.cluster_id = cluster_id
+        self.heap = HEAP
+        # Wins over the node's own properties from the next start on.
+        self.settings: dict[str, str] = {}
 
     @property
     def properties_file(self) -> Path:
@@ -99,7 +102,7 @@ class KafkaNode(Server):
 
     def command(self) -> Command:
         """Java itself, not Kafka's shell scripts."""
-        return Command(_java("kafka.Kafka", str(self.properties_file)))
+        return Command(_java("kafka.Kafka", str(self.properties_file), heap=self.heap))
 
     def healthy(self) -> bool:
         """Whether it answers a metadata request, naming a broker that is not fenced."""
@@ -122,6 +125,7 @@ class KafkaNode(Server):
             "share.coordinator.state.topic.min.isr": majority,
             "min.insync.replicas": majority,
             "default.replication.factor": str(replicas),
+            **self.settings,
         }
 
 
@@ -198,10 +202,10 @@ class KafkaCluster:
             list(pool.map(lambda node: getattr(node, method)(), self.nodes))
 
 
-def _java(main_class: str, *arguments: str) -> list[str]:
+def _java(main_class: str, *arguments: str, heap: str = HEAP) -> list[str]:
     configuration = jars.local_folder() / "log4j2.properties"
     options = [
-        f"-Xmx{HEAP}",
+        f"-Xmx{heap}",
         "-Xms64m",
         "-XX:+UseSerialGC",
         f"-Dlog4j2.configurationFile={configuration.as_uri()}",

@@ -67,6 +67,8 @@ class Mariadb(Server):
     ``folder`` must be open to other accounts when we are root: the server then runs as `ACCOUNT`.
     """
 
+    defaults: Mapping[str, str] = SETTINGS
+
     def __init__(
         self,
         folder: Path,
@@ -89,7 +91,7 @@ class Mariadb(Server):
         return f"mysql://{user}:{quote(self.password if password is None else password)}@{HOST}:{self.port}"
 
     def prepare(self) -> None:
-        """Make the data folder once, by ``mariadb-install-db``."""
+        """Make the data folder once, by `initializer`."""
         if (self.folder / PASSWORD_FILE).exists():
             return
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -98,11 +100,8 @@ class Mariadb(Server):
             os.chown(self.folder, account.uid, account.gid)
         result = subprocess.run(
             [
-                _program("mariadb-install-db"),
-                "--no-defaults",
-                f"--datadir={self.folder / 'data'}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
+                *self.initializer(),
+                f"--datadir={self.folder.resolve() / 'data'}",
                 *([f"--user={ACCOUNT}"] if account is not None else []),
             ],
             stdin=subprocess.DEVNULL,
@@ -115,7 +114,7 @@ class Mariadb(Server):
         if result.returncode:
             reason = (result.stderr or result.stdout).strip().splitlines() or ["no output"]
             raise DependencyUnavailable(
-                f"mariadb-install-db failed in {self.folder}: {reason[-1]}; remove {self.folder}"
+                f"{self.name}: no data folder could be made in {self.folder}: {reason[-1]}; remove {self.folder}"
             )
         password = secrets.token_urlsafe(18)
         # Read by the server at each start: the first one makes the user.
@@ -134,11 +133,20 @@ class Mariadb(Server):
         kept.touch(mode=0o600)
         kept.write_text(password, encoding="utf-8")
 
+    def initializer(self) -> list[str]:
+        """What makes a data folder, but for its place and account."""
+        program = _program("mariadb-install-db")
+        return [program, "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
+
+    def program(self) -> list[str]:
+        """What runs the server, but for its settings."""
+        return [_program("mariadbd"), "--no-defaults"]
+
     def command(self) -> Command:
         """The server itself, with all settings as arguments, so that a restart takes new ones."""
         folder = self.folder.resolve()
         settings = {
-            **SETTINGS,
+            **self.defaults,
             "datadir": str(folder / "data"),
             "port": str(self.port),
             "socket": "",  # TCP only
@@ -148,7 +156,7 @@ class Mariadb(Server):
         }
         arguments = [f"--{name}={value}" for name, value in settings.items() if value is not None]
         return Command(
-            [_program("mariadbd"), "--no-defaults", *arguments],
+            [*self.program(), *arguments],
             environment={"PATH": PLACES, "LC_ALL": "C", "TZ": "UTC"},
             cwd=folder,
             account=_account(),
@@ -175,6 +183,6 @@ def _account() -> Account | None:
         entry = pwd.getpwnam(ACCOUNT)
     except KeyError:
         raise DependencyUnavailable(
-            f"MariaDB refuses to run as root and there is no user {ACCOUNT}; run as an ordinary user"
+            f"the server refuses to run as root and there is no user {ACCOUNT}; run as an ordinary user"
         ) from None
     return Account(entry.pw_uid, entry.pw_gid)

@@ -84,7 +84,13 @@ class ChildProcess:
     @property
     def crashed(self) -> bool:
         """Whether it was started, has ended, and nobody stopped or killed it."""
-        return self._process is not None and self._process.poll() is not None
+        return self.exit_code is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, if it has `crashed`; minus the signal's number where one ended it."""
+        process = self._process
+        return process.poll() if process is not None else None
 
     def start(self, command: Command) -> None:
         """Start the process; its output is appended to the log. Return before it answers."""

@@ -1,4 +1,4 @@
-"""MariaDB's binary log as events: bytes in, what they say out. Pure.
+"""The binary log as events: bytes in, what they say out. Pure.
 
 Rows are left as they came; `connectors.sources.mariadb.cells` reads them, by the table map that
 precedes them. Nothing is guessed: an event that may carry changes and that we can't read halts.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from connectors.sources.mariadb.tablemap import length
 from streams.errors import PoisonRecord
@@ -42,12 +43,21 @@ _ROWS = {
     170: (UPDATE, 2, True),
     171: (DELETE, 2, True),
 }
-_STANDALONE, _PREPARED_XA = 1, 64
+_STANDALONE, _GROUP_COMMIT, _PREPARED_XA, _COMPLETED_XA = 1, 2, 64, 128
+_AFTER_GTID = HEADER + 13
 _IGNORABLE = 0x80  # flag of events that readers may skip when they do not know them
 
 
+class Named(Protocol):
+    """A transaction's name, which is its text."""
+
+    @property
+    def server(self) -> int:
+        """The number of the server that committed it."""
+
+
 class Gtid(NamedTuple):
-    """A transaction's name: unique within a history, growing within its domain."""
+    """MariaDB's name of a transaction: unique within a history, growing within its domain."""
 
     domain: int
     server: int
@@ -59,12 +69,16 @@ class Gtid(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A group begins. ``standalone``: it is the one statement that follows (DDL)."""
+    """A group begins. ``standalone``: it is the one statement that follows (DDL).
 
-    gtid: Gtid
+    ``xid`` names an XA transaction: the one that the group prepares, or that its statement ends.
+    """
+
+    gtid: Named
     standalone: bool
     prepared_xa: bool
     timestamp: int
+    xid: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,14 @@ class Statement:
 @dataclass(frozen=True, slots=True)
 class Commit:
     """A group's end. ``timestamp`` is in seconds since 1970, as all of the log's; ``end``: byte after it."""
+
+    end: int
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A group's end, whose changes are committed or rolled back by a later one. Fields as in `Commit`."""
 
     end: int
     timestamp: int
@@ -103,7 +125,10 @@ class TableMap:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Changed rows. ``data`` from ``start`` on: one image a row, two (before, after) for updates."""
+    """Changed rows. ``data`` from ``start`` on: one image a row, two (before, after) for updates.
+
+    ``position``: where the event begins in its file.
+    """
 
     table_id: int
     what: str
@@ -114,7 +139,18 @@ class Rows:
     position: int
 
 
-Event: TypeAlias = Begin | Statement | Commit | Rotate | TableMap | Rows | None
+Event: TypeAlias = Begin | Statement | Commit | Prepared | Rotate | TableMap | Rows
+
+
+class Head(NamedTuple):
+    """What all events begin with. ``end``: the byte after the event, which has ``size``."""
+
+    timestamp: int
+    kind: int
+    server: int
+    size: int
+    end: int
+    flags: int
 
 
 class Decoder:
@@ -123,8 +159,8 @@ class Decoder:
     def __init__(self, checksum: bool) -> None:
         self._checksum = checksum
 
-    def decode(self, event: bytes) -> Event:
-        """What an event says, None when nothing that concerns changes; `PoisonRecord` when unreadable."""
+    def decode(self, event: bytes) -> Sequence[Event]:
+        """What an event says, nothing when it does not concern changes; `PoisonRecord` when unreadable."""
         try:
             return self._decode(event)
         except (struct.error, IndexError, zlib.error, UnicodeDecodeError) as error:
@@ -132,25 +168,38 @@ class Decoder:
                 f"binary log: an event of type {event[4:5].hex()} is malformed ({error})"
             ) from None
 
-    def _decode(self, event: bytes) -> Event:
-        timestamp, kind, server, _size, end, flags = _HEADER(event)
-        if kind == _FORMAT:
+    def _decode(self, event: bytes) -> Sequence[Event]:
+        head = Head(*_HEADER(event))
+        if head.kind == _FORMAT:
             self._checksum = event[-CHECKSUM - 1] == 1
         body = event
         if self._checksum:
             body = event[:-CHECKSUM]
             if zlib.crc32(body) != _UINT32(event, len(body))[0]:
-                raise PoisonRecord(f"binary log: the event that ends at {end} has a wrong checksum")
+                raise PoisonRecord(f"binary log: the event that ends at {head.end} has a wrong checksum")
+        return self._events(head, body)
+
+    def _events(self, head: Head, body: bytes) -> Sequence[Event]:
+        """What a checked event says."""
+        event = self._event(head, body)
+        return () if event is None else (event,)
+
+    def _event(self, head: Head, body: bytes) -> Event | None:
+        timestamp, kind, server, size, end, flags = head
         if kind in _ROWS:
-            return _rows(body, kind, end)
+            return _rows(body, kind, end - size)
         if kind == _MARIADB_GTID:
             number, domain, group = _GTID(body, HEADER)
             gtid = Gtid(domain, server, number)
-            return Begin(gtid, bool(group & _STANDALONE), bool(group & _PREPARED_XA), timestamp)
+            at = _AFTER_GTID + 8 * bool(group & _GROUP_COMMIT)
+            xid = _xid(body, at) if group & (_PREPARED_XA | _COMPLETED_XA) else None
+            return Begin(gtid, bool(group & _STANDALONE), bool(group & _PREPARED_XA), timestamp, xid)
         if kind == _TABLE_MAP:
             return TableMap(int.from_bytes(body[HEADER : HEADER + 6], "little"), body[HEADER + 8 :])
         if kind == _XID:
             return Commit(end, timestamp)
+        if kind == _XA_PREPARE:
+            return Commit(end, timestamp) if body[HEADER] else Prepared(end, timestamp)
         if kind in (_QUERY, _QUERY_COMPRESSED):
             return _statement(body, kind == _QUERY_COMPRESSED, end, timestamp)
         if kind == _ROTATE:
@@ -160,6 +209,14 @@ class Decoder:
         if kind == _FORMAT or kind in _SILENT or flags & _IGNORABLE:
             return None
         raise PoisonRecord(f"binary log: the event that ends at {end} is of type {kind}, which we can't read")
+
+
+def _xid(body: bytes, at: int) -> bytes:
+    """Format, lengths of both parts, and the parts: equal bytes are the same name."""
+    end = at + 6 + body[at + 4] + body[at + 5]
+    if end > len(body):
+        raise IndexError("the name of an XA transaction is cut short")
+    return body[at:end]
 
 
 def _statement(body: bytes, compressed: bool, end: int, timestamp: int) -> Statement:
@@ -177,7 +234,7 @@ def _statement(body: bytes, compressed: bool, end: int, timestamp: int) -> State
     )
 
 
-def _rows(body: bytes, kind: int, end: int) -> Rows:
+def _rows(body: bytes, kind: int, position: int) -> Rows:
     what, version, compressed = _ROWS[kind]
     table_id = int.from_bytes(body[HEADER : HEADER + 6], "little")
     at = HEADER + 8
@@ -192,8 +249,8 @@ def _rows(body: bytes, kind: int, end: int) -> Rows:
         complete &= int.from_bytes(body[at : at + present], "little") & everything == everything
         at += present
     if compressed:
-        return Rows(table_id, what, columns, complete, _uncompressed(body[at:]), 0, end)
-    return Rows(table_id, what, columns, complete, body, at, end)
+        return Rows(table_id, what, columns, complete, _uncompressed(body[at:]), 0, position)
+    return Rows(table_id, what, columns, complete, body, at, position)
 
 
 def _uncompressed(data: bytes) -> bytes:

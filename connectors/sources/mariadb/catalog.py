@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.sources.mariadb.cells import BINARY
 from connectors.sources.mariadb.driver import pymysql
-from connectors.sources.mariadb.server import Server, quoted
+from connectors.sources.mariadb.server import Server, is_mariadb, quoted
+from connectors.sources.mariadb.strings import BINARY
 from connectors.sources.mariadb.types import GEOMETRIES, HINTED, Column
 from streams.errors import ConfigurationError, DependencyUnavailable
 
@@ -117,6 +117,18 @@ def current_shape(connection: pymysql.Connection[Any], captured: CapturedTable) 
     return Shape(captured.schema, captured.table, columns, key)
 
 
+def key_signature(connection: pymysql.Connection[Any], shape: Shape) -> tuple[str, ...]:
+    """Tells whether the rows of a table are in the same order as before: how its key is declared."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT column_name, column_type, collation_name FROM information_schema.columns "
+            "WHERE table_schema = %s AND table_name = %s",
+            [shape.schema, shape.table],
+        )
+        declared = {name: f"{name} {kind} {collation}" for name, kind, collation in cursor.fetchall()}
+    return tuple(declared.get(name, name) for name in shape.key)
+
+
 def _column(row: tuple[Any, ...], hints: dict[str, str]) -> Column:
     name, kind, full, nullable, precision, scale, charset = row
     labels: tuple[str, ...] = ()
@@ -139,7 +151,7 @@ def _column(row: tuple[Any, ...], hints: dict[str, str]) -> Column:
 _PLAIN = frozenset(
     {
         "tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "bit",
-        "year", "date", "time", "datetime", "timestamp", "enum", "set",
+        "year", "date", "time", "datetime", "timestamp", "enum", "set", "vector",
     }
 )  # fmt: skip
 
@@ -153,6 +165,8 @@ def type_hints(connection: pymysql.Connection[Any], schema: str, table: str) -> 
             [schema, table],
         )
         hints = {name: kind for name, kind in cursor.fetchall() if kind in HINTED}
+        if not is_mariadb(connection):
+            return hints  # MySQL has a type for JSON, others write it as a check
         cursor.execute(
             "SELECT check_clause FROM information_schema.check_constraints "
             "WHERE constraint_schema = %s AND table_name = %s AND level = 'Column'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 from pydantic import Field
 
@@ -20,6 +21,19 @@ class MariadbConfig(SourceConfig):
     )
     failover: bool = Field(
         False, description="go on at another server that holds our last transaction: a promoted replica"
+    )
+
+    snapshot_chunk_rows: int = Field(
+        20_000,
+        ge=1,
+        description="rows of a snapshot that are published, and remembered as published, at once",
+    )
+
+    spill_dir: Path | None = Field(
+        None, description="for large transactions; the temporary folder if not given"
+    )
+    spill_after: int = Field(
+        16 << 20, ge=1024, description="bytes of a transaction's changes that are kept in memory, not on disk"
     )
 
     @property

@@ -9,7 +9,7 @@ try:
     from pymysql.cursors import Cursor, SSCursor  # type: ignore[import-untyped]
 except ImportError:
     raise ConfigurationError(
-        "connector = \"mariadb\" needs packages that are not installed; run pip install 'tallystream[mariadb]'"
+        "sources of MariaDB and MySQL need packages that are not installed; run pip install 'tallystream[mariadb]'"
     ) from None
 
 __all__ = ["Cursor", "SSCursor", "pymysql"]

@@ -1,4 +1,4 @@
-"""How far a source has come in MariaDB's binary log, and the record of what it has published.
+"""How far a source has come in the binary log, and the record of what it has published.
 
 The log's own names for transactions (GTIDs) survive a change of server, file names and offsets do not.
 GTIDs of several domains have no common order; so changes are ordered by (epoch, number of the
@@ -8,17 +8,32 @@ transaction among the published ones, ordinal in it), which is stored with what 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Protocol
 
 from connectors.sources.mariadb.binlog import Gtid
+from connectors.sources.mariadb.snapshotrun import SnapshotRun
 from streams.errors import PositionLost
 
 FIRST_EPOCH = 1
 
 
+class Gtids(Protocol):
+    """The transactions up to a place in a log, and its text. Each kind of server has its own names."""
+
+    def add(self, gtid: Any) -> None:
+        """The transaction is behind us."""
+
+    def covers(self, gtid: Any) -> bool:
+        """Whether the transaction is one of them."""
+
+    def reaches(self, other: Any) -> bool:
+        """Whether all of ``other`` is covered."""
+
+
 class GtidState:
-    """The last transaction of each domain; what a replica asks a server to go on from."""
+    """MariaDB's: the last transaction of each domain; what a replica asks a server to go on from."""
 
     def __init__(self, text: str = "") -> None:
         self._last: dict[int, Gtid] = {}
@@ -63,14 +78,22 @@ class Progress:
     epoch: int
     transactions: int = 0
     """Published in this epoch; the snapshot counts as one."""
-    ordinal: int = 0
-    """Of the last published change in the last of them."""
     gtid: str = ""
     """The log up to these is published or concerns us not."""
     file: str = ""
     position: int = 0
     """Where that is in the server's own files: proof, at the next start, that its log is still the same."""
     snapshot_done: bool = False
+    partial: tuple[int, int, int] | None = None
+    """How far the transaction that follows is published: see `parts.Reached`."""
+    prepared: str | None = None
+    """The log up to these has to be read no more, where that is less than up to ``gtid``: before the oldest
+    XA transaction that is prepared and neither committed nor rolled back."""
+    snapshot: str = ""
+    """GTIDs of the first snapshot: what was committed up to there of XA transactions that were prepared
+    before the log that the stream has read is in it."""
+    run: SnapshotRun | None = None
+    """The snapshot that has begun and not ended: the first one, or one of tables that were added."""
     tables: dict[str, str] = field(default_factory=dict)
     """Table → GTIDs of its snapshot: those transactions are in it, and are skipped in the stream."""
 
@@ -79,14 +102,20 @@ class Progress:
         return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
 
     @classmethod
-    def from_json(cls, value: bytes) -> Progress:
-        """Read the wire form, or `PositionLost` when it isn't one of ours."""
+    def from_json(cls, value: bytes, gtids: Callable[[str], Gtids] = GtidState) -> Progress:
+        """Read the wire form, or `PositionLost` when it isn't one of ours, with ``gtids`` of our kind."""
         try:
             stored: dict[str, Any] = json.loads(value)
             known = {one.name for one in fields(cls)}
-            progress = cls(**{name: value for name, value in stored.items() if name in known})
-            GtidState(progress.gtid)
-        except (AttributeError, TypeError, ValueError) as error:
+            found = {name: value for name, value in stored.items() if name in known}
+            if found.get("run") is not None:
+                found["run"] = SnapshotRun.from_stored(found["run"])
+            progress = cls(**found)
+            gtids(progress.gtid)
+            if progress.partial is not None:
+                position, row, ordinal = progress.partial
+                progress = replace(progress, partial=(position, row, ordinal))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise PositionLost(
                 f"the stored source position cannot be read ({error}); it was written by another connector or "
                 "version: restore that, or give this source another name"

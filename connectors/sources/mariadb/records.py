@@ -1,59 +1,38 @@
-"""From whole source transactions to Kafka records: keys, envelopes, tombstones and headers."""
+"""From changes to Kafka records: keys, envelopes, tombstones and headers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from connectors.sources.mariadb.cells import Row
-from connectors.sources.mariadb.envelope import Stamp
-from connectors.sources.mariadb.transactions import Change, EncodedTable, Transaction
-from connectors.sources.postgres.envelope import NeedsOptional, header_json
-from connectors.sources.postgres.records import (
-    LAST_FOR_KEY,
+from connectors.sources.envelope import (
+    CREATE,
+    DELETE,
+    LAST_MARKS,
     NEW_KEY,
     OLD_KEY,
     POSITION,
     SPECIAL,
+    TRUNCATE,
     Header,
     Record,
+    header_json,
 )
-from connectors.sources.postgres.transactions import CREATE, DELETE, READ, TRUNCATE
+from connectors.sources.mariadb.changes import Change, EncodedTable
+from connectors.sources.mariadb.envelope import Stamp
+from connectors.sources.postgres.tables.envelope import NeedsOptional
 
 Encode: TypeAlias = Callable[[str, "bytes | None", "bytes | None", int, int], bytes]
-_LAST = ((LAST_FOR_KEY, b"0"), (LAST_FOR_KEY, b"1"))
 
 
-def transaction_records(
-    transaction: Transaction, place: str, stamp: Stamp, skip: frozenset[str] = frozenset()
+def change_records(
+    change: Change, position: bytes, last: int, encoders: dict[int, Encode], stamp: Stamp, *more: Header
 ) -> Iterator[Record]:
-    """The records of a transaction, in order. A delete is followed by its tombstone.
+    """The record of one change; a delete is followed by its tombstone.
 
-    ``place``: ``<epoch>/<transaction>/``. Changes of the tables named in ``skip`` are left out; the
-    others keep their ordinals.
+    ``encoders`` is the caller's memory of ``stamp``, ``more`` are headers to add.
     """
-    encoders: dict[int, Encode] = {}
-    prefix = place.encode()
-    last = transaction.last_for_key
-    for ordinal, change in enumerate(transaction.changes):
-        if skip and change.table.full_name in skip:
-            continue
-        headers: list[Header] = [(POSITION, b"%b%d" % (prefix, ordinal)), _LAST[last[ordinal]]]
-        yield from _records(change, headers, encoders, stamp)
-
-
-def snapshot_record(
-    table: EncodedTable,
-    row: Row,
-    encoders: dict[int, Encode],
-    stamp: Stamp,
-    place: str,
-    ordinal: int,
-    position: int,
-) -> Record:
-    """The record of one snapshot row; ``encoders`` is the caller's memory of ``stamp``."""
-    headers: list[Header] = [(POSITION, f"{place}{ordinal}".encode()), _LAST[1]]
-    return next(_records(Change(table, READ, None, row, position, 0), headers, encoders, stamp))
+    return _records(change, [(POSITION, position), LAST_MARKS[last], *more], encoders, stamp)
 
 
 def _records(

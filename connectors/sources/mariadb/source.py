@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import ClassVar
 
 import structlog
 
-from connectors.sources import metrics
 from connectors.sources.check import FAIL, OK, WARN, Finding
 from connectors.sources.config import SourceConfig
 from connectors.sources.mariadb import catalog
-from connectors.sources.mariadb.catalog import CapturedTable
 from connectors.sources.mariadb.config import MariadbConfig
-from connectors.sources.mariadb.position import FIRST_EPOCH, Progress
+from connectors.sources.mariadb.position import FIRST_EPOCH, Gtids, Progress
 from connectors.sources.mariadb.resume import check_resume
 from connectors.sources.mariadb.server import Identity, Server
-from connectors.sources.mariadb.snapshot import Snapshot, open_snapshot
+from connectors.sources.mariadb.snapshotting import Snapshotting
 from connectors.sources.mariadb.stream import LogStream
 from connectors.sources.mariadb.streaming import Streaming
 from connectors.sources.mariadb.tables import Tables
 from connectors.sources.positions import read_position
-from connectors.sources.publisher import SNAPSHOT_TRANSACTION_S, STREAM_TRANSACTION_S, Publisher
+from connectors.sources.publisher import STREAM_TRANSACTION_S, Publisher
 from connectors.sources.running import StopSignal, Surroundings
 from connectors.sources.sessions import Sessions
 from connectors.sources.subjects import Subjects
@@ -41,11 +40,13 @@ PERMISSION_WAIT_S = 5.0  # the server refuses a replica at once, or sends it the
 class MariadbSource:
     """Runs one source until it is stopped; see the module's text."""
 
+    server: ClassVar[type[Server]] = Server
+
     def __init__(self, config: SourceConfig, surroundings: Surroundings) -> None:
         assert isinstance(config, MariadbConfig)
         self._config = config
         self._around = surroundings
-        self._server = Server(config.read_dsn())
+        self._server = self.server(config.read_dsn())
         self._log = log.bind(source=config.name)
         self._sessions = Sessions(config.name)
 
@@ -64,7 +65,7 @@ class MariadbSource:
         """
         identity = self._identify()
         Topics(self._around.kafka, None, self._around.replication_factor).ensure_positions()
-        publisher = self._open_publisher(STREAM_TRANSACTION_S)
+        publisher = self._open_publisher()
         try:
             progress = self._read_progress()
             epoch = FIRST_EPOCH if progress is None else progress.epoch + 1
@@ -79,16 +80,26 @@ class MariadbSource:
         try:
             identity = self._identify()
             captured = catalog.included_tables(self._server, self._config.tables)
-            self._require_replication(identity)
+            self._require_replication(identity.gtid)
         except DependencyUnavailable as error:
             return [Finding(FAIL, where, str(error))]
         except ConfigurationError as error:
             return [Finding(FAIL, "tables", str(error))]
-        limits = "XA transactions and changes logged as text (binlog_format of a session) halt the source"
+        waiting = sorted(self._server.prepared())
+        limits = "changes logged as text (binlog_format of a session) halt the source"
         return [
             Finding(OK, where, f"{identity.version}, settings and rights are as needed"),
             Finding(OK, "tables", f"{len(captured)} to be captured"),
-            Finding(WARN, "limits", limits, "leave both out of what writes to captured tables"),
+            Finding(WARN, "limits", limits, "leave them out of what writes to captured tables"),
+            *(
+                Finding(
+                    WARN,
+                    f"XA transaction {name}",
+                    "is prepared: no first snapshot begins, and a stream keeps the log from before it",
+                    f"XA COMMIT {name}, or XA ROLLBACK {name}, unless its coordinator is about to",
+                )
+                for name in waiting
+            ),
         ]
 
     def _session(self, stop: StopSignal, once: bool) -> bool:
@@ -96,27 +107,24 @@ class MariadbSource:
         config, server = self._config, self._server
         identity = self._identify()
         captured = catalog.included_tables(server, config.tables)
-        self._require_replication(identity)
+        self._require_replication(identity.gtid)
         topics = Topics(self._around.kafka, config.partitions, self._around.replication_factor)
         topics.ensure_positions()
         # Opened before the position is read: it fences a predecessor and ends what that left open.
-        publisher = self._open_publisher(STREAM_TRANSACTION_S)
+        publisher = self._open_publisher()
         with Subjects(self._around.registry_url) as subjects:
             try:
                 progress = self._begin()
                 tables = Tables(server, config.name, {one.full_name for one in captured}, subjects, topics)
-                missing = [one for one in captured if one.full_name not in progress.tables]
-                if missing or not progress.snapshot_done:
-                    publisher.close()
-                    publisher = self._open_publisher(SNAPSHOT_TRANSACTION_S)
-                    taken = self._snapshot(publisher, tables, missing, progress, identity, stop)
-                    if taken is None:
-                        return True
-                    self._sessions.got_under_way()
-                    progress = taken
-                    publisher.close()
-                    publisher = self._open_publisher(STREAM_TRANSACTION_S)
-                streaming = Streaming(server, identity, config, publisher, topics, tables, progress)
+                snapshotting = Snapshotting(server, identity.server_id, config, publisher, topics, tables)
+                try:
+                    taken = snapshotting.run(progress, captured, stop)
+                finally:
+                    if snapshotting.under_way:
+                        self._sessions.got_under_way()
+                if taken is None:
+                    return True
+                streaming = Streaming(server, identity, config, publisher, topics, tables, taken)
                 try:
                     self._sessions.got_under_way()
                     return not streaming.run(stop, once=once)
@@ -130,13 +138,21 @@ class MariadbSource:
         progress = self._read_progress()
         # Looked at after the position: a predecessor that ran until now has moved both on.
         identity = self._server.identify()
-        if progress is None or not progress.snapshot_done:
+        if progress is None or not (progress.snapshot_done or progress.run):
             return Progress(identity.uid, FIRST_EPOCH if progress is None else progress.epoch)
+        run = progress.run
+        if run is not None and not progress.snapshot_done:
+            progress = replace(progress, gtid=run.gtid, file=run.file, position=run.position)
         check_resume(self._config.name, progress, self._server, identity, self._config.failover)
+        if run is not None:
+            # Sooner than after the rest of the snapshot.
+            self._require_replication(self._server.gtids(progress.gtid))
         if progress.server_uid != identity.uid:
             self._log.warning("failed_over", before=progress.server_uid, now=identity.uid, gtid=progress.gtid)
-            # The place in the files was the other server's.
-            progress = replace(progress, server_uid=identity.uid, file="", position=0)
+            # The places in the files were the other server's. A transaction that was published in part is
+            # published anew, under the same positions.
+            run = replace(run, file="", position=0) if run is not None else None
+            progress = replace(progress, server_uid=identity.uid, file="", position=0, partial=None, run=run)
         return progress
 
     def _identify(self) -> Identity:
@@ -151,9 +167,9 @@ class MariadbSource:
         )
         return identity
 
-    def _require_replication(self, identity: Identity) -> None:
-        """Ask for the log's end, to be refused now rather than after the snapshot."""
-        stream = LogStream(self._server, self._config.probe_id, identity.gtid)
+    def _require_replication(self, start: Gtids) -> None:
+        """Ask for the log from ``start`` on, to be refused now rather than after the snapshot."""
+        stream = LogStream(self._server, self._config.probe_id, start)
         stop = StopSignal()
         try:
             deadline = time.monotonic() + PERMISSION_WAIT_S
@@ -163,52 +179,9 @@ class MariadbSource:
             stop.close()
             stream.close()
 
-    def _open_publisher(self, transaction_timeout_s: int) -> Publisher:
-        return Publisher(self._config.name, self._around.kafka, transaction_timeout_s)
+    def _open_publisher(self) -> Publisher:
+        return Publisher(self._config.name, self._around.kafka, STREAM_TRANSACTION_S)
 
     def _read_progress(self) -> Progress | None:
         stored = read_position(self._around.kafka, self._config.name)
-        return None if stored is None else Progress.from_json(stored)
-
-    def _snapshot(
-        self,
-        publisher: Publisher,
-        tables: Tables,
-        missing: list[CapturedTable],
-        progress: Progress,
-        identity: Identity,
-        stop: StopSignal,
-    ) -> Progress | None:
-        """Publish the tables as of now, and where in the log that is.
-
-        One Kafka transaction with the position: whoever stops or dies within leaves nothing visible.
-        None when a stop was asked for.
-        """
-        started = time.monotonic()
-        number = progress.transactions + 1
-        names = [one.full_name for one in missing]
-        with open_snapshot(self._server) as opened:
-            self._log.info("snapshot_started", tables=names, gtid=str(opened.gtid))
-            snapshot = Snapshot(
-                self._server, identity.server_id, tables, opened, f"{progress.epoch}/{number}/"
-            )
-            for record in snapshot.records(missing):
-                publisher.send(record.topic, record.key, record.value, record.headers)
-                if stop.is_set():
-                    return None
-            rows = sum(snapshot.rows.values())
-            covered = {**progress.tables, **dict.fromkeys(names, str(opened.gtid))}
-            taken = replace(progress, transactions=number, ordinal=max(rows - 1, 0), tables=covered)
-            if not progress.snapshot_done:
-                taken = replace(
-                    taken,
-                    gtid=str(opened.gtid),
-                    file=opened.file,
-                    position=opened.position,
-                    snapshot_done=True,
-                )
-            publisher.commit(taken.to_json())
-        for name, count in snapshot.rows.items():
-            metrics.SNAPSHOT_ROWS.labels(self._config.name, name).inc(count)
-        self._log.info("snapshot_done", rows=rows, seconds=round(time.monotonic() - started, 3))
-        return taken
+        return None if stored is None else Progress.from_json(stored, self._server.gtids)

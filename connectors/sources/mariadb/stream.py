@@ -8,49 +8,35 @@ empty sets and sets' order as something else than what they are.
 from __future__ import annotations
 
 import select
-import struct
 import time
 from typing import Any, NoReturn
 
 from connectors.sources.mariadb.driver import pymysql
-from connectors.sources.mariadb.position import GtidState
+from connectors.sources.mariadb.position import Gtids
 from connectors.sources.mariadb.server import Server
 from connectors.sources.running import StopSignal
 from streams.errors import DependencyUnavailable, PositionLost
 
-HEARTBEAT_S = 5.0  # the server's sign of life when it has nothing to send
-SILENCE_S = 60.0  # a server that gives none is gone
+SILENCE_S = 60.0  # a server that gives no sign of life is gone
 READ_BYTES = 1 << 18
 
-_BINLOG_DUMP = 0x12
-_KNOWS_GTIDS = 4  # MARIA_SLAVE_CAPABILITY_GTID
-_START = 4  # the first event's place in a file; the GTIDs say which file
 _WHOLE = 0xFFFFFF  # a packet of this length goes on in the next
 _OK, _EOF, _ERROR = 0x00, 0xFE, 0xFF
 _PURGED, _DENIED = 1236, 1227
+_TWIN = "same server_uuid/server_id"  # said by MySQL under the code of a purged log
 _REMEDY = "take a new snapshot with `tallystream source resnapshot`"
 
 
 class LogStream:
     """Events from after ``start`` on. Not thread-safe."""
 
-    def __init__(self, server: Server, replica_id: int, start: GtidState) -> None:
+    def __init__(self, server: Server, replica_id: int, start: Gtids) -> None:
         self._server = server
         self._start = start
+        self._replica_id = replica_id
         self._connection: pymysql.Connection[Any] = server.open()
         try:
-            with self._connection.cursor() as cursor:
-                for statement, value in (
-                    ("SET @mariadb_slave_capability = %s", _KNOWS_GTIDS),
-                    ("SET @master_binlog_checksum = @@global.binlog_checksum", None),
-                    ("SET @master_heartbeat_period = %s", int(HEARTBEAT_S * 1e9)),
-                    ("SET @slave_connect_state = %s", str(start)),
-                    ("SET @slave_gtid_strict_mode = %s", 1),
-                    ("SET @slave_gtid_ignore_duplicates = %s", 0),
-                ):
-                    cursor.execute(statement, None if value is None else [value])
-            # PyMySQL has no public way to send a command that is no query.
-            self._connection._execute_command(_BINLOG_DUMP, struct.pack("<IHI", _START, 0, replica_id))
+            server.request_log(self._connection, replica_id, start)
         except pymysql.Error as error:
             self._connection.close()
             server.refuse(error)
@@ -76,7 +62,7 @@ class LogStream:
                 return packet[1:]
             if kind == _ERROR:
                 self._refused(packet)
-            raise DependencyUnavailable(f"MariaDB at {self._server.address} ended the replication stream")
+            raise DependencyUnavailable(f"{self._server.where} ended the replication stream")
 
     def wait(self, stop: StopSignal, seconds: float) -> None:
         """Return when the socket has something, a stop is asked for, or the time is over."""
@@ -84,9 +70,7 @@ class LogStream:
             return
         readable, _, _ = select.select([self._socket, stop.fileno()], [], [], seconds)
         if self._socket not in readable and time.monotonic() - self._heard > SILENCE_S:
-            raise DependencyUnavailable(
-                f"MariaDB at {self._server.address} fell silent for {SILENCE_S:.0f} s"
-            )
+            raise DependencyUnavailable(f"{self._server.where} fell silent for {SILENCE_S:.0f} s")
 
     def close(self) -> None:
         """End the connection."""
@@ -137,9 +121,14 @@ class LogStream:
         if text[:1] == b"#":
             text = text[6:]
         reason = " ".join(text.decode("utf-8", "replace").split())
+        if _TWIN in reason:
+            raise DependencyUnavailable(
+                f"{self._server.where}: another replica has taken our number {self._replica_id}: give this source a "
+                "server_id that no replica and no other source has"
+            )
         if code == _PURGED:
             raise PositionLost(
-                f"MariaDB at {self._server.address} can't go on from GTID {self._start or '(the beginning)'}: "
+                f"{self._server.where} can't go on from GTID {str(self._start) or '(the beginning)'}: "
                 f"{reason}; what changed since is lost to the stream: {_REMEDY}"
             )
         if code == _DENIED:
@@ -147,4 +136,4 @@ class LogStream:
         self._server.refuse(pymysql.OperationalError(code, reason))
 
     def _lost(self, reason: str) -> NoReturn:
-        raise DependencyUnavailable(f"connection to MariaDB at {self._server.address} was lost: {reason}")
+        raise DependencyUnavailable(f"connection to {self._server.where} was lost: {reason}")

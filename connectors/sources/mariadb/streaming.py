@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import replace
 
 import structlog
 
 from connectors.sources import metrics
 from connectors.sources.mariadb import ddl
-from connectors.sources.mariadb.binlog import Begin, Commit, Decoder, Rotate, Rows, Statement, TableMap
+from connectors.sources.mariadb.binlog import (
+    Begin,
+    Commit,
+    Event,
+    Named,
+    Prepared,
+    Rotate,
+    Rows,
+    Statement,
+    TableMap,
+)
 from connectors.sources.mariadb.cells import read_rows
 from connectors.sources.mariadb.config import MariadbConfig
-from connectors.sources.mariadb.envelope import Stamp
-from connectors.sources.mariadb.position import GtidState, Progress
-from connectors.sources.mariadb.records import transaction_records
+from connectors.sources.mariadb.position import Progress
+from connectors.sources.mariadb.prepared import PreparedTransactions
+from connectors.sources.mariadb.publishing import Publishing
 from connectors.sources.mariadb.server import Identity, Server
 from connectors.sources.mariadb.stream import LogStream
 from connectors.sources.mariadb.tables import LoggedTable, Tables
-from connectors.sources.mariadb.transactions import Transaction, TransactionBuffer
-from connectors.sources.postgres.records import Record
+from connectors.sources.mariadb.transactions import TransactionBuffer
 from connectors.sources.publisher import Publisher
 from connectors.sources.running import StopSignal
+from connectors.sources.spill import SpillArea
 from connectors.sources.topics import Topics
 from streams.errors import ContractViolation, PoisonRecord
 
 log = structlog.get_logger()
 
-# As in the PostgreSQL source: committed when the socket is empty, and under load by these.
-BATCH_CHANGES = 20_000
-BATCH_S = 0.05
 ADVANCE_S = 10.0  # how often the stored position follows a log that does not concern us
 WAIT_S = 1.0  # the longest sleep; what arrives wakes us at once
 _REMEDY = "take a new snapshot with `tallystream source resnapshot`"
@@ -51,35 +56,33 @@ class Streaming:
     ) -> None:
         self._name = config.name
         self._server = server
-        self._publisher = publisher
-        self._topics = topics
         self._tables = tables
-        self._progress = progress
-        self._state = GtidState(progress.gtid)
+        self._publishing = Publishing(config.name, publisher, topics, progress)
+        self._published = server.gtids(progress.gtid)
+        self._snapshot = server.gtids(progress.snapshot)
+        self._state = server.gtids(progress.gtid if progress.prepared is None else progress.prepared)
         self._stream = LogStream(server, config.replica_id, self._state)
-        self._decoder = Decoder(identity.checksum)
+        self._area = SpillArea(config.spill_dir, config.spill_after)
+        self._prepared = PreparedTransactions()
+        self._decoder = server.decoder(identity.checksum)
         self._log = log.bind(source=config.name)
         # Tables whose snapshot is younger than where the stream starts: see `Progress.tables`.
         self._late = {
             name: snapshot
-            for name, snapshot in ((name, GtidState(text)) for name, text in progress.tables.items())
-            if not self._state.reaches(snapshot)
+            for name, snapshot in ((name, server.gtids(text)) for name, text in progress.tables.items())
+            if not self._published.reaches(snapshot)
         }
         self._file = progress.file
         self._maps: dict[int, LoggedTable | None] = {}
         self._begin: Begin | None = None
         self._buffer: TransactionBuffer | None = None
         self._rewritten: list[str] = []
-        self._batch = 0  # changes sent and not committed
-        self._batch_started = 0.0
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._transactions = 0
-        self._last_commit_s = 0
-        self._advanced = time.monotonic()
-        self._stored = progress
 
     def close(self) -> None:
-        """End the replication connection."""
+        """End the replication connection, and forget what is not published."""
+        if self._buffer is not None:
+            self._buffer.close()
+        self._prepared.close()
         self._stream.close()
 
     def run(self, stop: StopSignal, *, once: bool = False) -> bool:
@@ -93,28 +96,27 @@ class Streaming:
         while True:
             event = stream.read()
             if event is not None:
-                self._take(event)
+                for message in self._decoder.decode(event):
+                    self._take(message)
                 if self._rewritten and self._begin is None:
                     self._forget_rewritten()
                     return True
                 continue
-            if self._publisher.in_transaction:
-                self._commit()
+            self._publishing.flush()
             if self._begin is None:
                 if stop.is_set() or (target is not None and self._state.reaches(target)):
-                    self._advance()
+                    self._publishing.advance()
                     break
-                if time.monotonic() - self._advanced > ADVANCE_S:
+                if time.monotonic() - self._publishing.advanced > ADVANCE_S:
                     metrics.LAG.labels(self._name).set(0)
-                    self._advance()
+                    self._publishing.advance()
             elif stop.is_set():
                 break  # what was received of it is received again next time
             stream.wait(stop, WAIT_S)
         self._log.info("stopped", gtid=str(self._state))
         return False
 
-    def _take(self, event: bytes) -> None:
-        message = self._decoder.decode(event)
+    def _take(self, message: Event) -> None:
         if isinstance(message, Rows):
             self._rows(message)
         elif isinstance(message, TableMap):
@@ -123,6 +125,8 @@ class Streaming:
             self._start(message)
         elif isinstance(message, Commit):
             self._finish(message.end, message.timestamp)
+        elif isinstance(message, Prepared):
+            self._hold(message.end)
         elif isinstance(message, Statement):
             self._statement(message)
         elif isinstance(message, Rotate):
@@ -132,13 +136,8 @@ class Streaming:
     def _start(self, begin: Begin) -> None:
         if self._begin is not None:
             raise PoisonRecord(f"binary log: {begin.gtid} begins within {self._begin.gtid}")
-        if begin.prepared_xa:
-            raise ContractViolation(
-                f"transaction {begin.gtid} is an XA transaction, which this source can't follow; end its use of XA, "
-                f"and {_REMEDY}"
-            )
         self._begin = begin
-        self._buffer = TransactionBuffer(begin.gtid)
+        self._buffer = TransactionBuffer(self._area)
 
     def _rows(self, rows: Rows) -> None:
         try:
@@ -149,13 +148,16 @@ class Streaming:
             ) from None
         if logged is None:
             return
+        assert self._begin is not None, "rows are within a transaction"
+        assert self._buffer is not None
+        if self._published.covers(self._begin.gtid) and not self._begin.prepared_xa:
+            return
         table = logged.table
         if not rows.complete or rows.columns != logged.columns:
             raise ContractViolation(
                 f"{table.full_name}: a session logged rows without all of their columns; unset its "
                 f"binlog_row_image, and {_REMEDY}"
             )
-        assert self._buffer is not None, "rows are within a transaction"
         self._buffer.rows(table, rows.what, read_rows(logged.read, rows.data, rows.start), rows.position)
 
     def _statement(self, statement: Statement) -> None:
@@ -166,10 +168,18 @@ class Streaming:
             self._finish(statement.end, statement.timestamp)
             return
         if word == "ROLLBACK":
-            self._buffer = TransactionBuffer(self._begin.gtid)
+            self._buffer.close()
+            self._buffer = TransactionBuffer(self._area)
             self._finish(statement.end, statement.timestamp)
             return
-        if word.startswith(("BEGIN", "SAVEPOINT", "ROLLBACK TO", "RELEASE")):
+        if word.startswith(("XA COMMIT", "XA ROLLBACK")):
+            self._end_prepared(self._begin, statement, committed=word.startswith("XA COMMIT"))
+            return
+        if word.startswith(("BEGIN", "SAVEPOINT", "ROLLBACK TO", "RELEASE", "XA ")):
+            return
+        if self._published.covers(self._begin.gtid) and not self._begin.prepared_xa:
+            if self._begin.standalone:
+                self._finish(statement.end, statement.timestamp)
             return
         if ddl.changes_rows(statement.text):
             self._refuse_text(statement)
@@ -207,75 +217,71 @@ class Streaming:
                     f"InnoDB; mend that, and {_REMEDY}"
                 )
 
+    def _hold(self, end: int) -> None:
+        """The open group is prepared: keep it until it is known what becomes of it."""
+        begin, buffer, before = self._take_group(end)
+        if begin.xid is None:
+            buffer.close()
+            raise PoisonRecord(f"binary log: transaction {begin.gtid} is prepared without a name")
+        self._prepared.add(begin.xid, buffer, before)
+        self._pass(begin.gtid, end)
+
+    def _end_prepared(self, begin: Begin, statement: Statement, *, committed: bool) -> None:
+        """Put the changes of a prepared transaction in the place of the group that commits it."""
+        held = None if begin.xid is None else self._prepared.take(begin.xid)
+        if held is None:
+            if committed and not (self._published.covers(begin.gtid) or self._snapshot.covers(begin.gtid)):
+                raise ContractViolation(
+                    f"transaction {begin.gtid} commits an XA transaction that was prepared before the log that this "
+                    f"source has read: {_REMEDY}"
+                )
+        elif committed:
+            assert self._buffer is not None
+            self._buffer.close()
+            self._buffer = held
+        else:
+            held.close()
+        self._finish(statement.end, statement.timestamp)
+
     def _finish(self, end: int, timestamp: int) -> None:
+        """The open group is committed."""
+        begin, buffer, _ = self._take_group(end)
+        gtid = begin.gtid
+        published = self._published.covers(gtid)
+        skip = frozenset(name for name, snapshot in self._late.items() if snapshot.covers(gtid))
+        try:
+            if len(buffer) and not published:
+                self._publishing.transaction(gtid, timestamp, self._file, buffer.finish(), skip)
+        finally:
+            buffer.close()
+        self._pass(gtid, end)
+        self._publishing.commit_if_due()
+
+    def _take_group(self, end: int) -> tuple[Begin, TransactionBuffer, str]:
+        """The open group, which ends, its changes, and what was read before it."""
         if self._begin is None or self._buffer is None:
             raise PoisonRecord(f"binary log: a transaction ends at {end} that did not begin")
-        gtid, buffer = self._begin.gtid, self._buffer
+        begin = self._begin
+        if self._state.covers(begin.gtid):
+            raise PoisonRecord(f"binary log: transaction {begin.gtid} came again after {self._state}")
+        buffer = self._buffer
         self._begin = self._buffer = None
-        if self._state.covers(gtid):
-            raise PoisonRecord(f"binary log: transaction {gtid} came again after {self._state}")
-        skip = frozenset(name for name, snapshot in self._late.items() if snapshot.covers(gtid))
-        self._state.add(gtid)
-        self._progress = replace(self._progress, gtid=str(self._state), file=self._file, position=end)
-        if len(buffer):
-            self._publish(buffer.finish(timestamp), skip)
+        before = str(self._state)
+        self._state.add(begin.gtid)
+        return begin, buffer, before
 
-    def _publish(self, transaction: Transaction, skip: frozenset[str]) -> None:
-        gtid = transaction.gtid
-        stamp = Stamp(
-            transaction.timestamp * 1_000_000, time.time_ns() // 1000, gtid.server, str(gtid), self._file
-        )
-        if not self._publisher.in_transaction:
-            self._batch_started = time.monotonic()
-        number = self._progress.transactions + 1
-        place = f"{self._progress.epoch}/{number}/"
-        for record in transaction_records(transaction, place, stamp, skip):
-            self._send(record)
-        self._counts.update(
-            (change.table.full_name, change.op)
-            for change in transaction.changes
-            if change.table.full_name not in skip
-        )
-        self._transactions += 1
-        self._batch += len(transaction.changes)
-        self._last_commit_s = transaction.timestamp
-        self._progress = replace(
-            self._progress, transactions=number, ordinal=max(len(transaction.changes) - 1, 0)
-        )
-        if self._publisher.in_transaction and (
-            self._batch >= BATCH_CHANGES or time.monotonic() - self._batch_started > BATCH_S
-        ):
-            self._commit()
-
-    def _send(self, record: Record) -> None:
-        if record.everywhere:
-            for partition in range(self._topics.partitions(record.topic)):
-                self._publisher.send(record.topic, record.key, record.value, record.headers, partition)
-        else:
-            self._publisher.send(record.topic, record.key, record.value, record.headers)
-
-    def _commit(self) -> None:
-        """Make the sent changes and the position durable."""
-        self._publisher.commit(self._progress.to_json())
-        self._stored = self._progress
-        self._advanced = time.monotonic()
-        self._batch = 0
-        for (table, op), count in self._counts.items():
-            metrics.CHANGES.labels(self._name, table, op).inc(count)
-        self._counts.clear()
-        metrics.TRANSACTIONS.labels(self._name).inc(self._transactions)
-        self._transactions = 0
-        metrics.LAG.labels(self._name).set(max(time.time() - self._last_commit_s, 0))
-
-    def _advance(self) -> None:
-        """Store that nothing up to here concerns us, so that old log files may be removed."""
-        self._advanced = time.monotonic()
-        if self._progress != self._stored:
-            self._commit()
+    def _pass(self, gtid: Named, end: int) -> None:
+        """The group is behind us: note where the log is to be read from the next time."""
+        prepared = self._prepared.before_oldest()
+        if not self._published.covers(gtid):
+            self._publishing.note(gtid=str(self._state), file=self._file, position=end, partial=None)
+        elif prepared is None and not self._state.reaches(self._published):
+            prepared = str(self._state)
+        self._publishing.note(prepared=prepared)
 
     def _forget_rewritten(self) -> None:
         """Store that tables are to be read again, with that they were emptied."""
-        kept = {name: at for name, at in self._progress.tables.items() if name not in self._rewritten}
-        self._progress = replace(self._progress, tables=kept)
+        tables = self._publishing.progress.tables
+        self._publishing.note(tables={name: at for name, at in tables.items() if name not in self._rewritten})
         self._log.warning("tables_rewritten", tables=self._rewritten, gtid=str(self._state))
-        self._commit()
+        self._publishing.commit()

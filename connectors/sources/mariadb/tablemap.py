@@ -13,14 +13,15 @@ TINY, SHORT, LONG, FLOAT, DOUBLE, LONGLONG, INT24 = 1, 2, 3, 4, 5, 8, 9
 TIMESTAMP, DATE, TIME, DATETIME, YEAR, VARCHAR, BIT = 7, 10, 11, 12, 13, 15, 16
 TIMESTAMP2, DATETIME2, TIME2 = 17, 18, 19
 BLOB_COMPRESSED, VARCHAR_COMPRESSED = 140, 141
-NEWDECIMAL, ENUM, SET, BLOB, VAR_STRING, STRING, GEOMETRY = 246, 247, 248, 252, 253, 254, 255
+VECTOR, JSON, NEWDECIMAL, ENUM, SET = 242, 245, 246, 247, 248
+BLOB, VAR_STRING, STRING, GEOMETRY = 252, 253, 254, 255
 
 # What is signed or not in table maps, years among it.
 _NUMERIC = frozenset({TINY, SHORT, INT24, LONG, LONGLONG, NEWDECIMAL, FLOAT, DOUBLE, YEAR})
-# What has a character set in table maps; MariaDB gives geometry one too.
-_TEXT = frozenset({STRING, VAR_STRING, VARCHAR, BLOB, BLOB_COMPRESSED, VARCHAR_COMPRESSED, GEOMETRY})
+# What has a character set in table maps.
+_TEXT = frozenset({STRING, VAR_STRING, VARCHAR, BLOB, BLOB_COMPRESSED, VARCHAR_COMPRESSED, VECTOR})
 _ONE_BYTE = frozenset(
-    {FLOAT, DOUBLE, BLOB, BLOB_COMPRESSED, GEOMETRY, TIMESTAMP2, DATETIME2, TIME2}
+    {FLOAT, DOUBLE, BLOB, BLOB_COMPRESSED, GEOMETRY, TIMESTAMP2, DATETIME2, TIME2, JSON, VECTOR}
 )  # of metadata
 _LITTLE = frozenset({VARCHAR, VARCHAR_COMPRESSED})
 _BIG = frozenset({STRING, VAR_STRING, NEWDECIMAL})
@@ -67,15 +68,18 @@ def length(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[at + 1 : at + 1 + size], "little"), at + 1 + size
 
 
-def describe(body: bytes) -> LogTable:
-    """Read a table map. `PoisonRecord` when it lacks names, which binlog_row_metadata=FULL adds."""
+def describe(body: bytes, *, geometry_is_text: bool = True) -> LogTable:
+    """Read a table map. `PoisonRecord` when it lacks names, which binlog_row_metadata=FULL adds.
+
+    ``geometry_is_text``: geometry has a character set in it, as MariaDB has it and MySQL has not.
+    """
     try:
-        return _describe(body)
+        return _describe(body, _TEXT | {GEOMETRY} if geometry_is_text else _TEXT)
     except (struct.error, IndexError, ValueError) as error:
         raise PoisonRecord(f"binary log: a table map is malformed ({error})") from None
 
 
-def _describe(body: bytes) -> LogTable:
+def _describe(body: bytes, text: frozenset[int]) -> LogTable:
     schema, at = _string(body, 0, body[0])
     table, at = _string(body, at, body[at])
     count, at = length(body, at)
@@ -111,7 +115,7 @@ def _describe(body: bytes) -> LogTable:
     names = [name.decode() for name in _strings(extra[_NAMES])]
     unsigned = _unsigned(types, extra.get(_SIGNEDNESS, b""))
     collations = {
-        **_collations([i for i, t in enumerate(types) if t in _TEXT], extra, _DEFAULT_CHARSET, _CHARSETS),
+        **_collations([i for i, t in enumerate(types) if t in text], extra, _DEFAULT_CHARSET, _CHARSETS),
         **_collations(
             [i for i, t in enumerate(types) if t in (ENUM, SET)],
             extra,

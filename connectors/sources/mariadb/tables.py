@@ -9,12 +9,13 @@ from typing import NamedTuple
 from connectors.sources import avro
 from connectors.sources.mariadb import catalog, tablemap
 from connectors.sources.mariadb.catalog import Shape
-from connectors.sources.mariadb.cells import BINARY, ReadRow, Row, label_text, reader, row_reader
-from connectors.sources.mariadb.envelope import EnvelopeEncoder, value_schema
+from connectors.sources.mariadb.cells import ReadRow, Row, reader, row_reader
+from connectors.sources.mariadb.envelope import EnvelopeEncoder, Origin, value_schema
 from connectors.sources.mariadb.server import Server
+from connectors.sources.mariadb.strings import BINARY, label_text
 from connectors.sources.mariadb.tablemap import LogTable
 from connectors.sources.mariadb.types import column_type, logged_column
-from connectors.sources.postgres.envelope import Field, RowEncoder, encode_key, key_schema
+from connectors.sources.postgres.tables.envelope import Field, RowEncoder, encode_key, key_schema
 from connectors.sources.subjects import Subjects, must_be_optional, row_fields
 from connectors.sources.topics import Topics, topic_name
 from streams.errors import ContractViolation
@@ -24,12 +25,12 @@ class Table:
     """One shape of a captured table, ready to encode. A changed table becomes another `Table`."""
 
     def __init__(
-        self, shape: Shape, topic: str, fields: list[Field], registry: Subjects, source: str
+        self, shape: Shape, topic: str, fields: list[Field], registry: Subjects, origin: Origin
     ) -> None:
         self.topic = topic
         self.full_name = shape.full_name
         self._shape = shape
-        self._source = source
+        self._origin = origin
         self._registry = registry
         self._fields = fields
         places = {field.column: index for index, field in enumerate(fields)}
@@ -59,10 +60,10 @@ class Table:
     def _compile(self) -> None:
         fields = self._fields
         schema_id = self._registry.register(
-            f"{self.topic}-value", value_schema(self.topic, fields), self.full_name
+            f"{self.topic}-value", value_schema(self.topic, fields, self._origin.connector), self.full_name
         )
         self.rows = RowEncoder(fields)
-        self.envelope = EnvelopeEncoder(schema_id, self._source, self._shape.schema, self._shape.table)
+        self.envelope = EnvelopeEncoder(schema_id, self._origin, self._shape.schema, self._shape.table)
         self.encode_key: Callable[[Row], bytes] | None = None
         if self._key:
             keyed = [fields[index] for index in self._key]
@@ -75,11 +76,11 @@ class Table:
 class Emptied:
     """A table as far as a truncate needs it, which has no rows: by the newest schema of its topic."""
 
-    def __init__(self, topic: str, schema: str, table: str, schema_id: int, source: str) -> None:
+    def __init__(self, topic: str, schema: str, table: str, schema_id: int, origin: Origin) -> None:
         self.topic = topic
         self.full_name = f"{schema}.{table}"
         self.rows = RowEncoder([])
-        self.envelope = EnvelopeEncoder(schema_id, source, schema, table)
+        self.envelope = EnvelopeEncoder(schema_id, origin, schema, table)
         self.encode_key: Callable[[Row], bytes] | None = None
 
     @property
@@ -107,7 +108,7 @@ class Tables:
         self, server: Server, source: str, include: set[str], registry: Subjects, topics: Topics
     ) -> None:
         self._server = server
-        self._source = source
+        self._origin = Origin(server.connector, source)
         self.include = include
         self._registry = registry
         self._topics = topics
@@ -121,7 +122,7 @@ class Tables:
         `ContractViolation` when it can't be read, or when the registry refuses its schema.
         """
         if body not in self._logged:
-            described = tablemap.describe(body)
+            described = tablemap.describe(body, geometry_is_text=self._server.geometry_is_text)
             self._logged[body] = self._read(described) if described.full_name in self.include else None
         return self._logged[body]
 
@@ -135,14 +136,14 @@ class Tables:
     def emptied(self, full_name: str) -> Emptied | None:
         """The table for a truncate; None when nothing was ever published of it."""
         schema, _, table = full_name.partition(".")
-        topic = topic_name(self._source, schema, table)
+        topic = topic_name(self._origin.name, schema, table)
         subject = f"{topic}-value"
         latest = self._registry.latest(subject)
         if latest is None:
             return None
         self._topics.ensure_changes(topic)
         return Emptied(
-            topic, schema, table, self._registry.register(subject, latest, full_name), self._source
+            topic, schema, table, self._registry.register(subject, latest, full_name), self._origin
         )
 
     def forget(self) -> None:
@@ -164,7 +165,7 @@ class Tables:
         return LoggedTable(self.table(shape), len(columns), row_reader(reads))
 
     def _make(self, shape: Shape) -> Table:
-        topic = topic_name(self._source, shape.schema, shape.table)
+        topic = topic_name(self._origin.name, shape.schema, shape.table)
         self._topics.ensure_changes(topic)
         registered = row_fields(self._registry.latest(f"{topic}-value"))
         names = avro.distinct([column.name for column in shape.columns], shape.full_name)
@@ -174,4 +175,4 @@ class Tables:
                 column.nullable or must_be_optional(registered, name)
             )
             fields.append(Field(column.name, name, column_type(column), optional))
-        return Table(shape, topic, fields, self._registry, self._source)
+        return Table(shape, topic, fields, self._registry, self._origin)

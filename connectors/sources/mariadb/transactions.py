@@ -1,81 +1,77 @@
-"""One source transaction at a time: its changes in order, and which is the last of its key. Pure.
+"""One source transaction at a time: its changes in order, and which is the last of its key.
 
-A transaction is held in memory until its commit has been read, about 1 KB for a row of nine columns.
+A transaction is held until its commit has been read: in memory, about 1 KB for a row of nine columns,
+and beyond the bound of its `SpillArea` on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
+from connectors.sources.envelope import CREATE, DELETE, TRUNCATE, UPDATE
 from connectors.sources.mariadb import binlog
-from connectors.sources.mariadb.binlog import Gtid
 from connectors.sources.mariadb.cells import Row
-from connectors.sources.mariadb.envelope import EnvelopeEncoder
-from connectors.sources.postgres.envelope import RowEncoder
-from connectors.sources.postgres.transactions import CREATE, DELETE, TRUNCATE, UPDATE
-
-
-class EncodedTable(Protocol):
-    """What is needed of a table; its encoders are replaced by `widen`."""
-
-    topic: str
-    full_name: str
-    rows: RowEncoder
-    envelope: EnvelopeEncoder
-    encode_key: Callable[[Row], bytes] | None
-
-    @property
-    def key_of(self) -> Callable[[Row], Hashable] | None:
-        """Takes the key out of a row; None when the table has no key."""
-
-    def widen(self, column: str) -> None:
-        """Make the column's field nullable, by a new version of the schema."""
-
-
-class Change(NamedTuple):
-    """One record to publish. ``position`` is where its event ends in the log, ``row`` its place in that.
-
-    ``moved``: on a change of key, which is a delete and a create, the row at the other end.
-    """
-
-    table: EncodedTable
-    op: str
-    before: Row | None
-    after: Row | None
-    position: int
-    row: int
-    moved: Row | None = None
+from connectors.sources.mariadb.changes import Change, Changes, EncodedTable, row_bytes
+from connectors.sources.mariadb.spilled import SpilledChanges
+from connectors.sources.spill import SpillArea
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A whole source transaction; a change's ordinal is its index.
+    """The changes of a whole source transaction; a change's ordinal is its index.
 
     ``last_for_key`` has one byte a change, 1 where no later change of the same key follows.
     """
 
-    gtid: Gtid
-    timestamp: int
-    changes: list[Change]
-    last_for_key: bytearray
+    changes: Changes
+    last_for_key: Sequence[int]
+    in_order: bool = True
+    """Places in the log grow. They do not where the log's 32 bits for them overflow."""
 
 
 class TransactionBuffer:
-    """Collects the changes of the open transaction."""
+    """Collects the changes of one transaction. To be closed when its transaction is done with."""
 
-    def __init__(self, gtid: Gtid) -> None:
-        self._gtid = gtid
+    def __init__(self, area: SpillArea) -> None:
+        self._area = area
+        self._held = 0
+        self._spilled: SpilledChanges | None = None
         self._changes: list[Change] = []
         self._latest: dict[tuple[str, Hashable], int] = {}
         self._last = bytearray()
+        self._position = 0
+        self._in_order = True
+        area.join(self)
 
     def __len__(self) -> int:
-        return len(self._changes)
+        return len(self._changes if self._spilled is None else self._spilled)
+
+    @property
+    def spilled_to_disk(self) -> bool:
+        """The area was over its limit, and this the largest in it."""
+        return self._spilled is not None
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory, about, until it is on disk."""
+        return self._held
+
+    def flush(self) -> int:
+        """Go on on disk; how many bytes of memory that frees."""
+        self._spilled = SpilledChanges(self._area)
+        for change in self._changes:
+            self._spilled.append(change)
+        self._changes = []
+        self._latest = {}
+        self._last = bytearray()
+        freed, self._held = self._held, 0
+        return freed
 
     def rows(self, table: EncodedTable, what: str, images: list[Row], position: int) -> None:
         """Take the row images of an event: of an update they alternate, before and after."""
+        self._in_order = self._in_order and position >= self._position
+        self._position = position
         if what == binlog.INSERT:
             for row, image in enumerate(images):
                 self._add(Change(table, CREATE, None, image, position, row))
@@ -90,19 +86,38 @@ class TransactionBuffer:
                     self._add(Change(table, CREATE, None, new, position, row, old))
                 else:
                     self._add(Change(table, UPDATE, old, new, position, row))
+        if self._spilled is None:
+            added = sum(map(row_bytes, images))
+            self._held += added
+            self._area.hold(added)
 
     def truncate(self, table: EncodedTable, position: int) -> None:
         """All rows of the table are gone: none of its earlier changes is a last state."""
+        change = Change(table, TRUNCATE, None, None, position, 0)
+        if self._spilled is not None:
+            self._spilled.append(change)
+            return
         for key in [key for key in self._latest if key[0] == table.full_name]:
             self._last[self._latest.pop(key)] = 0
-        self._changes.append(Change(table, TRUNCATE, None, None, position, 0))
+        self._changes.append(change)
         self._last.append(1)
 
-    def finish(self, timestamp: int) -> Transaction:
-        """The whole of it. ``timestamp`` in seconds."""
-        return Transaction(self._gtid, timestamp, self._changes, self._last)
+    def finish(self) -> Transaction:
+        """The whole of it."""
+        if self._spilled is not None:
+            return Transaction(self._spilled, self._spilled.last_for_key(), self._in_order)
+        return Transaction(self._changes, self._last, self._in_order)
+
+    def close(self) -> None:
+        """Forget it, and give the space back."""
+        self._area.release(self)
+        if self._spilled is not None:
+            self._spilled.close()
 
     def _add(self, change: Change) -> None:
+        if self._spilled is not None:
+            self._spilled.append(change)
+            return
         ordinal = len(self._changes)
         self._changes.append(change)
         self._last.append(1)

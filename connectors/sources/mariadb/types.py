@@ -1,4 +1,4 @@
-"""MariaDB types as Avro: a Debezium-compatible schema, and cells compiled to Avro bytes.
+"""MariaDB's and MySQL's types as Avro: a Debezium-compatible schema, and cells compiled to Avro bytes.
 
 Cells are texts as SELECT gives them in UTC (see `connectors.sources.mariadb.cells`); bytes for binary
 columns, sixteen or four of them for uuid and inet. A text that the schema cannot hold (zero dates)
@@ -22,7 +22,7 @@ from typing import Any
 from connectors.sources import avro
 from connectors.sources.mariadb import tablemap
 from connectors.sources.mariadb.tablemap import LogColumn
-from connectors.sources.postgres.types import ColumnType, SpecialValue
+from connectors.sources.postgres.types.mapping import ColumnType, SpecialValue
 
 _MEMO = 4096
 _DAY_US = 86_400_000_000
@@ -42,7 +42,7 @@ HINTED = frozenset({"json", "uuid", "inet6", "inet4"})
 class Column:
     """A column, as far as its schema depends on it.
 
-    ``type`` is MariaDB's name of it, ``string`` for all that is text and ``bytes`` for all that is not.
+    ``type`` is the server's name of it, ``string`` for all that is text and ``bytes`` for all that is not.
     """
 
     name: str
@@ -130,6 +130,11 @@ def _bit(raw: bytes) -> bytes:
     return avro.boolean(raw != b"\0")
 
 
+def _vector(raw: bytes) -> bytes:
+    """Its floats, as stored: the lowest byte first, which is Avro's order too."""
+    return avro.long(len(raw) // 4) + raw + avro.long(0) if raw else avro.long(0)
+
+
 def _bits(raw: bytes) -> bytes:
     """Least significant byte first, as Debezium has it."""
     return avro.data(raw[::-1])
@@ -215,6 +220,15 @@ _SIMPLE: dict[str, ColumnType] = {
     "inet6": ColumnType(_named("string", "INET6"), _inet),
     "inet4": ColumnType(_named("string", "INET4"), _inet),
     "geometry": ColumnType(_named("bytes", "GEOMETRY"), avro.data),
+    "vector": ColumnType(
+        {
+            "type": "array",
+            "items": "float",
+            "connect.version": 1,
+            "connect.name": "io.debezium.data.FloatVector",
+        },
+        _vector,
+    ),
     "year": ColumnType(_semantic("int", "io.debezium.time.Year"), _integer),
     "date": ColumnType(_semantic("int", "io.debezium.time.Date"), _date),
     "time": ColumnType(_semantic("long", "io.debezium.time.MicroTime"), _time),
@@ -240,6 +254,8 @@ _LOG_NAMES = {
     tablemap.ENUM: "enum",
     tablemap.SET: "set",
     tablemap.GEOMETRY: "geometry",
+    tablemap.JSON: "json",
+    tablemap.VECTOR: "vector",
 }
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 

@@ -1,52 +1,28 @@
 """Debezium envelopes of rows that are Python values, for the sources that read no log.
 
-Field order, names and ``connect.*`` attributes are Debezium's. Only the key's columns are required:
-a before image may hold nothing else. The source block says in ``not_captured`` what this kind of
-source cannot see.
+Only the key's columns are required: a before image may hold nothing else. The source block says in
+``not_captured`` what this kind of source cannot see.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from connectors.sources import avro
+from connectors.sources import avro, envelope
 from connectors.sources.avro import NULL, SOME, long
+from connectors.sources.envelope import ABSENT, DELETE, SPECIAL, Header, Record, RowField, header_json
 from connectors.sources.polling.values import Form, NoForm
 from connectors.sources.subjects import Subjects
+from connectors.sources.topics import topic_name
 from streams.errors import ContractViolation
 
-CREATE, UPDATE, DELETE, READ = "c", "u", "d", "r"
-
-POSITION = "tallystream.position"
-LAST_FOR_KEY = "tallystream.last_for_key"
-ABSENT = "tallystream.absent"  # columns that are null in an image because they are not known
-SPECIAL = "tallystream.special"  # values without an Avro form, by path: {"after.cap_money": "NaN"}
 ROW_HASH = "tallystream.row_hash"  # of the after image: what a lost state file is made again from
-NEW_KEY = "__debezium.newkey"  # on the delete of a change of key: the framed key it now has
-OLD_KEY = "__debezium.oldkey"  # on the create: the framed key it had
-
-VERSION = "1"  # of what we write in the source block, for readers that look at it
 HASH_BYTES = 16  # two of a billion rows of one key's history are alike with probability 1e-21
 
 Values: TypeAlias = Mapping[str, Any]
-Header: TypeAlias = tuple[str, bytes]
-
-_TRANSACTION = {
-    "type": "record",
-    "name": "block",
-    "namespace": "event",
-    "fields": [
-        {"name": "id", "type": "string"},
-        {"name": "total_order", "type": "long"},
-        {"name": "data_collection_order", "type": "long"},
-    ],
-    "connect.version": 1,
-    "connect.name": "event.block",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +57,6 @@ class Image(NamedTuple):
     special: dict[str, str]
 
 
-class Record(NamedTuple):
-    """One Kafka record."""
-
-    topic: str
-    key: bytes
-    value: bytes | None
-    headers: list[Header]
-
-
 class EncodedTable:
     """A captured table with its registered schemas; encodes its rows.
 
@@ -104,14 +71,13 @@ class EncodedTable:
         database: str,
         schema: str,
         table: str,
-        topic: str,
         columns: Sequence[tuple[str, Form]],
         key: Sequence[str],
         not_captured: str,
         registry: Subjects,
     ) -> None:
         self.full_name = f"{schema}.{table}"
-        self.topic = topic
+        self.topic = topic = topic_name(source, schema, table)
         fields = avro.distinct([name for name, _ in columns], self.full_name)
         self.columns = tuple(
             Column(name, field, form) for (name, form), field in zip(columns, fields, strict=True)
@@ -120,12 +86,16 @@ class EncodedTable:
         self.key = tuple(by_name[name] for name in key)
         self._required = frozenset(key)
         self._absent_in_delete = [one.field for one in self.columns if one.column not in self._required]
-        value = value_schema(topic, self.columns, self._required, connector)
-        key_id = registry.register(f"{topic}-key", key_schema(topic, self.key), self.full_name)
+        fields_of_row = [
+            RowField(one.field, one.form.schema, one.column not in self._required) for one in self.columns
+        ]
+        value = envelope.value_schema(topic, fields_of_row, _source_schema(connector))
+        key_fields = [RowField(one.field, one.form.schema, False) for one in self.key]
+        key_id = registry.register(f"{topic}-key", envelope.key_schema(topic, key_fields), self.full_name)
         value_id = registry.register(f"{topic}-value", value, self.full_name)
         self._key_framing = avro.framing(key_id)
         self._framing = avro.framing(value_id)
-        self._who = avro.text(VERSION) + avro.text(connector) + avro.text(source)
+        self._who = envelope.who(connector, source)
         self._database = avro.text(database) + NULL
         self._table = avro.text(schema) + avro.text(table)
         self._not_captured = avro.text(not_captured)
@@ -210,21 +180,19 @@ class EncodedTable:
         return self._key_framing + key
 
     def _value(self, op: str, before: bytes | None, after: bytes | None, stamp: Stamp) -> bytes:
-        changed, captured = stamp.changed_us, stamp.captured_us
         return b"".join(
             (
                 self._framing,
                 NULL if before is None else SOME + before,
                 NULL if after is None else SOME + after,
                 self._who,
-                long(changed // 1000) + SOME + avro.text(stamp.snapshot),
+                envelope.changed_at(stamp.changed_us, stamp.snapshot),
                 self._database,
-                SOME + long(changed) + SOME + long(changed * 1000),
+                envelope.changed_exactly(stamp.changed_us),
                 self._table,
                 long(stamp.number) + avro.text(stamp.found_by),
                 self._not_captured,
-                NULL + avro.text(op),
-                SOME + long(captured // 1000) + SOME + long(captured) + SOME + long(captured * 1000),
+                envelope.tail(op, stamp.captured_us),
             )
         )
 
@@ -258,95 +226,16 @@ def _end(data: bytes, start: int, schema: Any) -> int:
     return start if kind in ("int", "long") else start + (value >> 1)  # a length is never negative
 
 
-def key_schema(topic: str, key: Sequence[Column]) -> dict[str, Any]:
-    """Schema of the key: the key's columns, none of them nullable."""
-    namespace = avro.namespace(topic)
-    required = frozenset(one.column for one in key)
-    return {
-        "type": "record",
-        "name": "Key",
-        "namespace": namespace,
-        "fields": _row_fields(key, required),
-        "connect.name": f"{namespace}.Key",
-    }
-
-
-def value_schema(
-    topic: str, columns: Sequence[Column], required: frozenset[str], connector: str
-) -> dict[str, Any]:
-    """Schema of the envelope."""
-    namespace = avro.namespace(topic)
-    row = {
-        "type": "record",
-        "name": "Value",
-        "fields": _row_fields(columns, required),
-        "connect.name": f"{namespace}.Value",
-    }
-    return {
-        "type": "record",
-        "name": "Envelope",
-        "namespace": namespace,
-        "fields": [
-            {"name": "before", **avro.optional(row)},
-            {"name": "after", **avro.optional("Value")},
-            {"name": "source", "type": _source_schema(connector)},
-            {"name": "transaction", **avro.optional(_TRANSACTION)},
-            {"name": "op", "type": "string"},
-            {"name": "ts_ms", **avro.optional("long")},
-            {"name": "ts_us", **avro.optional("long")},
-            {"name": "ts_ns", **avro.optional("long")},
-        ],
-        "connect.version": 2,
-        "connect.name": f"{namespace}.Envelope",
-    }
-
-
 def _source_schema(connector: str) -> dict[str, Any]:
-    namespace = f"io.tallystream.connector.{connector}"
-    return {
-        "type": "record",
-        "name": "Source",
-        "namespace": namespace,
-        "fields": [
-            {"name": "version", "type": "string"},
-            {"name": "connector", "type": "string"},
-            {"name": "name", "type": "string"},
-            {"name": "ts_ms", "type": "long"},
-            {"name": "snapshot", **avro.optional("string")},
-            {"name": "db", "type": "string"},
-            {"name": "sequence", **avro.optional("string")},
-            {"name": "ts_us", **avro.optional("long")},
-            {"name": "ts_ns", **avro.optional("long")},
-            {"name": "schema", "type": "string"},
-            {"name": "table", "type": "string"},
-            {"name": "number", "type": "long"},
-            {"name": "found_by", "type": "string"},
-            {"name": "not_captured", "type": "string"},
-        ],
-        "connect.name": f"{namespace}.Source",
-    }
-
-
-def _row_fields(columns: Sequence[Column], required: frozenset[str]) -> list[dict[str, Any]]:
-    defined: set[str] = set()
-    result = []
-    for one in columns:
-        schema: Any = one.form.schema
-        if isinstance(schema, dict) and schema["type"] == "record":  # a named type is spelled out once
-            full_name = f"{schema['namespace']}.{schema['name']}"
-            schema = full_name if full_name in defined else schema
-            defined.add(full_name)
-        if one.column in required:
-            result.append({"name": one.field, "type": schema})
-        else:
-            result.append({"name": one.field, **avro.optional(schema)})
-    return result
+    own = [
+        {"name": "schema", "type": "string"},
+        {"name": "table", "type": "string"},
+        {"name": "number", "type": "long"},
+        {"name": "found_by", "type": "string"},
+        {"name": "not_captured", "type": "string"},
+    ]
+    return envelope.source_schema(f"io.tallystream.connector.{connector}", own)
 
 
 def _special(special: dict[str, str]) -> list[Header]:
     return [(SPECIAL, header_json(special))] if special else []
-
-
-def header_json(value: object) -> bytes:
-    """The compact JSON of a header."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="backslashreplace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from connectors.sources.polling.envelope import LAST_FOR_KEY, POSITION, Header, Record
+from connectors.sources.envelope import LAST_FOR_KEY, POSITION, Header, Record
 from connectors.sources.polling.published import Published
 from connectors.sources.publisher import Publisher
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from streams.errors import PositionLost
+from connectors.sources.positions import parse_position
 
 Cursor: TypeAlias = datetime | int | Decimal | str
 
@@ -46,20 +46,15 @@ class Progress:
     @classmethod
     def from_json(cls, value: bytes) -> Progress:
         """Read the wire form, or `PositionLost` when it isn't one of ours."""
-        try:
-            stored: dict[str, Any] = json.loads(value)
-            if stored.get("connector") != "polling":
-                raise ValueError(f"of connector {stored.get('connector', 'postgresql')}")
+
+        def make(stored: dict[str, Any]) -> Progress:
             tables = {
                 name: TableProgress(_untagged(one["cursor"]), tuple(one["columns"]))
                 for name, one in stored["tables"].items()
             }
             return cls(stored["epoch"], stored["number"], tables)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise PositionLost(
-                f"the stored source position cannot be read ({error}); another source or version wrote it: "
-                "give this source another name"
-            ) from None
+
+        return parse_position(value, "polling", make)
 
 
 def _tagged(cursor: Cursor | None) -> list[Any] | None:

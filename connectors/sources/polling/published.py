@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.sources.polling.envelope import ROW_HASH
+from connectors.sources.positions import END_WAIT_MS, READ_TIMEOUT_S
 from connectors.sources.topics import ADMIN_TIMEOUT_S
 from streams.errors import ConfigurationError, DependencyUnavailable
 from streams.logs import LIBRDKAFKA
@@ -27,7 +28,6 @@ from streams.logs import LIBRDKAFKA
 log = structlog.get_logger()
 
 LOCK_WAIT_S = 30.0  # a predecessor that was fenced may hold the file until its transaction fails
-READ_TIMEOUT_S = 90.0  # without a record: another producer's open transaction ends within a minute
 BATCH = 1000  # messages at a time from the broker
 _PARAMETERS = 500  # of one statement; SQLite's oldest limit is 999
 _CACHE_KIB = 16_384
@@ -201,6 +201,7 @@ class Published:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": END_WAIT_MS,
                 "auto.offset.reset": "earliest",
             },
             logger=logging.getLogger(LIBRDKAFKA),
@@ -209,7 +210,7 @@ class Published:
             consumer.assign([TopicPartition(*at, starts[at]) for at in open_])
             deadline = time.monotonic() + READ_TIMEOUT_S
             while open_:
-                messages = consumer.consume(BATCH, 0.5)
+                messages = consumer.consume(BATCH, END_WAIT_MS / 1000)
                 for message in messages:
                     at = (message.topic(), message.partition())
                     error = message.error()

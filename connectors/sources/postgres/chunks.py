@@ -103,6 +103,8 @@ class SnapshotRun:
     """Published so far: the next row's ordinal."""
     tables: dict[str, dict[int, LeafDone]] = field(default_factory=dict)
     """Full name of the captured table → OID of a leaf → what of it is done."""
+    later: dict[str, int] = field(default_factory=dict)
+    """Tables that were begun again, and the point of the snapshot that they are read in since."""
 
     def with_done(self, chunk: Chunk, rows: int) -> SnapshotRun:
         """After ``chunk`` was published as ``rows`` rows."""
@@ -123,10 +125,27 @@ class SnapshotRun:
         }
         return replace(self, tables=tables)
 
+    def unfinished(self, table: str, leaves: Iterable[Leaf]) -> bool:
+        """Whether pages of a table are missing, whose leaves are ``leaves`` now."""
+        done = self.tables[table]
+        return not all(leaf.oid in done and done[leaf.oid].complete for leaf in leaves)
+
+    def begun_again(self, tables: Iterable[str], lsn: int) -> SnapshotRun:
+        """With nothing done of ``tables``, which are read in a snapshot at ``lsn`` from now on."""
+        names = list(tables)
+        nothing: dict[str, dict[int, LeafDone]] = {name: {} for name in names}
+        return replace(
+            self, tables={**self.tables, **nothing}, later={**self.later, **dict.fromkeys(names, lsn)}
+        )
+
     def only(self, tables: Iterable[str]) -> SnapshotRun:
         """Limited to ``tables``."""
         kept = set(tables)
-        return replace(self, tables={name: done for name, done in self.tables.items() if name in kept})
+        return replace(
+            self,
+            tables={name: done for name, done in self.tables.items() if name in kept},
+            later={name: lsn for name, lsn in self.later.items() if name in kept},
+        )
 
     @classmethod
     def from_stored(cls, stored: dict[str, Any]) -> SnapshotRun:
@@ -138,7 +157,8 @@ class SnapshotRun:
             }
             for table, leaves in stored["tables"].items()
         }
-        return cls(int(stored["lsn"]), int(stored["oldest_xid"]), int(stored["rows"]), tables)
+        later = {table: int(lsn) for table, lsn in stored.get("later", {}).items()}
+        return cls(int(stored["lsn"]), int(stored["oldest_xid"]), int(stored["rows"]), tables, later)
 
 
 def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:

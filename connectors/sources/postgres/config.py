@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, model_validator
 
 from connectors.sources.config import SourceConfig
-from connectors.sources.postgres.columns import ColumnRules, Declared, declare
+from connectors.sources.postgres.rules import ColumnRules
 
 
 class PostgresConfig(SourceConfig):
@@ -36,7 +35,8 @@ class PostgresConfig(SourceConfig):
     signal_table: str | None = Field(
         None,
         pattern=r"^[^.]+\.[^.]+$",
-        description="schema.table that asks for snapshots: id text, type text, data text",
+        description="schema.table that asks for snapshots: id text, type text, data text; messages in the "
+        "log do too, from PostgreSQL 14 on",
     )
     incremental_chunk_rows: int = Field(10_000, ge=1, description="rows read at once by such a snapshot")
 
@@ -70,16 +70,14 @@ class PostgresConfig(SourceConfig):
     )
 
     @model_validator(mode="after")
-    def _declare_columns(self) -> PostgresConfig:
-        self._declare()
+    def _check_columns(self) -> PostgresConfig:
+        self.column_rules.check()
         return self
 
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        super().__setstate__(state)
-        self._declare()  # a reader in another process gets its configuration without validation
-
-    def _declare(self) -> None:
-        rules = ColumnRules(
+    @property
+    def column_rules(self) -> ColumnRules:
+        """Which columns are left out, masked, hashed, or published as text."""
+        return ColumnRules(
             self.columns_exclude,
             self.columns_include,
             self.mask,
@@ -89,9 +87,6 @@ class PostgresConfig(SourceConfig):
             self.hash_key_env,
             self.hash_key_file,
         )
-        rules.check()
-        own = None if self.publication else self.publication_name
-        declare(self.name, Declared(rules, self.publication_name, own))
 
     @property
     def slot_name(self) -> str:
@@ -102,6 +97,11 @@ class PostgresConfig(SourceConfig):
     def publication_name(self) -> str:
         """The publication."""
         return self.publication or default_slot(self.name)
+
+    @property
+    def own_publication(self) -> str | None:
+        """The publication where it is nobody else's; None for one that the configuration names."""
+        return None if self.publication else self.publication_name
 
 
 def default_slot(source: str) -> str:

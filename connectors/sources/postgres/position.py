@@ -8,7 +8,8 @@ Positions of different databases are never compared.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from connectors.sources.postgres.chunks import SnapshotRun
@@ -98,6 +99,9 @@ class Progress:
     """Table → LSN of its snapshot: its changes of transactions that committed earlier are in the
     snapshot, and are skipped in the stream."""
 
+    former: list[str] = field(default_factory=list)
+    """Tables that were published and then, for a while, not captured: to be read anew as a whole."""
+
     run: SnapshotRun | None = None
     """The snapshot that has begun and not ended: the first one, or one of tables that were added."""
 
@@ -105,6 +109,32 @@ class Progress:
     """Tables that are being read while their changes are streamed, in their order."""
     incremental_rows: int = 0
     """Published by all such snapshots: their next row's ordinal."""
+
+    commit_end_lsn: int = 0
+    """Where the commit of the last published transaction that had changes ends; 0 before the first."""
+
+    @property
+    def known(self) -> set[str]:
+        """Tables whose changes are streamed, or will be after the snapshot under way."""
+        return {*self.tables, *(() if self.run is None else self.run.tables)}
+
+    @property
+    def begun(self) -> set[str]:
+        """Tables of which something may be published that counts: not `former` ones."""
+        reading = () if self.run is None else (name for name, done in self.run.tables.items() if done)
+        return {*self.tables, *reading}
+
+    def without(self, gone: Collection[str]) -> Progress:
+        """With the tables ``gone`` to be read anew as a whole, when they are captured next."""
+        run = self.run
+        if run is not None:
+            run = run.only(name for name in run.tables if name not in gone)
+        return replace(
+            self,
+            tables={name: lsn for name, lsn in self.tables.items() if name not in gone},
+            run=run,
+            former=sorted({*self.former, *(self.begun & set(gone))}),
+        )
 
     def to_json(self) -> bytes:
         """The value on the wire."""

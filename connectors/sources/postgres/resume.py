@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from connectors.sources.postgres.config import default_slot
 from connectors.sources.postgres.position import Progress, lsn_text
-from connectors.sources.postgres.server import Identity, SlotState
+from connectors.sources.postgres.server.connection import Identity, SlotState
 from streams.errors import ConfigurationError, PositionLost
 
 PLUGIN = "pgoutput"

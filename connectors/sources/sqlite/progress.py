@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from streams.errors import PositionLost
+from connectors.sources.positions import parse_position
 
 FIRST_EPOCH = 1
 
@@ -32,13 +32,8 @@ class Progress:
     @classmethod
     def from_json(cls, value: bytes) -> Progress:
         """Read the wire form, or `PositionLost` when it isn't one of ours."""
-        try:
-            stored: dict[str, Any] = json.loads(value)
-            if stored.get("connector") != "sqlite":
-                raise ValueError(f"of connector {stored.get('connector', 'postgresql')}")
+
+        def make(stored: dict[str, Any]) -> Progress:
             return cls(stored["epoch"], stored["identity"], stored["number"], dict(stored["tables"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise PositionLost(
-                f"the stored source position cannot be read ({error}); another source or version wrote it: "
-                "give this source another name"
-            ) from None
+
+        return parse_position(value, "sqlite", make)

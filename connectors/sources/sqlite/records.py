@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from connectors.sources.polling.envelope import (
+from connectors.sources.envelope import (
     ABSENT,
     CREATE,
     LAST_FOR_KEY,
@@ -14,12 +14,11 @@ from connectors.sources.polling.envelope import (
     POSITION,
     READ,
     UPDATE,
-    EncodedTable,
     Header,
     Record,
-    Stamp,
     header_json,
 )
+from connectors.sources.polling.envelope import EncodedTable, Stamp
 from connectors.sources.polling.published import Published
 from connectors.sources.publisher import Publisher
 from connectors.sources.running import StopSignal

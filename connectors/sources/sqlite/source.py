@@ -32,7 +32,7 @@ from connectors.sources.sqlite.records import Differences, change_records, touch
 from connectors.sources.sqlite.shape import Shape
 from connectors.sources.sqlite.types import form_of
 from connectors.sources.subjects import Subjects
-from connectors.sources.topics import Topics, topic_name
+from connectors.sources.topics import Topics
 from streams.errors import ConfigurationError, DependencyUnavailable, PositionLost
 
 log = structlog.get_logger()
@@ -269,7 +269,6 @@ class SqliteSource:
             self._path.name,
             "main",
             shape.table,
-            topic_name(self._config.name, "main", shape.table),
             [(name, form_of(declared)) for name, declared in shape.columns],
             shape.key,
             NOT_CAPTURED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,24 @@ import pytest
 from integration.compat.both import Both
 from integration.sources.harness import Capture
 
+from streams.errors import DependencyUnavailable
 from streams.stack import Stack
 from streams.stack.connect import Connect
+from streams.stack.connect_jars import connect_available, connect_jars
 from streams.stack.ports import free_port
+
+
+@pytest.fixture(scope="session", autouse=True)
+def jars() -> None:
+    """Debezium's, fetched before anything is timed. Where they can't be, these tests say so and are skipped."""
+    if not connect_available():
+        return  # each test that needs them says what is missing
+    try:
+        connect_jars()
+    except DependencyUnavailable as error:
+        if os.environ.get("REQUIRE_CONNECT"):
+            raise
+        pytest.skip(f"Debezium's jars can't be fetched: {error}")
 
 
 @pytest.fixture(scope="session")

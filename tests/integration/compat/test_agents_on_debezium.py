@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from connectors.demo.judgement import Judge
+from connectors.demo.judgement import Judge, read_topic
 from connectors.demo.pipeline import Pipeline
-from connectors.reference.firm import Firm, FirmSettings, connect, plan
+from connectors.reference.firm import Firm, FirmSettings, Plan, connect, plan
 from connectors.reference.schema import SYSTEMS
 from streams.serde import Decoder, Registry
 from streams.stack import Stack
@@ -19,6 +20,24 @@ from streams.stack.connect_jars import connect_available
 from streams.stack.ports import free_port
 
 PARTITIONS = 2
+
+
+def assert_whole_transactions(planned: Plan, bootstrap: str, decoder: Decoder) -> None:
+    """Of a transaction that changed a row twice only the last state was published."""
+    touched: Counter[tuple[str, str]] = Counter()  # transactions of a row
+    twice = set()
+    for one in (*planned.seed, *planned.transactions):
+        changes = Counter((change.table, str(change.key)) for change in one.statements)
+        touched.update(changes.keys())
+        twice |= {row for row, count in changes.items() if count > 1}
+    published: Counter[tuple[str, str]] = Counter()
+    for table in ("cost_rate", "invoice_line", "time_entry"):
+        for record in read_topic(bootstrap, f"canonical.{table}", decoder):
+            published[table, record["id"].partition(":")[2]] += 1
+    seen = [row for row in twice if published[row]]
+    assert len(seen) > 1
+    for row in seen:
+        assert published[row] <= touched[row], row
 
 
 @pytest.mark.kafka
@@ -57,8 +76,11 @@ def test_the_agents_come_to_the_oracles_rows(tmp_path: Path) -> None:
                 config = debezium_postgres(
                     stack.postgres, system, f"cdc.{system}", "public.*", f"dbz_{system}", stack.registry.url
                 )
-                partitions = {"topic.creation.default.partitions": str(PARTITIONS)}
-                connect_worker.create(system, {**config, **partitions})
+                more = {
+                    "topic.creation.default.partitions": str(PARTITIONS),
+                    "provide.transaction.metadata": "true",
+                }
+                connect_worker.create(system, {**config, **more})
             pipeline.start("worker", "sink-warehouse")
             pipeline.wait_worker_ready()
             firm.run(lambda _: None, None, threading.Event())
@@ -69,6 +91,7 @@ def test_the_agents_come_to_the_oracles_rows(tmp_path: Path) -> None:
             assert topics.rows_different == 0, "\n".join(map(str, topics.differences))
             assert topics.money_difference == 0
             assert min(comparison.rows_compared, topics.rows_compared) > 500
+            assert_whole_transactions(planned, stack.broker.bootstrap, Decoder(registry))
         finally:
             registry.close()
             pipeline.stop()

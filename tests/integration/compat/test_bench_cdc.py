@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 import typer
 from typer.testing import CliRunner
 
@@ -32,7 +33,10 @@ def bench(*arguments: str) -> dict[str, Any]:
     app = typer.Typer()
     app.callback()(lambda: None)
     register(app)
-    result = CliRunner().invoke(app, ["bench", "cdc", "--json", *arguments], catch_exceptions=False)
+    try:
+        result = CliRunner().invoke(app, ["bench", "cdc", "--json", *arguments], catch_exceptions=False)
+    finally:
+        structlog.reset_defaults()  # the command logs to its standard error, which is gone by now
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found

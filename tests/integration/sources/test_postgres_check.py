@@ -11,14 +11,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from integration.sources.harness import Capture, wait_until
-from prometheus_client import REGISTRY
+from integration.sources.harness import Capture, gauge, wait_until
 
 import connectors
 from connectors.sources.check import FAIL, OK, UNREACHABLE, WARN, Finding, Report, check_source
 from connectors.sources.postgres.config import PostgresConfig
-from connectors.sources.postgres.server import Server
-from connectors.sources.postgres.slots import SlotWatch
+from connectors.sources.postgres.server.connection import Server
+from connectors.sources.postgres.server.slotwatch import SlotWatch
 from connectors.sources.running import Surroundings
 from streams.stack.ports import free_port
 from streams.stack.postgres import Postgres
@@ -45,8 +44,7 @@ def role(line: Capture) -> Iterator[str]:
 
 
 def report(capture: Capture, around: Surroundings | None = None, **changes: Any) -> Report:
-    config = PostgresConfig(**{"name": capture.name, "dsn": capture.dsn, **capture.settings, **changes})
-    return check_source(config, around or capture.surroundings)
+    return check_source(capture.config(**changes), around or capture.surroundings)
 
 
 def found(report: Report, status: str, words: str) -> Finding:
@@ -284,42 +282,6 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
-
-
-def gauge(name: str, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(name, labels)
-
-
-def test_slots_that_follow_a_failover(line: Capture) -> None:
-    """The option makes a new slot, and turns an existing one into, a slot that standbys keep; and back."""
-    server = Server(line.dsn, "test")
-
-    def failover() -> bool:
-        slot = server.slot(line.slot())
-        assert slot is not None
-        return slot.failover
-
-    line.run_once(failover=True)
-    assert failover()
-    line.run_once()
-    assert not failover()
-    line.run_once(failover=True)
-    assert failover()
-
-
-def test_the_slot_is_watched(line: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a source runs its slot's bytes and status are metrics; over the limit is one, and is healed."""
-    monkeypatch.setattr("connectors.sources.postgres.slots.WATCH_S", 0.1)
-    line.run_once()
-    line.sql.execute("CREATE TABLE IF NOT EXISTS line_filler (id int PRIMARY KEY, body text)")
-    line.sql.execute("INSERT INTO line_filler SELECT i, repeat('x', 900) FROM generate_series(1, 5000) i")
-    with line.running(slot_bytes_limit=1):
-        wait_until(lambda: gauge("tallystream_source_slot_over_limit", source=line.name) == 1)
-        wait_until(lambda: (gauge("tallystream_source_slot_bytes", source=line.name) or 0) > 0)
-        assert gauge("tallystream_source_slot_wal_status", source=line.name, status="reserved") == 1
-        assert gauge("tallystream_source_slot_lag_bytes", source=line.name) is not None
-    with line.running(slot_bytes_limit=10**12):
-        wait_until(lambda: gauge("tallystream_source_slot_over_limit", source=line.name) == 0)
 
 
 def test_json_and_the_table_of_the_command(line: Capture) -> None:

@@ -1,5 +1,4 @@
-"""Transactions that do not fit in memory, are in progress for long, or are prepared first; metadata of
-transactions; and slots of databases in which nothing happens."""
+"""Transactions that do not fit in memory, or are in progress for long."""
 
 from __future__ import annotations
 
@@ -10,32 +9,34 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from integration.sources.harness import (
     Capture,
-    Message,
-    assert_no_position_twice,
-    assert_positions_grow,
-    read_topic,
     wait_until,
+)
+from integration.sources.large_transactions import (
+    COLUMNS,
+    FEW,
+    LINE,
+    check,
+    large,
+    last_once,
+    metadata,
+    streamed,
 )
 
 import connectors
-from connectors.sources.postgres import parts, streaming
+from connectors.sources.postgres.log import parts, streaming
 from streams.errors import ConfigurationError, DependencyUnavailable
 
-LINE = "CREATE TABLE line (id int PRIMARY KEY, cost numeric(12,2) NOT NULL, note text)"
-COLUMNS = ("id", "cost", "note")
 # With smaller parts than usual, so that a kill finds many places.
 COMMAND = (
-    "from connectors.sources.postgres import parts; parts.PART_CHANGES = 2000; "
+    "from connectors.sources.postgres.log import parts; parts.PART_CHANGES = 500; "
     "from connectors.sources.cli import app; app()"
 )
 PARTIAL = "tallystream.partial"
-FEW = {"spill_after": 1024}
 
 
 @pytest.fixture
@@ -44,53 +45,6 @@ def line(capture: Capture) -> Capture:
     capture.sql.execute("ALTER TABLE line REPLICA IDENTITY FULL")
     capture.run_once()
     return capture
-
-
-def streamed(capture: Capture, work_mem: str = "64kB") -> str:
-    """The DSN of a source to which transactions beyond 64 KB come while they are in progress."""
-    return f"{capture.dsn}?options=-c%20logical_decoding_work_mem%3D{work_mem}"
-
-
-def large(capture: Capture, rows: int = 5000, first: int = 1) -> None:
-    """One transaction of inserts, updates of a fifth of them, changes of key and deletes."""
-    with capture.sql.transaction():
-        capture.sql.execute(
-            "INSERT INTO line SELECT %s::int + i, 0, 'note ' || i FROM generate_series(0, %s - 1) i",
-            [first, rows],
-        )
-        capture.sql.execute("UPDATE line SET cost = id WHERE id %% 5 = 0 AND id >= %s", [first])
-        capture.sql.execute("UPDATE line SET id = -id WHERE id %% 50 = 1 AND id >= %s", [first])
-        capture.sql.execute("DELETE FROM line WHERE id %% 50 = 2 AND id >= %s", [first])
-
-
-def check(capture: Capture) -> list[Message]:
-    """The topic folds to the table, by all changes and by the last ones alone; each change is there once."""
-    messages = capture.messages("line")
-    assert capture.folded("line", *COLUMNS) == capture.rows("line", *COLUMNS)
-    assert_no_position_twice(messages)
-    assert_positions_grow(messages)
-    states: dict[int, list[Any]] = {}
-    for message in messages:
-        if message.value is not None and message.last:
-            states.setdefault(message.key["id"], []).append(message)
-    last = {key: found[-1].value["after"] for key, found in states.items()}
-    rows = {key: tuple(row[column] for column in COLUMNS) for key, row in last.items() if row is not None}
-    assert rows == capture.rows("line", *COLUMNS)
-    return messages
-
-
-def last_once(messages: list[Message]) -> None:
-    """Within a source transaction each key has exactly one last state."""
-    seen: set[tuple[int, int]] = set()
-    keys: set[tuple[int, int]] = set()
-    for message in messages:
-        if message.value is not None and message.value["op"] != "r":
-            one = (message.position[1], message.key["id"])
-            keys.add(one)
-            if message.last:
-                assert one not in seen, f"{message} is a second last state"
-                seen.add(one)
-    assert seen == keys
 
 
 @pytest.mark.parametrize("in_progress", [False, True])
@@ -189,7 +143,7 @@ def test_a_huge_transaction_spans_several_and_goes_on_where_it_was(
 
     def broken(self: streaming.Streaming) -> None:
         commit(self)
-        if self.progress.partial is not None:
+        if self._progress.partial is not None:
             raise DependencyUnavailable("cut here")
 
     monkeypatch.setattr(streaming.Streaming, "_commit", broken)
@@ -225,7 +179,7 @@ def test_a_table_taken_out_while_half_is_published(line: Capture, monkeypatch: p
 
     def broken(self: streaming.Streaming) -> None:
         commit(self)
-        if self.progress.partial is not None:
+        if self._progress.partial is not None:
             raise DependencyUnavailable("cut here")
 
     with monkeypatch.context() as patch:
@@ -238,107 +192,6 @@ def test_a_table_taken_out_while_half_is_published(line: Capture, monkeypatch: p
     line.run_once(**FEW)
     assert len(check(line)) == 2000
     assert len(line.messages("other")) == 500
-
-
-def metadata(capture: Capture) -> list[dict[str, Any]]:
-    """The values of the transaction topic, by partition and offset."""
-    found = read_topic(capture.stack.broker.bootstrap, f"cdc.{capture.name}.transaction")
-    return [capture._decode(message.value()) for message in found]
-
-
-def test_transaction_metadata(line: Capture) -> None:
-    """The block in envelopes counts from 1, in all and by table; BEGIN and END carry the same id and counts."""
-    line.sql.execute("CREATE TABLE other (id int PRIMARY KEY)")
-    line.run_once()
-    with line.sql.transaction():
-        line.sql.execute("INSERT INTO line VALUES (1, 1, 'a')")
-        line.sql.execute("INSERT INTO other VALUES (1), (2)")
-        line.sql.execute("UPDATE line SET id = 2")
-        line.sql.execute("DELETE FROM line")
-    line.run_once(transaction_metadata=True)
-    changes = sorted(
-        (m for table in ("line", "other") for m in line.messages(table) if m.value is not None),
-        key=lambda m: m.position,
-    )
-    orders = [
-        (
-            m.value["op"],
-            m.value["transaction"]["total_order"],
-            m.value["transaction"]["data_collection_order"],
-        )
-        for m in changes
-    ]
-    assert orders == [("c", 1, 1), ("c", 2, 1), ("c", 3, 2), ("d", 4, 2), ("c", 5, 3), ("d", 6, 4)]
-    begin, end = metadata(line)
-    (id_,) = {m.value["transaction"]["id"] for m in changes}
-    assert id_ == f"{changes[0].value['source']['txId']}:{changes[0].position[1]}"
-    assert begin == {
-        "status": "BEGIN",
-        "id": id_,
-        "event_count": None,
-        "data_collections": None,
-        "ts_ms": changes[0].value["source"]["ts_ms"],
-    }
-    assert (end["status"], end["id"], end["event_count"]) == ("END", id_, 6)
-    assert end["data_collections"] == [
-        {"data_collection": f"{line.name}.line", "event_count": 4},
-        {"data_collection": f"{line.name}.other", "event_count": 2},
-    ]
-
-
-@pytest.mark.parametrize("rows", [3, 4000])
-def test_prepared_transactions(line: Capture, rows: int) -> None:
-    """Nothing at PREPARE, all at COMMIT PREPARED, nothing of what is rolled back; over a restart as well."""
-    dsn = streamed(line)
-
-    def prepare(first: int, name: str) -> None:
-        with psycopg.connect(line.dsn, autocommit=True, options=f"-c search_path={line.name}") as sql:
-            sql.execute("BEGIN")
-            sql.execute(
-                "INSERT INTO line SELECT %s::int + i, 1, 'x' FROM generate_series(1, %s) i", [first, rows]
-            )
-            sql.execute(f"PREPARE TRANSACTION '{line.name}.{name}'")
-
-    prepare(0, "kept")
-    prepare(1_000_000, "dropped")
-    line.run_once(dsn=dsn, **FEW)
-    assert line.messages("line") == []
-    with line.running(dsn=dsn, **FEW):
-        line.sql.execute("INSERT INTO line VALUES (-1, 1, 'between')")
-        wait_until(lambda: len(line.messages("line")) == 1)
-        line.sql.execute(f"ROLLBACK PREPARED '{line.name}.dropped'")
-        line.sql.execute(f"COMMIT PREPARED '{line.name}.kept'")
-        wait_until(lambda: len(line.messages("line")) == rows + 1)
-    check(line)
-
-
-def test_the_slot_of_an_idle_database_follows(line: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another database is busy: what the slot confirms and what the server must keep both move on."""
-    monkeypatch.setattr(streaming, "ADVANCE_S", 0.2)
-
-    def slot() -> tuple[int, int]:
-        row = line.sql.execute(
-            "SELECT confirmed_flush_lsn - '0/0'::pg_lsn, restart_lsn - '0/0'::pg_lsn FROM pg_replication_slots "
-            "WHERE slot_name = %s",
-            [line.slot()],
-        ).fetchone()
-        assert row is not None
-        return int(row[0]), int(row[1])
-
-    confirmed, restart = slot()
-    with (
-        line.running(heartbeat_s=0.2),
-        psycopg.connect(line.stack.postgres.dsn("crm"), autocommit=True) as busy,
-    ):
-        busy.execute(
-            f"CREATE TABLE {line.name} AS SELECT i, repeat('x', 100) FROM generate_series(1, 50000) i"
-        )
-        # What running transactions there are is written now and then, here at once.
-        busy.execute("CHECKPOINT")
-        wait_until(lambda: slot()[0] > confirmed + 5_000_000 and slot()[1] > restart + 5_000_000)
-        busy.execute(f"DROP TABLE {line.name}")
-    assert slot()[0] <= line.progress().flushed_lsn
-    assert line.messages("line") == []
 
 
 def start(capture: Capture) -> subprocess.Popen[bytes]:

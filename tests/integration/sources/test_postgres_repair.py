@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 from integration.sources.harness import (
     Capture,
     Message,
     assert_no_position_twice,
     assert_positions_grow,
     fold,
-    read_topic,
     wait_until,
 )
 
-import connectors
-from connectors.sources.postgres.config import PostgresConfig
-from connectors.sources.postgres.repair import Repair, Repaired
-from connectors.sources.progress import Steps
 from streams.errors import ConfigurationError, PositionLost
-from streams.stack.ports import free_port
-from streams.stack.postgres import Postgres
 
 COLUMNS = ("id", "cost", "note")
-COMMAND = "from connectors.sources.cli import app; app()"
 LINE = "CREATE TABLE line (id int PRIMARY KEY, cost numeric(12,2) NOT NULL, note text)"
-
-
-def repair(capture: Capture, *, force: bool = False, **changes: Any) -> Repaired | None:
-    config = PostgresConfig(**{"name": capture.name, "dsn": capture.dsn, **capture.settings, **changes})
-    return Repair(config, capture.surroundings).run(Steps(), force=force)
 
 
 def since(messages: list[Message], epoch: int) -> list[Message]:
@@ -80,7 +60,7 @@ def test_only_the_difference_is_published(line: Capture, how: str) -> None:
     lose(line, how)
     with pytest.raises(PositionLost, match="source repair"):
         line.run_once()
-    repaired = repair(line)
+    repaired = line.repair()
     assert repaired is not None
     assert repaired.tables[f"{line.name}.line"] == {"rows": 300, "c": 2, "u": 1, "d": 2}
     messages = line.messages("line")
@@ -108,9 +88,9 @@ def test_only_the_difference_is_published(line: Capture, how: str) -> None:
 def test_without_a_gap_nothing_is_done(line: Capture) -> None:
     """No record, the slot and the position as they were; with force a difference of nothing."""
     before, slot = line.progress(), line.slots()
-    assert repair(line) is None
+    assert line.repair() is None
     assert (line.progress(), line.slots()) == (before, slot)
-    forced = repair(line, force=True)
+    forced = line.repair(force=True)
     assert forced is not None
     assert forced.tables[f"{line.name}.line"] == {"rows": 300, "c": 0, "u": 0, "d": 0}
     assert line.progress().epoch == before.epoch + 1
@@ -123,7 +103,7 @@ def test_before_a_first_snapshot_there_is_nothing_to_repair(capture: Capture) ->
     """One line that says what to run."""
     capture.sql.execute(LINE)
     with pytest.raises(ConfigurationError, match="tallystream source run"):
-        repair(capture)
+        capture.repair()
 
 
 def test_values_that_avro_cannot_hold_are_compared_too(capture: Capture) -> None:
@@ -138,14 +118,14 @@ def test_values_that_avro_cannot_hold_are_compared_too(capture: Capture) -> None
     capture.sql.execute("UPDATE line SET cost = 3 WHERE id = 3")
     capture.sql.execute("INSERT INTO line VALUES (4, 'NaN', NULL)")
     capture.drop_slot()
-    repaired = repair(capture)
+    repaired = capture.repair()
     assert repaired is not None
     assert repaired.tables[f"{capture.name}.line"] == {"rows": 4, "c": 1, "u": 2, "d": 0}
     special = {m.key["id"]: m.headers.get("tallystream.special") for m in since(capture.messages("line"), 2)}
     assert special[2] == b'{"after.at": "-infinity", "before.at": "infinity"}'
     assert special[3] == b'{"before.cost": "NaN"}'
     assert special[4] == b'{"after.cost": "NaN"}'
-    again = repair(capture, force=True)
+    again = capture.repair(force=True)
     assert again is not None
     assert again.tables[f"{capture.name}.line"] == {"rows": 4, "c": 0, "u": 0, "d": 0}
 
@@ -160,7 +140,7 @@ def test_large_values_that_the_log_left_out_are_known(capture: Capture) -> None:
     capture.run_once()
     capture.sql.execute("UPDATE line SET big = repeat('z', 9000) WHERE id = 2")
     capture.drop_slot()
-    repaired = repair(capture)
+    repaired = capture.repair()
     assert repaired is not None
     assert repaired.tables[f"{capture.name}.line"] == {"rows": 4, "c": 0, "u": 1, "d": 0}
 
@@ -173,7 +153,7 @@ def test_a_truncate_that_was_missed(line: Capture) -> None:
     line.sql.execute("TRUNCATE line")
     line.sql.execute("INSERT INTO line VALUES (2, 9, 'new')")
     line.drop_slot()
-    repaired = repair(line)
+    repaired = line.repair()
     assert repaired is not None
     assert repaired.tables[f"{line.name}.line"] == {"rows": 1, "c": 0, "u": 0, "d": 1}
     assert line.folded("line", *COLUMNS) == line.rows("line", *COLUMNS)
@@ -190,10 +170,10 @@ def test_a_table_without_a_key_is_counted(capture: Capture) -> None:
     capture.sql.execute("DELETE FROM tally WHERE ctid IN (SELECT ctid FROM tally WHERE kind = 'a' LIMIT 2)")
     capture.sql.execute("INSERT INTO tally VALUES ('b', 3), ('c', 4)")
     capture.drop_slot()
-    repaired = repair(capture)
+    repaired = capture.repair()
     assert repaired is not None
     assert repaired.tables[f"{capture.name}.tally"] == {"rows": 5, "c": 2, "u": 0, "d": 2}
-    again = repair(capture, force=True)
+    again = capture.repair(force=True)
     assert again is not None
     assert again.tables[f"{capture.name}.tally"] == {"rows": 5, "c": 0, "u": 0, "d": 0}
 
@@ -207,7 +187,7 @@ def test_a_schema_that_changed_in_the_gap(capture: Capture) -> None:
     capture.sql.execute("ALTER TABLE line ALTER amount TYPE bigint, DROP gone, ADD note text")
     capture.sql.execute("UPDATE line SET note = 'given' WHERE id = 2")
     capture.drop_slot()
-    repaired = repair(capture)
+    repaired = capture.repair()
     assert repaired is not None
     assert repaired.tables[f"{capture.name}.line"] == {"rows": 2, "c": 0, "u": 1, "d": 0}
     (update,) = since(capture.messages("line"), 2)
@@ -229,7 +209,7 @@ def test_columns_left_out_and_hashed_are_compared_as_published(capture: Capture,
     capture.sql.execute("UPDATE line SET secret = 'c'")
     capture.sql.execute("UPDATE line SET email = 'three@x' WHERE id = 2")
     capture.drop_slot()
-    repaired = repair(capture)
+    repaired = capture.repair()
     assert repaired is not None
     assert repaired.tables[table] == {"rows": 2, "c": 0, "u": 1, "d": 0}
     (update,) = since(capture.messages("line"), 2)
@@ -250,88 +230,10 @@ def test_what_was_once_published_in_clear_is_not_said_again(capture: Capture, mo
     capture.drop_slot()
     capture.settings["hash"] = [f"{capture.name}.line.email"]
     capture.settings["hash_key_env"] = "REPAIR_HASH_KEY"
-    repaired = repair(capture)
+    repaired = capture.repair()
     assert repaired is not None
     assert repaired.tables[f"{capture.name}.line"] == {"rows": 1, "c": 0, "u": 1, "d": 1}
     assert "@x" not in str([m.value for m in since(capture.messages("line"), 2)])
-
-
-def test_a_promotion_after_what_was_published_goes_on(capture: Capture, tmp_path: Path) -> None:
-    """A new timeline that has all that was published is the same log."""
-    server = Postgres(tmp_path / "first", free_port(), tmp_path / "first.log")
-    server.start()
-    own = {"dsn": server.dsn("erp"), "tables": ["public.line"]}
-    try:
-        with psycopg.connect(server.dsn("erp"), autocommit=True) as sql:
-            sql.execute(LINE)
-            sql.execute("INSERT INTO line VALUES (1, 1, 'old')")
-        capture.run_once(**own)
-        server.stop()
-        promote(server)
-        with psycopg.connect(server.dsn("erp"), autocommit=True) as sql:
-            sql.execute("INSERT INTO line VALUES (2, 2, 'new')")
-        capture.run_once(**own)
-        assert (capture.progress().timeline, capture.progress().epoch) == (2, 1)
-        topic = f"cdc.{capture.name}.public.line"
-        assert len(read_topic(capture.stack.broker.bootstrap, topic)) == 2
-    finally:
-        server.stop()
-
-
-def test_a_restored_backup(capture: Capture, tmp_path: Path) -> None:
-    """A promotion before what was published halts, and a repair takes back what the restored database
-    never had."""
-    first = Postgres(tmp_path / "first", free_port(), tmp_path / "first.log")
-    first.start()
-    copy = Postgres(tmp_path / "copy", free_port(), tmp_path / "copy.log")
-    own = {"dsn": first.dsn("erp"), "tables": ["public.line"]}
-    try:
-        with psycopg.connect(first.dsn("erp"), autocommit=True) as sql:
-            sql.execute(LINE)
-            sql.execute("INSERT INTO line SELECT i, i, 'old' FROM generate_series(1, 5) i")
-        capture.run_once(**own)
-        first.stop()
-        backup(first.folder, copy.folder)
-        first.start()
-        with psycopg.connect(first.dsn("erp"), autocommit=True) as sql:
-            sql.execute("INSERT INTO line VALUES (6, 6, 'after the backup')")
-            sql.execute("UPDATE line SET note = 'after the backup' WHERE id = 1")
-        capture.run_once(**own)
-    finally:
-        first.stop()
-    try:
-        promote(copy)
-        own["dsn"] = copy.dsn("erp")
-        with psycopg.connect(own["dsn"], autocommit=True) as sql:
-            sql.execute("INSERT INTO line VALUES (7, 7, 'another history')")
-            sql.execute("SELECT pg_switch_wal()")  # beyond what the other has written
-            sql.execute("INSERT INTO line VALUES (8, 8, 'another history')")
-            with pytest.raises(PositionLost, match=r"was promoted at .* source repair"):
-                capture.run_once(**own)
-            assert repair(capture, **own) is not None
-            capture.run_once(**own)
-            rows = {row[0]: row for row in sql.execute("SELECT id, cost, note FROM line").fetchall()}
-        topic = f"cdc.{capture.name}.public.line"
-        decoded = [capture.decoded(m) for m in read_topic(capture.stack.broker.bootstrap, topic)]
-        assert fold(decoded, *COLUMNS) == rows
-    finally:
-        copy.stop()
-
-
-def backup(folder: Path, copy: Path) -> None:
-    """Copy a stopped server's folder, with its owners."""
-    shutil.copytree(folder, copy)
-    for path in [folder, *folder.rglob("*")]:
-        owner = path.stat()
-        os.chown(copy / path.relative_to(folder), owner.st_uid, owner.st_gid)
-
-
-def promote(server: Postgres) -> None:
-    """Start the stopped server as a standby, and make it a primary on a new timeline."""
-    (next(server.folder.rglob("PG_VERSION")).parent / "standby.signal").touch()
-    server.start()
-    with psycopg.connect(server.dsn("postgres"), autocommit=True) as sql:
-        sql.execute("SELECT pg_promote()")
 
 
 def test_writers_go_on_while_it_repairs(line: Capture) -> None:
@@ -352,7 +254,7 @@ def test_writers_go_on_while_it_repairs(line: Capture) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert repair(line) is not None
+        assert line.repair() is not None
         time.sleep(0.3)
     finally:
         stop.set()
@@ -362,81 +264,3 @@ def test_writers_go_on_while_it_repairs(line: Capture) -> None:
     assert fold(messages, *COLUMNS) == line.rows("line", *COLUMNS)
     assert_positions_grow(messages)
     assert_no_position_twice(messages)
-
-
-@pytest.mark.slow
-def test_killed_in_the_middle_it_is_run_again(line: Capture) -> None:
-    """SIGKILL when it has just begun, and after some differences are visible: the source refuses to run;
-    the next repair publishes the rest, none of them twice, and the topic is the table."""
-    line.sql.execute("INSERT INTO line SELECT i, i, 'bulk' FROM generate_series(1001, 150000) i")
-    line.sql.execute("DELETE FROM line WHERE id BETWEEN 10 AND 20")
-    line.sql.execute("UPDATE line SET note = 'changed' WHERE id BETWEEN 30 AND 40")
-    line.drop_slot()
-    known = end_of(line)
-    for begun in (lambda: line.progress().repairing, lambda: end_of(line) > known + 5000):
-        process = start(line)
-        try:
-            wait_until(begun)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        assert line.progress().repairing, "the kill came too late to show anything"
-    partly = since(line.messages("line"), 2)
-    assert 0 < len(partly) < 149_000
-    with pytest.raises(PositionLost, match="began and did not end"):
-        line.run_once()
-    repaired = repair(line)
-    assert repaired is not None
-    messages = line.messages("line")
-    changed = [m.key["id"] for m in messages if m.position[0] > 1 and m.value is not None]
-    assert len(changed) == len(set(changed)) == 149_000 + 11 + 11
-    assert fold(messages, *COLUMNS) == line.rows("line", *COLUMNS)
-    assert_positions_grow(messages)
-    line.sql.execute("DELETE FROM line WHERE id > 149990")
-    line.run_once()
-    assert line.folded("line", *COLUMNS) == line.rows("line", *COLUMNS)
-
-
-def end_of(capture: Capture) -> int:
-    """Where the partitions of the table's topic end, added up."""
-    consumer = Consumer({"bootstrap.servers": capture.stack.broker.bootstrap, "group.id": "ends"})
-    try:
-        parts = [TopicPartition(capture.topic("line"), partition) for partition in range(2)]
-        return sum(consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts)
-    finally:
-        consumer.close()
-
-
-def start(capture: Capture) -> subprocess.Popen[bytes]:
-    """A repair as its own process, as the command line runs it."""
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-c", COMMAND, "repair", str(capture.config_file())),
-            *("--kafka", capture.stack.broker.bootstrap, "--registry", capture.stack.registry.url),
-        ],
-        cwd=Path(connectors.__file__).parents[1],
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-
-
-def test_another_cluster_needs_force(line: Capture, tmp_path: Path) -> None:
-    """A wrong DSN would turn every row into a delete."""
-    server = Postgres(tmp_path / "other", free_port(), tmp_path / "other.log")
-    server.start()
-    try:
-        dsn = server.dsn("erp")
-        with psycopg.connect(dsn, autocommit=True) as sql:
-            sql.execute(f"CREATE SCHEMA {line.name}")
-            sql.execute(
-                f"CREATE TABLE {line.name}.line (id int PRIMARY KEY, cost numeric(12,2) NOT NULL, note text)"
-            )
-            sql.execute(f"INSERT INTO {line.name}.line VALUES (1, 1, 'old'), (2, 8, 'other')")
-        with pytest.raises(PositionLost, match="--force"):
-            repair(line, dsn=dsn)
-        assert line.progress().epoch == 1
-        repaired = repair(line, force=True, dsn=dsn)
-        assert repaired is not None
-        assert repaired.tables[f"{line.name}.line"] == {"rows": 2, "c": 0, "u": 1, "d": 298}
-    finally:
-        server.stop()

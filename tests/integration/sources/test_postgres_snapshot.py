@@ -6,7 +6,9 @@ import contextlib
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,8 +19,9 @@ from integration.sources.harness import (
     wait_until,
 )
 
-from connectors.sources.postgres import StopSignal, snapshot
-from connectors.sources.postgres.reporting import SnapshotReport
+from connectors.sources.postgres import StopSignal
+from connectors.sources.postgres.snapshot import snapshot
+from connectors.sources.postgres.snapshot.reporting import SnapshotReport
 
 ROWS = 3000
 COLUMNS = ("id", "cost", "note")
@@ -207,6 +210,48 @@ def test_a_table_that_joins_while_another_is_half_done(
     line.run_once()
     assert_equal(line, "later")
     assert_equal(line)
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_a_table_without_a_key_is_begun_again(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    """Its rows can't be folded, only counted: what was published of it is taken back by a truncate."""
+    capture.settings["snapshot_chunk_pages"] = 1
+    capture.sql.execute("CREATE TABLE first (id int PRIMARY KEY, note text)")
+    capture.sql.execute("INSERT INTO first SELECT i, repeat('x', 100) FROM generate_series(1, 400) i")
+    capture.sql.execute("CREATE TABLE tally (kind int, note text)")
+    capture.sql.execute("ALTER TABLE tally REPLICA IDENTITY FULL")
+    capture.sql.execute("INSERT INTO tally SELECT i % 50, repeat('y', 100) FROM generate_series(1, 600) i")
+    chunks = len(
+        capture.sql.execute("SELECT 1 FROM generate_series(1, pg_relation_size('first') / 8192)").fetchall()
+    )
+    with ending_after(monkeypatch, chunks + done if done else 1):
+        capture.run_once()
+    for _ in range(2):  # killed again: begun again each time
+        capture.sql.execute("DELETE FROM tally WHERE kind < 10")
+        capture.sql.execute("UPDATE tally SET note = 'z' WHERE kind = 20")
+        capture.sql.execute("INSERT INTO tally SELECT 7, 'new' FROM generate_series(1, 3)")
+        if done:
+            with ending_after(monkeypatch, 1):
+                capture.run_once()
+    capture.run_once()
+    capture.sql.execute("DELETE FROM tally WHERE kind = 21")
+    capture.run_once()
+    counted: Counter[tuple[Any, ...]] = Counter()
+    truncates = set()
+    for message in sorted(capture.messages("tally"), key=lambda one: one.position):
+        assert message.value is not None
+        if message.value["op"] == "t":
+            counted.clear()
+            truncates.add(message.position)
+            continue
+        for image, step in (("before", -1), ("after", 1)):
+            if message.value[image] is not None:
+                counted[tuple(message.value[image].values())] += step
+    assert +counted == Counter(capture.sql.execute("SELECT kind, note FROM tally").fetchall())
+    assert min(counted.values()) >= 0
+    assert len(truncates) == (3 if done else 0)
 
 
 def test_a_stop_keeps_what_is_done(line: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

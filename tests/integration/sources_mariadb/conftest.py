@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from integration.sources_mariadb.fixtures import line, user  # noqa: F401  for the tests
 from integration.sources_mariadb.harness import Capture, running_mariadb
 
 from streams.stack import Stack

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from integration.sources.harness import wait_until
+from integration.sources_mariadb.fixtures import PASSWORD
 from integration.sources_mariadb.harness import Capture, running_mariadb
 
+from connectors.sources.mariadb.stream import LogStream
+from connectors.sources.running import StopSignal
 from streams.errors import (
     ConfigurationError,
     DependencyUnavailable,
@@ -17,24 +20,6 @@ from streams.errors import (
     TallystreamError,
 )
 from streams.stack import Stack
-
-PASSWORD = "not-a-secret"
-
-
-@pytest.fixture
-def line(capture: Capture) -> Capture:
-    """A captured table of one row."""
-    capture.execute("CREATE TABLE line (id int PRIMARY KEY, note text)")
-    capture.execute("INSERT INTO line VALUES (1, 'a')")
-    return capture
-
-
-@pytest.fixture
-def user(line: Capture) -> Iterator[str]:
-    """A user that may log in and nothing else."""
-    line.execute(f"CREATE USER {line.name}@'%%' IDENTIFIED BY %s", PASSWORD)
-    yield line.name
-    line.execute(f"DROP USER {line.name}@'%'")
 
 
 @pytest.fixture
@@ -102,6 +87,22 @@ def test_missing_rights_one_after_the_other(line: Capture, user: str) -> None:
         line.execute(statement.replace("%%", "%"))
     line.run_once(dsn=dsn)
     assert [m.key["id"] for m in line.messages("line")] == [1]
+
+
+def test_the_right_to_lock(line: Capture, user: str) -> None:
+    """Needed where XA is in use and a table has no key: its snapshot begins while nothing is committed."""
+    line.execute(f"GRANT BINLOG MONITOR, REPLICATION SLAVE ON *.* TO {user}")
+    line.execute(f"GRANT SELECT ON {line.name}.* TO {user}")
+    for step in ("START", "END", "PREPARE", "COMMIT"):
+        line.execute(f"XA {step} '{line.name}'")
+    dsn = line.server.dsn(user, PASSWORD)
+    line.run_once(dsn=dsn)
+    line.execute("CREATE TABLE log (line text)")
+    line.execute("INSERT INTO log VALUES ('a'), ('a')")
+    message = refused(line, DependencyUnavailable, 3, "GRANT RELOAD ON *.*", dsn=dsn)
+    line.execute(message[message.index("GRANT ") :])
+    line.run_once(dsn=dsn)
+    assert len(line.messages("log")) == 2
 
 
 def test_a_right_on_some_columns_only(line: Capture, user: str) -> None:
@@ -221,6 +222,29 @@ def test_another_server_and_a_promoted_replica(own: Capture) -> None:
         assert [m.key["id"] for m in own.changes("line")] == [1, 2, 3, 4]
         refused(own, PositionLost, 1, "ends at")
         replica.close()
+
+
+def test_a_replica_that_takes_our_number(line: Capture) -> None:
+    """The server ends our stream: not taken for a lost log, and the key to set is said."""
+    server = line.source().server(line.server.dsn())
+    start = server.identify().gtid
+    stop = StopSignal()
+    ours = LogStream(server, 4711, start)
+    twin = LogStream(server, 4711, start)
+
+    def read() -> bool:
+        ours.wait(stop, 0.1)
+        while ours.read() is not None:
+            pass
+        return False
+
+    try:
+        with pytest.raises(DependencyUnavailable, match="our number 4711: give this source a server_id"):
+            wait_until(read)
+    finally:
+        ours.close()
+        twin.close()
+        stop.close()
 
 
 def test_check_says_the_same_before_the_first_run(line: Capture, user: str) -> None:

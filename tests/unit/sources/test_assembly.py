@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.sources import wire
 
-from connectors.sources.postgres.assembly import Assembler, Shapes, SpilledTransaction
-from connectors.sources.postgres.bounds import (
+from connectors.sources.postgres.log.assembly import Assembler
+from connectors.sources.postgres.log.between import SIGNALS
+from connectors.sources.postgres.log.spilled import Shapes, SpilledTransaction
+from connectors.sources.postgres.pgoutput.bounds import (
     Begin,
     BeginPrepare,
     Commit,
@@ -20,7 +22,7 @@ from connectors.sources.postgres.bounds import (
     StreamStart,
     StreamStop,
 )
-from connectors.sources.postgres.pgoutput import (
+from connectors.sources.postgres.pgoutput.messages import (
     UNCHANGED,
     Column,
     Delete,
@@ -32,8 +34,8 @@ from connectors.sources.postgres.pgoutput import (
     Type,
     Update,
 )
-from connectors.sources.postgres.spill import SpillArea
-from connectors.sources.postgres.transactions import Change, Transaction
+from connectors.sources.postgres.pgoutput.transactions import Change, Transaction
+from connectors.sources.spill import SpillArea
 from streams.errors import ConfigurationError, PoisonRecord
 
 LINE = Relation(1, "public", "line", "f", (Column("id", 23, -1, True), Column("note", 25, -1, True)))
@@ -60,7 +62,7 @@ class Stream:
         self.area = SpillArea(None, limit)
         self.types: list[str] = []
         shapes: Shapes[FakeTable] = Shapes(self._table, lambda message: self.types.append(message.name))
-        self.assembler = Assembler(shapes, self.area)
+        self.assembler = Assembler(shapes, self.area, SIGNALS)
         self.left_out: Callable[[FakeTable], bool] | None = None
         self.done: list[tuple[Transaction[FakeTable], list[Change[FakeTable]], list[int]]] = []
         self.spilled = 0

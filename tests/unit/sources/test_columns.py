@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import multiprocessing
-import pickle
 import re
 from io import BytesIO
 from pathlib import Path
@@ -14,11 +13,10 @@ import pytest
 from fastavro import parse_schema, schemaless_reader
 from pydantic import ValidationError
 
-from connectors.sources.postgres import columns
-from connectors.sources.postgres import envelope as e
-from connectors.sources.postgres.columns import ColumnRules, declared
 from connectors.sources.postgres.config import PostgresConfig
-from connectors.sources.postgres.types import TypeInfo, column_type
+from connectors.sources.postgres.rules import ColumnRules
+from connectors.sources.postgres.tables import envelope as e
+from connectors.sources.postgres.types.mapping import TypeInfo, column_type
 from streams.errors import ConfigurationError, ContractViolation
 
 INT = column_type(TypeInfo(23, "int4"), -1)
@@ -117,22 +115,13 @@ def test_shapes_that_may_hold_a_secret_by_another_name(
             rules.check_shape(shape, current)
 
 
-def test_no_reader_goes_without_rules() -> None:
-    """A source whose configuration was not read has no rules, which is not the same as none."""
-    with pytest.raises(ConfigurationError, match="was not read in this process"):
-        declared("nobody")
-
-
 def mask_of(given: PostgresConfig) -> Any:
     """Runs in another process."""
-    return declared(given.name).rules.mask
+    return given.column_rules.mask
 
 
 def test_a_reader_in_another_process_has_the_rules() -> None:
-    """A configuration that is sent there is declared there, though nothing validates it again."""
+    """They are in the configuration that is sent there, though nothing validates it again."""
     sent = config(name="sent", mask={"a.t.c": "***"})
-    columns._declared.pop("sent")
-    pickle.loads(pickle.dumps(sent))  # noqa: S301  our own
-    assert declared("sent").rules.mask == {"a.t.c": "***"}
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(mask_of, (sent,)) == {"a.t.c": "***"}

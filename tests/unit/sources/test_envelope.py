@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sources import avro
-from connectors.sources.postgres import envelope as e
-from connectors.sources.postgres import records as r
-from connectors.sources.postgres.pgoutput import Row
-from connectors.sources.postgres.snapshot import parse_line
-from connectors.sources.postgres.transactions import Change, Transaction
-from connectors.sources.postgres.types import TypeInfo, column_type
+from connectors.sources import envelope as shared
+from connectors.sources.postgres.pgoutput.messages import Row
+from connectors.sources.postgres.pgoutput.transactions import Change, Transaction
+from connectors.sources.postgres.snapshot.snapshot import parse_line
+from connectors.sources.postgres.tables import envelope as e
+from connectors.sources.postgres.tables import records as r
+from connectors.sources.postgres.types.mapping import TypeInfo, column_type
 from streams.errors import ContractViolation
 
 TOPIC = "cdc.erp.public.order-line"
@@ -29,7 +30,7 @@ TEXT = column_type(TypeInfo(25, "text"), -1)
 MONEY = column_type(TypeInfo(1700, "numeric"), 4 + (12 << 16 | 2))
 FREE = column_type(TypeInfo(1700, "numeric"), -1)
 STAMP = e.Stamp(
-    commit_us=1_700_000_000_123_456, capture_us=1_700_000_000_200_001, xid=7, previous_commit_lsn=50
+    commit_us=1_700_000_000_123_456, capture_us=1_700_000_000_200_001, xid=7, previous_commit_end=50
 )
 
 
@@ -98,7 +99,7 @@ def test_the_envelope_is_debeziums() -> None:
         "source": {
             "version": e.VERSION,
             "connector": "postgresql",
-            "name": "erp",
+            "name": "cdc.erp",
             "ts_ms": 1_700_000_000_123,
             "snapshot": "false",
             "db": "erpdb",
@@ -118,7 +119,7 @@ def test_the_envelope_is_debeziums() -> None:
         "ts_ns": 1_700_000_000_200_001_000,
     }
     assert record.key == b"\0\0\0\0\x08\x02"
-    assert record.headers == [(r.POSITION, b"3/100/0"), (r.LAST_FOR_KEY, b"1")]
+    assert record.headers == [(shared.POSITION, b"3/100/0"), (shared.LAST_FOR_KEY, b"1")]
 
 
 def test_the_bytes_are_those_fastavro_writes() -> None:
@@ -144,7 +145,7 @@ def test_an_identity_of_the_key_alone_names_what_is_absent() -> None:
     table.widened.append("cost")
     table.compile()
     delete, _ = publish(table, Change(table, "d", (b"1", None, None, None, None), None, 95, True))
-    assert dict(delete.headers)[r.ABSENT] == b'["cost","note","a","b"]'
+    assert dict(delete.headers)[shared.ABSENT] == b'["cost","note","a","b"]'
 
 
 def test_a_change_of_key_carries_the_other_key() -> None:
@@ -154,8 +155,8 @@ def test_a_change_of_key_carries_the_other_key() -> None:
     records = publish(
         table, Change(table, "d", old, None, 95, False, new), Change(table, "c", None, new, 95, False, old)
     )
-    assert dict(records[0].headers)[r.NEW_KEY] == records[2].key
-    assert dict(records[2].headers)[r.OLD_KEY] == records[0].key
+    assert dict(records[0].headers)[shared.NEW_KEY] == records[2].key
+    assert dict(records[2].headers)[shared.OLD_KEY] == records[0].key
 
 
 def test_nan_is_null_with_its_text_in_a_header() -> None:
@@ -164,7 +165,7 @@ def test_nan_is_null_with_its_text_in_a_header() -> None:
     (record,) = publish(table, Change(table, "c", None, (b"1", b"NaN", None, b"-Infinity", None), 95))
     assert table.widened == ["cost"]
     assert table.read(record.value)["after"]["cost"] is None
-    assert json.loads(dict(record.headers)[r.SPECIAL]) == {"after.cost": "NaN", "after.a": "-Infinity"}
+    assert json.loads(dict(record.headers)[shared.SPECIAL]) == {"after.cost": "NaN", "after.a": "-Infinity"}
 
 
 def test_a_null_the_catalog_did_not_expect_widens_the_column() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.sources import wire
 
-from connectors.sources.postgres import bounds as b
-from connectors.sources.postgres import pgoutput as p
+from connectors.sources.postgres.pgoutput import bounds as b
+from connectors.sources.postgres.pgoutput import messages as p
 from streams.errors import PoisonRecord
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)

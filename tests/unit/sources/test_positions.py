@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.sources.postgres.config import default_slot
 from connectors.sources.postgres.position import Position, Progress, lsn_text, lsn_value
 from connectors.sources.postgres.resume import check_resume, may_drop, must_snapshot
-from connectors.sources.postgres.server import Identity, SlotState
+from connectors.sources.postgres.server.connection import Identity, SlotState
 from streams.errors import ConfigurationError, PositionLost
 
 NUMBERS = st.integers(0, 2**63)

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 from structlog.testing import capture_logs
 
-from connectors.sources.postgres import reporting
-from connectors.sources.postgres.reporting import REMAINING, SnapshotReport
+from connectors.sources.postgres.snapshot import reporting
+from connectors.sources.postgres.snapshot.reporting import REMAINING, SnapshotReport
 
 
 def remaining(source: str) -> float:

@@ -24,8 +24,9 @@ from connectors.sources.check import (
     partition_findings,
 )
 from connectors.sources.config import SourceConfig
-from connectors.sources.postgres.check import size
-from connectors.sources.postgres.foldedstate import (
+from connectors.sources.postgres.checks.checkserver import size
+from connectors.sources.postgres.position import Position, Progress
+from connectors.sources.postgres.repair.foldedstate import (
     CountedState,
     Database,
     Image,
@@ -33,10 +34,9 @@ from connectors.sources.postgres.foldedstate import (
     place,
     temporary_database,
 )
-from connectors.sources.postgres.position import Position, Progress
+from connectors.sources.postgres.repair.spelling import meaning, plain
 from connectors.sources.postgres.resume import check_resume
-from connectors.sources.postgres.server import Identity, SlotState, timeline_ends
-from connectors.sources.postgres.topicrows import meaning, plain
+from connectors.sources.postgres.server.connection import Identity, SlotState, timeline_ends
 from connectors.sources.progress import Steps
 from connectors.sources.running import Surroundings
 from streams.errors import DependencyUnavailable, PositionLost
@@ -229,7 +229,7 @@ def test_keys_are_the_same_under_another_schema_id(database: Database) -> None:
 
 def test_more_rows_than_are_taken_at_a_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest comes whole, an empty key too."""
-    monkeypatch.setattr("connectors.sources.postgres.foldedstate.READ_ROWS", 2)
+    monkeypatch.setattr("connectors.sources.postgres.repair.foldedstate.READ_ROWS", 2)
     state = KeyedState(database)
     names = ["", "a", "b", "c", "d"]
     for name in names:

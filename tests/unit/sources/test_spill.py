@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.sources.postgres import lastkeys
-from connectors.sources.postgres.lastkeys import Bits, LastOfKeys
-from connectors.sources.postgres.spill import READ_BYTES, SpillArea
+from connectors.sources import lastkeys
+from connectors.sources.lastkeys import Bits, LastOfKeys
+from connectors.sources.postgres.log.spill import READ_BYTES, Spool
+from connectors.sources.spill import SpillArea
 from streams.errors import DependencyUnavailable
 
 MESSAGES = st.lists(st.tuples(st.integers(0, 2**63), st.integers(0, 3), st.binary(min_size=1, max_size=40)))
@@ -20,7 +21,7 @@ MESSAGES = st.lists(st.tuples(st.integers(0, 2**63), st.integers(0, 3), st.binar
 def test_what_went_in_comes_out_in_order_twice(messages: list[tuple[int, int, bytes]], limit: int) -> None:
     """Whatever part of it is on disk; and no more than the limit and a message are held in memory."""
     area = SpillArea(None, limit)
-    spool = area.spool()
+    spool = Spool(area)
     for lsn, xid, message in messages:
         spool.append(lsn, xid, message)
         assert area.held <= limit
@@ -34,7 +35,7 @@ def test_what_went_in_comes_out_in_order_twice(messages: list[tuple[int, int, by
 def test_a_message_larger_than_a_block() -> None:
     """Between small ones, on disk."""
     area = SpillArea(None, 10)
-    spool = area.spool()
+    spool = Spool(area)
     messages = [b"Ia", b"I" + b"x" * (2 * READ_BYTES), b"Ib", b"I" + b"y" * READ_BYTES]
     for message in messages:
         spool.append(1, 0, message)
@@ -45,7 +46,7 @@ def test_a_message_larger_than_a_block() -> None:
 
 def test_a_rolled_back_part_loses_its_changes_and_keeps_its_shapes() -> None:
     """The server describes a relation once a transaction, maybe within the part that is rolled back."""
-    spool = SpillArea(None, 1000).spool()
+    spool = Spool(SpillArea(None, 1000))
     for xid, message in [(1, b"Ia"), (2, b"Rb"), (2, b"Ic"), (2, b"Yd"), (1, b"Ie")]:
         spool.append(0, xid, message)
     spool.aborted.add(2)
@@ -57,7 +58,7 @@ def test_a_rolled_back_part_loses_its_changes_and_keeps_its_shapes() -> None:
 def test_all_spools_share_one_limit() -> None:
     """Many transactions in progress hold no more in memory than one."""
     area = SpillArea(None, 1000)
-    spools = [area.spool() for _ in range(50)]
+    spools = [Spool(area) for _ in range(50)]
     for _ in range(20):
         for spool in spools:
             spool.append(0, 0, b"I" * 84)
@@ -77,7 +78,7 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
 
 def test_spill_files_have_no_name(tmp_path: Path) -> None:
     """A killed process leaves nothing behind."""
-    spool = SpillArea(tmp_path, 1).spool()
+    spool = Spool(SpillArea(tmp_path, 1))
     spool.append(0, 0, b"I" * 100)
     assert spool.on_disk
     assert list(tmp_path.iterdir()) == []

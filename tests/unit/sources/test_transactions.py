@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sources.postgres.bounds import Begin, Commit
-from connectors.sources.postgres.pgoutput import (
+from connectors.sources.postgres.pgoutput.bounds import Begin, Commit
+from connectors.sources.postgres.pgoutput.messages import (
     UNCHANGED,
     Delete,
     Insert,
@@ -19,7 +19,7 @@ from connectors.sources.postgres.pgoutput import (
     Truncate,
     Update,
 )
-from connectors.sources.postgres.transactions import Change, Transaction, TransactionBuffer
+from connectors.sources.postgres.pgoutput.transactions import Change, Transaction, TransactionBuffer
 from streams.errors import PoisonRecord
 
 ROWS = 1

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sources import avro
-from connectors.sources.postgres.types import (
+from connectors.sources.postgres.types.mapping import (
     ColumnType,
     NewLabel,
     SpecialValue,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from connectors.sources.postgres.bounds import (
+from connectors.sources.postgres.pgoutput.bounds import (
     POSTGRES_EPOCH_US,
     Begin,
     BeginPrepare,
@@ -20,7 +20,7 @@ from connectors.sources.postgres.bounds import (
     StreamStart,
     StreamStop,
 )
-from connectors.sources.postgres.pgoutput import (
+from connectors.sources.postgres.pgoutput.messages import (
     UNCHANGED,
     Delete,
     Insert,

@@ -17,7 +17,7 @@ from connectors.sources.mariadb import tablemap
 from connectors.sources.mariadb.cells import read_rows, reader, row_reader
 from connectors.sources.mariadb.tablemap import LogColumn
 from connectors.sources.mariadb.types import Column, column_type
-from connectors.sources.postgres.types import SpecialValue
+from connectors.sources.postgres.types.mapping import SpecialValue
 from streams.errors import ContractViolation, PoisonRecord
 
 EARLIEST = datetime.fromisoformat("1000-01-01")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import itertools
 import operator
 import struct
 import sys
@@ -15,23 +16,28 @@ from typing import Any
 
 import pytest
 from fastavro import parse_schema, schemaless_reader
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.sources.kinds import load_source, make_source
 from connectors.sources.mariadb import binlog, tablemap
-from connectors.sources.mariadb.binlog import Begin, Commit, Decoder, Gtid, Rows, Statement
+from connectors.sources.mariadb.binlog import Begin, Commit, Decoder, Event, Gtid, Prepared, Rows, Statement
 from connectors.sources.mariadb.config import MariadbConfig
-from connectors.sources.mariadb.envelope import EnvelopeEncoder, Stamp, value_schema
+from connectors.sources.mariadb.envelope import EnvelopeEncoder, Origin, Stamp, value_schema
+from connectors.sources.mariadb.parts import Reached, parts
 from connectors.sources.mariadb.position import GtidState, Progress
-from connectors.sources.mariadb.records import transaction_records
+from connectors.sources.mariadb.snapshotrun import SnapshotRun, TableDone
 from connectors.sources.mariadb.transactions import TransactionBuffer
 from connectors.sources.mariadb.types import Column, column_type
-from connectors.sources.postgres.envelope import Field, RowEncoder, encode_key
+from connectors.sources.postgres.tables.envelope import Field, RowEncoder, encode_key
 from connectors.sources.running import Surroundings
+from connectors.sources.spill import SpillArea
 from streams.errors import ConfigurationError, PoisonRecord, PositionLost
 
 ID = Field("id", "id", column_type(Column("id", "int", False)), False)
 NOTE = Field("note", "note", column_type(Column("note", "string", True)), True)
 TOPIC = "cdc.erp.erp.line"
+ORIGIN = Origin("mariadb", "erp")
 
 
 def event(kind: int, body: bytes, *, flags: int = 0, checksum: bool = True) -> bytes:
@@ -39,6 +45,12 @@ def event(kind: int, body: bytes, *, flags: int = 0, checksum: bool = True) -> b
     size = 19 + len(body) + (4 if checksum else 0)
     raw = struct.pack("<IBIIIH", 1_700_000_000, kind, 7, size, 500, flags) + body
     return raw + struct.pack("<I", zlib.crc32(raw)) if checksum else raw
+
+
+def read_event(decoder: Decoder, raw: bytes) -> Event:
+    """What an event says, which is one thing."""
+    (one,) = decoder.decode(raw)
+    return one
 
 
 class FakeTable:
@@ -49,7 +61,7 @@ class FakeTable:
 
     def __init__(self) -> None:
         self.rows = RowEncoder([ID, NOTE])
-        self.envelope = EnvelopeEncoder(1, "erp", "erp", "line")
+        self.envelope = EnvelopeEncoder(1, ORIGIN, "erp", "line")
         self.encode_key: Callable[[Any], bytes] | None = encode_key(2, [ID], [0])
 
     @property
@@ -63,27 +75,42 @@ class FakeTable:
 def test_events() -> None:
     """A group of a domain: begin, statement, commit."""
     decoder = Decoder(checksum=True)
-    assert decoder.decode(event(162, struct.pack("<QIB", 9, 3, 1) + bytes(6))) == Begin(
-        Gtid(3, 7, 9), True, False, 1_700_000_000
-    )
+    started = event(162, struct.pack("<QIB", 9, 3, 1) + bytes(6))
+    assert read_event(decoder, started) == Begin(Gtid(3, 7, 9), True, False, 1_700_000_000)
     query = struct.pack("<IIBHH", 1, 0, 3, 0, 2) + b"vv" + b"erp\0" + b"TRUNCATE line"
-    assert decoder.decode(event(2, query)) == Statement("erp", "TRUNCATE line", 500, 1_700_000_000)
+    assert read_event(decoder, event(2, query)) == Statement("erp", "TRUNCATE line", 500, 1_700_000_000)
     packed = b"\x81\x0d" + zlib.compress(b"TRUNCATE line")
     compressed = struct.pack("<IIBHH", 1, 0, 3, 0, 0) + b"erp\0" + packed
-    assert decoder.decode(event(165, compressed)) == Statement("erp", "TRUNCATE line", 500, 1_700_000_000)
-    assert decoder.decode(event(16, bytes(8))) == Commit(500, 1_700_000_000)
-    assert decoder.decode(event(27, b"bin.000001")) is None
+    assert read_event(decoder, event(165, compressed)) == Statement(
+        "erp", "TRUNCATE line", 500, 1_700_000_000
+    )
+    assert read_event(decoder, event(16, bytes(8))) == Commit(500, 1_700_000_000)
+    assert decoder.decode(event(27, b"bin.000001")) == ()
+
+
+def test_xa_events() -> None:
+    """A prepared group and the statement that ends it name the same transaction; one phase is a commit."""
+    decoder = Decoder(checksum=True)
+    name = struct.pack("<IBB", 7, 1, 2) + b"abb"
+    for group, committed in ((64, b""), (64 | 2, bytes(8)), (128 | 1, b"")):
+        group_event = event(162, struct.pack("<QIB", 9, 3, group) + committed + name + b"\x01\xff")
+        begin = read_event(decoder, group_event)
+        assert begin == Begin(Gtid(3, 7, 9), group & 1 == 1, group & 64 == 64, 1_700_000_000, name)
+    assert read_event(decoder, event(38, b"\0" + name)) == Prepared(500, 1_700_000_000)
+    assert read_event(decoder, event(38, b"\1" + name)) == Commit(500, 1_700_000_000)
+    with pytest.raises(PoisonRecord, match="malformed"):
+        decoder.decode(event(162, struct.pack("<QIB", 9, 3, 64) + name[:-1]))
 
 
 def test_row_events_say_when_columns_are_missing() -> None:
     """The bits of columns present, of both images of an update."""
     head = (5).to_bytes(6, "little") + bytes(2)
-    whole = Decoder(True).decode(event(24, head + b"\x03" + b"\x07" + b"\x07" + b"rows"))
+    whole = read_event(Decoder(True), event(24, head + b"\x03" + b"\x07" + b"\x07" + b"rows"))
     assert isinstance(whole, Rows)
     assert (whole.what, whole.table_id, whole.columns, whole.complete) == ("update", 5, 3, True)
     assert whole.data[whole.start :] == b"rows"
     for present in (b"\x05\x07", b"\x07\x05"):
-        partial = Decoder(True).decode(event(24, head + b"\x03" + present + b"rows"))
+        partial = read_event(Decoder(True), event(24, head + b"\x03" + present + b"rows"))
         assert isinstance(partial, Rows)
         assert not partial.complete
 
@@ -105,7 +132,7 @@ def test_what_cannot_be_read_halts(raw: bytes) -> None:
 
 def test_unknown_events_that_may_be_ignored_are() -> None:
     """The server marks them so."""
-    assert Decoder(True).decode(event(99, b"what", flags=0x80)) is None
+    assert Decoder(True).decode(event(99, b"what", flags=0x80)) == ()
 
 
 def test_a_table_map_without_names_says_what_to_do() -> None:
@@ -131,7 +158,22 @@ def test_gtid_states() -> None:
 
 def test_progress_is_read_back() -> None:
     """And another connector's is refused, not misread."""
-    progress = Progress("uid", 2, 7, 3, "0-1-100", "bin.000002", 345, True, {"erp.line": "0-1-5"})
+    done = TableDone(True, False, ("id int",), ("31",), "0-1-4")
+    run = SnapshotRun("0-1-5", "bin.000001", 4, 7, {"erp.line": done})
+    progress = Progress(
+        "uid",
+        2,
+        7,
+        "0-1-100",
+        "bin.000002",
+        345,
+        True,
+        (9, 8, 7),
+        "0-1-90",
+        "0-1-5",
+        run,
+        {"erp.log": "0-1-5"},
+    )
     assert Progress.from_json(progress.to_json()) == progress
     for other in (b"{}", b"[]", b'{"epoch":1,"slot":"s"}', b'{"server_uid":"u","epoch":1,"gtid":"x"}'):
         with pytest.raises(PositionLost):
@@ -141,13 +183,16 @@ def test_progress_is_read_back() -> None:
 def test_records_of_a_transaction() -> None:
     """Order, ordinals, last of its key, tombstones, change of key and the source block."""
     table = FakeTable()
-    buffer = TransactionBuffer(Gtid(0, 1, 42))
+    buffer = TransactionBuffer(SpillArea(None, 1 << 20))
     buffer.rows(table, binlog.INSERT, [(b"1", b"a"), (b"2", None)], 100)
     buffer.rows(table, binlog.UPDATE, [(b"1", b"a"), (b"1", b"b"), (b"2", None), (b"3", None)], 200)
     buffer.rows(table, binlog.DELETE, [(b"1", b"b")], 300)
     stamp = Stamp(1_700_000_000_000_000, 1_700_000_000_500_000, 1, "0-1-42", "bin.000001")
-    records = list(transaction_records(buffer.finish(1_700_000_000), "1/8/", stamp))
-    schema = parse_schema(value_schema(TOPIC, [ID, NOTE]))
+    transaction = buffer.finish()
+    records = [
+        record for _, found in parts(transaction, "1/8/", stamp, frozenset(), None) for record in found
+    ]
+    schema = parse_schema(value_schema(TOPIC, [ID, NOTE], "mariadb"))
     seen = []
     for record in records:
         headers = dict(record.headers)
@@ -178,18 +223,59 @@ def test_records_of_a_transaction() -> None:
     ]
 
 
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(2, 5), st.data())
+def test_parts_of_a_transaction(rows: list[int], size: int, data: st.DataObject) -> None:
+    """Begun again after any part, it goes on with the next change; a change of key stays in one part."""
+    table = FakeTable()
+    buffer = TransactionBuffer(SpillArea(None, 1 << 20))
+    for number, kind in enumerate(rows):
+        key = b"%d" % number
+        if kind == 0:
+            buffer.rows(table, binlog.UPDATE, [(key, b"a"), (b"-%d" % number, b"a")], number + 1)
+        else:
+            buffer.rows(table, binlog.INSERT, [(key, b"a")] * kind, number + 1)
+    transaction = buffer.finish()
+    stamp = Stamp(0, 0, 1, "0-1-42", "bin.000001")
+
+    def read(done: Reached | None) -> list[Any]:
+        found: list[Any] = []
+        for part in parts(transaction, "1/8/", stamp, frozenset(), done):
+            found.append(part if isinstance(part, Reached) else list(part[1]))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("connectors.sources.mariadb.parts.PART_CHANGES", size)
+        whole = read(None)
+        ends = [place for place, one in enumerate(whole) if isinstance(one, Reached)]
+        assert bool(ends) == (len(transaction.changes) > size)
+        if ends:
+            end = data.draw(st.sampled_from(ends))
+            assert read(whole[end]) == whole[end + 1 :]
+            marks = [
+                dict(one[0].headers)["tallystream.partial"] for one in whole if not isinstance(one, Reached)
+            ]
+            assert marks == [b"1"] * (ends[-1] - len(ends) + 1) + [b"0"] * (len(whole) - ends[-1] - 1)
+            for place in ends:
+                assert dict(whole[place + 1][0].headers).get("__debezium.oldkey") is None
+                assert isinstance(whole[place + 1], list)
+            bounds = [-1, *ends, len(whole)]
+            assert all(0 < b - a - 1 <= size + 1 for a, b in itertools.pairwise(bounds))
+        else:
+            assert not any("tallystream.partial" in dict(one[0].headers) for one in whole)
+
+
 def test_the_source_block() -> None:
     """The fields and their order are those of Debezium's connector for MariaDB."""
-    encode = EnvelopeEncoder(1, "erp", "erp", "line").begin(
+    encode = EnvelopeEncoder(1, ORIGIN, "erp", "line").begin(
         Stamp(1_700_000_000_000_000, 1_700_000_000_500_001, 4, "0-4-42", "bin.000001")
     )
-    schema = parse_schema(value_schema(TOPIC, [ID, NOTE]))
+    schema = parse_schema(value_schema(TOPIC, [ID, NOTE], "mariadb"))
     value = schemaless_reader(BytesIO(encode("c", None, b"\x02\x00", 77, 3)[5:]), schema, None)
     assert list(value) == ["before", "after", "source", "transaction", "op", "ts_ms", "ts_us", "ts_ns"]
     assert value["source"] == {
         "version": "1",
         "connector": "mariadb",
-        "name": "erp",
+        "name": "cdc.erp",
         "ts_ms": 1_700_000_000_000,
         "snapshot": "false",
         "db": "erp",
@@ -214,11 +300,34 @@ def test_the_source_block() -> None:
 def test_a_truncate_ends_what_was_last() -> None:
     """Rows before it in the transaction are no last states, those after it are."""
     table = FakeTable()
-    buffer = TransactionBuffer(Gtid(0, 1, 1))
+    buffer = TransactionBuffer(SpillArea(None, 1 << 20))
     buffer.rows(table, binlog.INSERT, [(b"1", b"a")], 1)
     buffer.truncate(table, 2)
     buffer.rows(table, binlog.INSERT, [(b"1", b"b")], 3)
-    assert list(buffer.finish(0).last_for_key) == [0, 1, 1]
+    assert list(buffer.finish().last_for_key) == [0, 1, 1]
+
+
+def test_a_large_transaction_is_the_same_from_disk() -> None:
+    """Changes and last states are equal whether it is held in memory or was spilled on the way."""
+    table = FakeTable()
+    finished = []
+    buffers = [TransactionBuffer(SpillArea(None, limit)) for limit in (1 << 30, 200_000)]
+    for buffer in buffers:
+        for number in range(5_000):
+            key = b"%d" % number
+            buffer.rows(table, binlog.INSERT, [(key, None)], number)
+            if number == 4_000:
+                buffer.truncate(table, number)
+            if number % 3 == 0:
+                buffer.rows(table, binlog.UPDATE, [(key, None), (key, b"b")], number)
+            if number % 7 == 0:
+                buffer.rows(table, binlog.UPDATE, [(key, b"b"), (b"-%d" % number, b"c")], number)
+        whole = buffer.finish()
+        finished.append((len(buffer), list(whole.changes), list(whole.changes), list(whole.last_for_key)))
+        assert buffer.spilled_to_disk == (buffer is buffers[1])
+        buffer.close()
+    assert finished[0] == finished[1]
+    assert 0 < sum(finished[0][3]) < len(finished[0][3])
 
 
 def test_configuration(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,15 @@ from connectors.sources.polling.config import PollingConfig
 from streams.errors import ConfigurationError
 
 GOOD = 'name = "crm"\nconnector = "polling"\ndsn = "sqlite:///x"\ntables = ["a.*", "b.c"]\n'
+LOADED = """
+import sys
+from pathlib import Path
+import connectors.sources.cli
+from connectors.sources.kinds import load_source, make_source
+from connectors.sources.running import Surroundings
+make_source(load_source(Path(sys.argv[1])), Surroundings("127.0.0.1:1", "http://127.0.0.1:1"))
+print(*sys.modules, sep="\\n")
+"""
 
 
 def write(folder: Path, text: str) -> Path:
@@ -46,3 +57,16 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words) as raised:
         load_source(write(tmp_path, text))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("connector", ["polling", "sqlite"])
+def test_the_other_kinds_are_not_loaded(tmp_path: Path, connector: str) -> None:
+    """A source runs where the drivers of the other kinds are missing."""
+    database = tmp_path / "x"
+    database.touch()
+    text = f'name = "x"\nconnector = "{connector}"\ndsn = "sqlite:///{database}"\ntables = ["main.*"]\n'
+    command = [sys.executable, "-c", LOADED, str(write(tmp_path, text))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(done.stdout.split())
+    assert f"connectors.sources.{connector}.source" in loaded
+    assert not {"connectors.sources.postgres", "connectors.sources.mariadb", "psycopg", "psycopg2"} & loaded

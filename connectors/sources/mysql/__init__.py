@@ -1,0 +1,1 @@
+"""The MySQL source: the MariaDB source, with what MySQL does in another way."""

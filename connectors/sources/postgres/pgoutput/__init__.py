@@ -1,0 +1,1 @@
+"""The messages of PostgreSQL's logical decoding plugin, from bytes to transactions. No I/O."""

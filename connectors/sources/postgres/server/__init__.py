@@ -1,0 +1,1 @@
+"""What the source asks of a PostgreSQL server: connections, catalog, publications, slots."""

@@ -1,0 +1,1 @@
+"""Tables read as a whole: before the stream, and while it flows."""

@@ -1,0 +1,1 @@
+"""A captured table: the rules of its columns, its schema, and its encoders."""

@@ -1,0 +1,1 @@
+"""PostgreSQL's types: text on the wire to Avro."""
