@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint types layers unit integration polling-test compat acceptance fault-tests bench bench-test lock clean
+.PHONY: help demo test lint types layers unit integration compat acceptance fault-tests faults bench bench-test lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,12 +43,10 @@ unit: $(VENV)/.dev ## Tests without I/O
 	$(BIN)/pytest -q tests/unit
 
 integration: $(VENV)/.dev ## Tests with real servers
-	$(BIN)/pytest -q --ignore=tests/integration/compat --ignore=tests/integration/sources_polling tests/integration
+	$(BIN)/pytest -q --ignore=tests/integration/compat tests/integration
+	$(BIN)/pytest -q tests/integration/compat
 
-polling-test: $(VENV)/.dev ## The polling and SQLite sources with real servers (slow)
-	$(BIN)/pytest -q tests/integration/sources_polling
-
-compat: $(VENV)/.dev ## Beside Debezium itself on Kafka Connect (fetches 200 MB once; needs Java and Maven)
+compat: $(VENV)/.dev ## Of these, those beside Debezium itself on Kafka Connect (fetches 200 MB once; needs Java and Maven)
 	$(BIN)/pytest -q tests/integration/compat
 
 acceptance: $(VENV)/.dev ## Whole flows, the demo, the installed wheel
@@ -60,6 +58,14 @@ bench-test: $(VENV)/.dev ## A small benchmark of both programs, on real brokers
 
 fault-tests: $(VENV)/.dev ## Kills under load, the part that CI runs
 	$(BIN)/pytest -q tests/faults
+
+faults: $(VENV)/.dev ## All faults of the PostgreSQL source, of workers and of brokers; renews the tables in tests/faults (needs Java; an hour)
+	FAULTS=full $(BIN)/pytest -q -s tests/faults/test_source_processes.py tests/faults/test_source_servers.py \
+	  tests/faults/test_source_network.py tests/faults/test_source_losses.py tests/faults/test_source_memory.py \
+	  tests/faults/test_worker_rebalances.py
+	FAULTS=full $(BIN)/pytest -q -s tests/faults/test_cluster_kills.py tests/faults/test_cluster_network.py \
+	  tests/faults/test_cluster_surroundings.py
+	FAULTS=full $(BIN)/pytest -q tests/unit/topology
 
 bench: $(VENV)/.dev ## The billing flow beside a plain Faust agent
 	$(BIN)/tallystream bench agents $(BENCH)

@@ -7,14 +7,23 @@ import typer
 
 def register(root: typer.Typer) -> None:
     """Add the commands of this layer."""
-    from agents.bench.cli import agents
+    from agents.bench.cli import agents, growth
+    from agents.bench.recovery_cli import recovery
 
-    _bench_group(root).command("agents")(agents)
+    bench = _bench_group(root)
+    bench.command("agents")(agents)
+    bench.command("growth")(growth)
+    bench.command("recovery")(recovery)
 
     @root.command()
     def worker(
         flows: str | None = typer.Option(
             None, help="comma-separated: billing,utilization,exceptions,latency; all by default"
+        ),
+        from_earliest: list[str] = typer.Option(
+            [],
+            metavar="TOPIC",
+            help="read this input from its beginning if its position was lost; the error of a halt says when",
         ),
     ) -> None:
         """Run a worker: capture topics in, billing and utilization out, exactly once.
@@ -33,7 +42,7 @@ def register(root: typer.Typer) -> None:
 
         settings = load_settings()
         configure_logs(settings.log_level)
-        asyncio.run(_run(WorkerProcess(settings, select_flows(flows))))
+        asyncio.run(_run(WorkerProcess(settings, select_flows(flows), from_earliest)))
 
     async def _run(process: object) -> None:
         await process.run()  # type: ignore[attr-defined]

@@ -9,13 +9,23 @@ LANE_EVENTS = Counter(
     "What lanes did, by kind: rated, parked, released, duplicates, redelivered, reevaluated, dead letters …",
     ["stage", "kind"],
 )
-LANES_OPEN = Gauge("tallystream_lanes_open", "Lanes that this worker runs", ["flow"])
+LANES_OPEN = Gauge("tallystream_lanes_open", "Stages on partitions that this worker runs", ["flow"])
 RESTORED = Counter("tallystream_restored_records_total", "State records restored", ["stage"])
 RESTORE_SECONDS = Histogram(
     "tallystream_restore_seconds",
     "Time to restore one lane",
     ["stage"],
     buckets=(0.05, 0.2, 1, 5, 20, 60, 300),
+)
+RESTORING_RECORDS = Gauge(
+    "tallystream_restoring_records", "State records that lanes being restored still have to read", ["stage"]
+)
+STANDBY_RECORDS = Counter(
+    "tallystream_standby_records_total", "State records applied to standby copies", ["stage"]
+)
+STANDBY_COPIES = Gauge("tallystream_standby_copies", "Standby copies that this worker keeps")
+STANDBY_LAG = Gauge(
+    "tallystream_standby_lag_records", "State records that standby copies are behind", ["stage"]
 )
 REFERENCE_ROWS = Gauge("tallystream_reference_rows", "Reference records read since start")
 LATENCY = Histogram(

@@ -46,8 +46,18 @@ class Settings(BaseSettings):
     exception_grace_s: float = Field(
         60.0, ge=0, description="seconds before a parked entry is shown to people"
     )
+    transaction_patience_s: float = Field(
+        10.0,
+        ge=0,
+        description="seconds that changes wait for the end of their transaction, where Debezium announces it",
+    )
     session_timeout_s: float = Field(
         10.0, ge=6, description="silence after which a worker counts as dead; brokers refuse less than 6"
+    )
+    # None by default: a copy costs its disk, its share of the brokers' traffic and up to a tenth of a core, and
+    # saves what a restore takes, some seconds for a million records.
+    standbys: int = Field(
+        0, ge=0, description="other workers that keep a copy of each lane's state, for a quicker takeover"
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="of the JSON logs")
 

@@ -54,19 +54,19 @@ def _cohort_changes(firm: Firm, cohort: Cohort, changes: int, rng: random.Random
     total = max(1, entries_for(changes))
     spread = min(SPREAD, max(10, total // 10))
     waiting: list[tuple[int, int, list[Row]]] = []
-    staffing = _Staffing(firm, cohort, rng)
+    staffing = Staffing(firm, cohort, rng)
     for number in count():
         while waiting and waiting[0][0] <= number:
             _, _, rest = heapq.heappop(waiting)
             yield rest.pop(0)
             if rest:
                 heapq.heappush(waiting, (number + rng.randint(1, spread), rng.getrandbits(60), rest))
-        first, *rest = _entry(staffing, number, min(number / total, 1.0), rng)
+        first, *rest = entry_states(staffing, number, min(number / total, 1.0), rng)
         yield first
         heapq.heappush(waiting, (number + rng.randint(1, spread), rng.getrandbits(60), rest))
 
 
-class _Staffing:
+class Staffing:
     """Who works on what in a cohort."""
 
     def __init__(self, firm: Firm, cohort: Cohort, rng: random.Random) -> None:
@@ -90,7 +90,7 @@ class _Staffing:
         return self._rng.choices(self.cohort.work, cum_weights=self._cumulative, k=count)
 
 
-def _entry(staffing: _Staffing, number: int, progress: float, rng: random.Random) -> list[Row]:
+def entry_states(staffing: Staffing, number: int, progress: float, rng: random.Random) -> list[Row]:
     """All states of one entry, the draft first."""
     day = _work_day(progress, rng)
     hours = rng.randint(1, 32) * QUARTER

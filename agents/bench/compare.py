@@ -1,4 +1,4 @@
-"""Whether both programs came to the same segments."""
+"""Whether two programs came to the same segments."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def read_segments(bootstrap: str, topic: str, decoder: Decoder) -> dict[bytes, S
 
 
 def compare(
-    ours: Mapping[bytes, Segment], plain: Mapping[bytes, Segment], common: Callable[[Segment], bool]
+    ours: Mapping[bytes, Segment], theirs: Mapping[bytes, Segment], common: Callable[[Segment], bool]
 ) -> Comparison:
     """Compare the segments of ``common`` roots; a segment that only one side has differs."""
     left = {key: segment for key, segment in ours.items() if common(segment)}
-    keys: Iterable[bytes] = left.keys() | plain.keys()
-    different = [key for key in keys if left.get(key) != plain.get(key)]
-    examples = tuple(f"{key!r}: ours {left.get(key)}, plain {plain.get(key)}" for key in different[:SHOWN])
-    return Comparison(len(left.keys() | plain.keys()), len(different), examples)
+    keys: Iterable[bytes] = left.keys() | theirs.keys()
+    different = [key for key in keys if left.get(key) != theirs.get(key)]
+    examples = tuple(f"{key!r}: ours {left.get(key)}, theirs {theirs.get(key)}" for key in different[:SHOWN])
+    return Comparison(len(left.keys() | theirs.keys()), len(different), examples)

@@ -16,8 +16,8 @@ from streams.logs import LIBRDKAFKA
 from streams.serde import Encoder
 
 TIME_ENTRY = "canonical.time_entry"
-# The plain program reads its input here: the same bytes, as many as it is given.
-PLAIN_PREFIX = "plain."
+# The peers read their input here: the same bytes, as many as they are given.
+PEER_ENTRIES = "peers." + TIME_ENTRY
 # Progress is reported every so many records.
 REPORT_EVERY = 5_000
 FLUSH_SECONDS = 60.0
@@ -47,17 +47,17 @@ class InputWriter:
         return written
 
     def write_changes(
-        self, changes: Iterable[Row], plain_changes: int, progress: Callable[[int], None] = lambda _: None
+        self, changes: Iterable[Row], peer_changes: int, progress: Callable[[int], None] = lambda _: None
     ) -> int:
-        """Write entry changes, and the first ``plain_changes`` of them for the plain program, too."""
+        """Write entry changes, and the first ``peer_changes`` of them for the peers, too."""
         encoder = self._encoder(TIME_ENTRY)
         producer = self._producer()
         written = 0
         for row in changes:
             key, value = row["id"].encode(), encoder.encode(row)
             self._send(producer, TIME_ENTRY, key, value)
-            if written < plain_changes:
-                self._send(producer, PLAIN_PREFIX + TIME_ENTRY, key, value)
+            if written < peer_changes:
+                self._send(producer, PEER_ENTRIES, key, value)
             written += 1
             if written % REPORT_EVERY == 0:
                 progress(written)

@@ -1,10 +1,12 @@
-"""Measures a process from the moment it can work until its last output: wall time and CPU time."""
+"""Measures a program from the moment it can work until its last output: wall time and CPU time."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,7 @@ STALL_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds of one process; ``cpu_s`` counts all its threads, in user and system mode."""
+    """Seconds of a program; ``cpu_s`` counts all threads of its processes, in user and system mode."""
 
     wall_s: float
     cpu_s: float
@@ -31,7 +33,7 @@ class Measured:
 class Job:
     """What is awaited: the group has applied all of ``inputs``, then all that it wrote to ``between``.
 
-    ``ready`` says whether the process can work. The end is when ``outputs`` grew last.
+    ``ready`` says whether the program can work. The end is when ``outputs`` grew last.
     """
 
     ready: Callable[[], bool]
@@ -60,20 +62,29 @@ def cpu_seconds(pid: int) -> float:
 
 
 def measure(
-    process: ChildProcess, job: Job, positions: Positions, progress: Callable[[int], None] = lambda _: None
+    processes: Sequence[ChildProcess],
+    job: Job,
+    positions: Positions,
+    progress: Callable[[int], None] = lambda _: None,
+    give_work: Callable[[], None] | None = None,
 ) -> Measured:
-    """Wait for a started process to do its job; ``progress`` hears how many inputs are applied.
+    """Wait for a started program to do its job; ``progress`` hears how many inputs are applied.
 
-    Time counts from the last look at which it was not ready yet. Raises `DependencyUnavailable` if it ends,
-    never becomes ready, or makes no progress.
+    Time counts from the last look at which it was not ready yet. Where ``give_work`` is there, the inputs come
+    by that, while all processes are held still, and time counts from when they go on. Raises
+    `DependencyUnavailable` if it ends, never becomes ready, or makes no progress.
     """
-    begin = _wait_ready(process, job.ready)
+    begin = _wait_ready(processes, job.ready)
+    if give_work is not None:
+        with held_still(processes):
+            give_work()
+            begin = _Sample(time.monotonic(), _cpu(processes), {})
     ends = positions.ends(job.inputs)
     samples: list[_Sample] = []
     since, applied_before = time.monotonic(), (-1, -1)
     while True:
         outputs = positions.ends(job.outputs)
-        samples.append(_Sample(time.monotonic(), _cpu(process), outputs))
+        samples.append(_Sample(time.monotonic(), _cpu(processes), outputs))
         applied = positions.committed(job.inputs)
         progress(sum(max(offset, 0) for offset in applied.values()))
         if _reached(applied, ends):
@@ -84,8 +95,9 @@ def measure(
         if reached != applied_before:
             since, applied_before = time.monotonic(), reached
         elif time.monotonic() - since > STALL_SECONDS:
+            first = processes[0]
             raise DependencyUnavailable(
-                f"{process.name} makes no progress: {last_line(process.log)} (log: {process.log})"
+                f"{first.name} makes no progress: {last_line(first.log)} (log: {first.log})"
             )
         time.sleep(SAMPLE_SECONDS)
     final = positions.ends(job.outputs)
@@ -93,23 +105,43 @@ def measure(
     return Measured(last.at - begin.at, last.cpu - begin.cpu)
 
 
-def _wait_ready(process: ChildProcess, ready: Callable[[], bool]) -> _Sample:
+@contextlib.contextmanager
+def held_still(processes: Sequence[ChildProcess]) -> Iterator[None]:
+    """The processes get no CPU inside the block: what is written meanwhile is a backlog for all of them."""
+    pids = [process.pid for process in processes if process.pid is not None]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _wait_ready(processes: Sequence[ChildProcess], ready: Callable[[], bool]) -> _Sample:
     looks: list[_Sample] = []
 
     def probe() -> bool:
-        looks.append(_Sample(time.monotonic(), _cpu(process), {}))
+        looks.append(_Sample(time.monotonic(), _cpu(processes), {}))
         del looks[:-2]
         return ready()
 
-    process.wait_ready(probe, READY_SECONDS)
+    processes[0].wait_ready(probe, READY_SECONDS)
     return looks[0]
 
 
-def _cpu(process: ChildProcess) -> float:
-    pid = process.pid
-    if pid is None:
-        raise DependencyUnavailable(f"{process.name} ended: {last_line(process.log)} (log: {process.log})")
-    return cpu_seconds(pid)
+def _cpu(processes: Sequence[ChildProcess]) -> float:
+    """CPU seconds so far of all of a program's processes."""
+    used = 0.0
+    for process in processes:
+        pid = process.pid
+        if pid is None:
+            raise DependencyUnavailable(
+                f"{process.name} ended: {last_line(process.log)} (log: {process.log})"
+            )
+        used += cpu_seconds(pid)
+    return used
 
 
 def _reached(committed: Mapping[Place, int], wanted: Mapping[Place, int]) -> bool:

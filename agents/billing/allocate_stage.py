@@ -1,22 +1,27 @@
 """Stage 2 of billing: allocate each root's items to segments, and keep the ledger, keyed by root.
 
-Records of a slice are taken in first; each touched root is then allocated once, and the difference to its
-live segments goes to the ledger (``billing.events``) and the current state (``billing.current``) together.
+Records of a slice are taken in first; each touched root is then allocated once, as far as the slice can have
+changed it, and the difference to its live segments goes to the ledger (``billing.events``) and the current
+state (``billing.current``) together.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.book import Books, EntryBook
+from agents.billing.items import Item
 from agents.billing.ledger import LedgerDiff, LiveSegment, diff
+from agents.billing.posted import Adjustment
 from agents.billing.rate_stage import RULES
 from agents.billing.reference import BillingReference
+from agents.billing.running import RunningAllocation
 from agents.billing.segments import CREDIT_DUE, Key, Segment
+from agents.billing.terms import Terms
 from agents.rejects import RAISED, Rejects
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord
@@ -48,6 +53,7 @@ class AllocateStage:
         self._raised = environment.publisher(RAISED)
         self._rejects = Rejects(environment, FLOW)
         self._roots: OrderedDict[str, dict[str, EntryBook]] = OrderedDict()
+        self._running: dict[str, RunningAllocation] = {}  # of some of them
         # Of the slice: entries taken in per root, with the cause of each; None is the whole root.
         self._dirty: dict[str, dict[str | None, dict[str, Any]]] = {}
         self._taken: dict[tuple[str, str], EntryBook] = {}
@@ -74,6 +80,8 @@ class AllocateStage:
                 return
         elif record.topic == "canonical.invoice_line":
             book.put_line(value, row)
+            # Every posted line counts against the caps: the whole root is allocated anew.
+            self._running.pop(root_id, None)
         else:
             book.put_adjustment(value, row)
         times = {name: row.get(name) for name in (*TIMES, *POSITION)}
@@ -105,6 +113,10 @@ class AllocateStage:
             if kind == "terms" and self._books.exists(state, root_id):
                 yield root_id.encode()
 
+    def everything(self, state: Overlay) -> Iterator[bytes]:
+        """All roots."""
+        return (root_id.encode() for root_id in self._books.roots(state))
+
     def finish(self, context: SliceContext) -> None:
         """Allocate what the slice touched."""
         for root_id, causes in self._dirty.items():
@@ -118,7 +130,8 @@ class AllocateStage:
         self._dirty.clear()
         self._taken.clear()
         while len(self._roots) > 1 and sum(map(len, self._roots.values())) > CACHED_ENTRIES:
-            self._roots.popitem(last=False)
+            root_id, _ = self._roots.popitem(last=False)
+            self._running.pop(root_id, None)
 
     def reject(self, record: InputRecord, error: RecordError, context: SliceContext) -> None:
         """To the dead letters and exceptions."""
@@ -167,6 +180,8 @@ class AllocateStage:
             book.adjustments.values(),
             self._reference.terms(root_id),
         )
+        # Should the root get limits again, what was kept of it has missed this.
+        self._running.pop(root_id, None)
         live = {(entry_id, segment): state for segment, state in book.live.items()}
         self._publish(live, diff(live, target), {entry_id: book}, {entry_id: times}, times, context)
         self._books.write(context.state, root_id, entry_id, book)
@@ -179,13 +194,16 @@ class AllocateStage:
         context: SliceContext,
     ) -> None:
         books = self._root(context.state, root_id)
-        target = allocate(
-            (book.item for book in books.values() if book.item is not None),
-            (line for book in books.values() for line in book.lines.values()),
-            (adjustment for book in books.values() for adjustment in book.adjustments.values()),
-            self._reference.terms(root_id),
-        )
-        live = {(e, s): state for e, book in books.items() for s, state in book.live.items()}
+        terms = self._reference.terms(root_id)
+        running = self._running.get(root_id)
+        if running is not None and running.terms == terms and None not in causes:
+            updated = running.update(_facts({e: books[e] for e in causes if e is not None}))
+            target = {key: segment for segments in updated.values() for key, segment in segments.items()}
+            entries: Iterable[str] = updated
+        else:
+            target = self._whole(root_id, books, terms)
+            entries = books
+        live = {(e, s): state for e in entries if e in books for s, state in books[e].live.items()}
         change = diff(live, target)
         for entry_id, _ in change.changed:
             if entry_id not in books:  # a day line's first
@@ -193,6 +211,18 @@ class AllocateStage:
         self._publish(live, change, books, causes, latest, context)
         for entry_id in {e for e, _ in change.changed} | {e for e in causes if e is not None}:
             self._books.write(context.state, root_id, entry_id, books[entry_id])
+
+    def _whole(self, root_id: str, books: dict[str, EntryBook], terms: Terms) -> dict[Key, Segment]:
+        """All segments of a root; what can be is kept, so that the next changes cost only what they change."""
+        lines = [line for book in books.values() for line in book.lines.values()]
+        if terms.has_day_lines or terms.is_independent:
+            self._running.pop(root_id, None)
+            items = (book.item for book in books.values() if book.item is not None)
+            adjustments = (adjustment for book in books.values() for adjustment in book.adjustments.values())
+            return allocate(items, lines, adjustments, terms)
+        running = self._running[root_id] = RunningAllocation(terms, lines)
+        updated = running.update(_facts(books))
+        return {key: segment for segments in updated.values() for key, segment in segments.items()}
 
     def _publish(
         self,
@@ -205,7 +235,7 @@ class AllocateStage:
     ) -> None:
         for line in change.lines:
             times = causes.get(line.segment.entry_id, latest)
-            record = line.fields() | times | {"rule_version": RULES, "allocated_at": context.now}
+            record = line.fields() | times | {"rule_version": self.rules, "allocated_at": context.now}
             self._events.emit(context, record)
         context.count("billing_events", len(change.lines))
         for key, state in change.changed.items():
@@ -220,7 +250,7 @@ class AllocateStage:
                 "deleted": state.segment is None,
                 "revision": state.revision,
                 "event_id": state.event_id,
-                "rule_version": RULES,
+                "rule_version": self.rules,
                 "allocated_at": context.now,
             }
             book = books[entry_id]
@@ -251,3 +281,8 @@ class AllocateStage:
             },
         )
         context.count("credit_due" if due else "credit_done")
+
+
+def _facts(books: Mapping[str, EntryBook]) -> dict[str, tuple[Item | None, Sequence[Adjustment]]]:
+    """Item and write-offs of entries."""
+    return {entry: (book.item, list(book.adjustments.values())) for entry, book in books.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from agents.billing.caps import Limits, share
+from agents.billing.caps import Limits, Part, share
 from agents.billing.daylines import DAY_VERSION, DayLine, day_lines
 from agents.billing.items import ENTRY, MILESTONE_ITEM, PARKED, PRICED, Item, order_key
 from agents.billing.posted import (
@@ -57,7 +57,10 @@ def allocate(
     limits = None if independent else Limits(terms, nets)
     for item in ordered:
         entry_id = item.entry_id
-        _place_item(item, live.of(entry_id), write_offs.get(entry_id, ()), limits, segments)
+        rest = _place_item(item, live.of(entry_id), write_offs.get(entry_id, ()), segments)
+        if rest is not None:
+            parts = [Part(BASE, UNBILLED, *rest)] if limits is None else limits.place(item, *rest)
+            put_parts(item, parts, segments)
     for day in days:
         _place_day(day, live.of(day.entry_id), segments)
     return segments
@@ -75,11 +78,34 @@ def allocate_item(
     ``item`` is None once the entry left the root. ``posted_lines`` are the charge lines of the entry with
     all credits that name one of them, whatever entry the credits themselves carry.
     """
-    items = {} if item is None else {entry_id: item}
-    live = _place_posted(net_lines(posted_lines), items, set(), terms)
-    if item is not None:
-        _place_item(item, live.of(entry_id), list(adjustments), None, live.segments)
-    return live.segments
+    segments, rest = allocate_alone(entry_id, item, net_lines(posted_lines), list(adjustments), terms)
+    if item is not None and rest is not None:
+        put_parts(item, [Part(BASE, UNBILLED, *rest)], segments)
+    return segments
+
+
+def allocate_alone(
+    entry_id: str,
+    item: Item | None,
+    nets: Sequence[NetLine],
+    adjustments: Sequence[Adjustment],
+    terms: Terms,
+) -> tuple[Segments, tuple[int, Decimal] | None]:
+    """The segments of an entry that depend on nothing else, and the remainder that limits are for, if any.
+
+    ``nets`` are the posted lines of the entry.
+    """
+    live = _place_posted(nets, {} if item is None else {entry_id: item}, set(), terms)
+    if item is None:
+        return live.segments, None
+    return live.segments, _place_item(item, live.of(entry_id), adjustments, live.segments)
+
+
+def put_parts(item: Item, parts: Iterable[Part], segments: Segments) -> None:
+    """Add the segments of the parts that an item's remainder went to; an empty part is none."""
+    for part in parts:
+        if part.seconds or part.amount:
+            _put(segments, item_segment(item, part.segment, part.bucket, part.seconds, part.amount))
 
 
 class _Posted:
@@ -122,9 +148,9 @@ def _place_item(
     item: Item,
     nets: Sequence[NetLine],
     adjustments: Sequence[Adjustment],
-    limits: Limits | None,
     segments: Segments,
-) -> None:
+) -> tuple[int, Decimal] | None:
+    """Put what is no matter of limits; returns the remainder that is, None if nothing can be."""
     disposition = item.disposition
     if disposition != PRICED:
         seconds = item.seconds
@@ -134,25 +160,19 @@ def _place_item(
         # A parked milestone has no seconds and no known amount, and must show all the same.
         if seconds or (parked and item.item_kind == MILESTONE_ITEM):
             _put(segments, item_segment(item, BASE, disposition, seconds, None if parked else ZERO))
-        return
+        return None
     assert item.amount is not None
     seconds, amount = _remainder(item, nets) if nets else (item.quantity_seconds, item.amount)
     if item.item_kind != ENTRY:
         if seconds or amount:
             _put(segments, item_segment(item, BASE, UNBILLED, seconds, amount))
-        return
+        return None
     if item.quantity_seconds != item.seconds:
         rest = item.seconds - item.quantity_seconds
         _put(segments, item_segment(item, ROUNDING_SEGMENT, ROUNDING, rest, item.rounding_amount))
     if adjustments:
         seconds, amount = _write_off(item, adjustments, seconds, amount, segments)
-    if limits is None:
-        if seconds or amount:
-            _put(segments, item_segment(item, BASE, UNBILLED, seconds, amount))
-        return
-    for part in limits.place(item, seconds, amount):
-        if part.seconds or part.amount:
-            _put(segments, item_segment(item, part.segment, part.bucket, part.seconds, part.amount))
+    return seconds, amount
 
 
 def _remainder(item: Item, nets: Sequence[NetLine]) -> tuple[int, Decimal]:

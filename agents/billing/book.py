@@ -84,6 +84,15 @@ class Books:
         for key, stored in state.scan(prefix):
             yield key[len(prefix) :].decode(), self._read(stored)
 
+    def roots(self, state: Overlay) -> Iterator[str]:
+        """Ids of all roots, each once."""
+        last = None
+        for key, _ in state.scan(PREFIX):
+            root_id = key[len(PREFIX) :].split(b"\0", 1)[0].decode()
+            if root_id != last:
+                last = root_id
+                yield root_id
+
     def exists(self, state: Overlay, root_id: str) -> bool:
         """Whether the lane holds anything of a root."""
         return next(iter(state.scan(book_key(root_id))), None) is not None

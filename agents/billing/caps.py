@@ -9,7 +9,6 @@ the engagement.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -29,6 +28,11 @@ from agents.billing.segments import (
 )
 from agents.billing.terms import Terms
 from streams.money import EXACT, ZERO, round_money, seconds_for_money
+
+# A cap of a contract line or of the engagement, or an inclusion of a line (retainer: of a month).
+Limit = tuple[str, str, date | None]
+_ENGAGEMENT: Final[Limit] = ("engagement", "", None)
+_POOL: Final = "pool"
 
 _OVER_CAP_BUCKETS: Final = {BILL: UNBILLED, WRITE_OFF: WRITTEN_OFF}  # hold: over_cap
 
@@ -74,82 +78,105 @@ def split(
     return Split(in_seconds, in_amount, seconds - in_seconds, amount - in_amount)
 
 
-@dataclass(slots=True)
-class Headroom:
-    """What a cap still lets pass: cap - posted - consumed, never less than nothing."""
+class Room(NamedTuple):
+    """What a limit still lets pass, None being unlimited: cap - posted - consumed. It may be less than nothing."""
 
     seconds: int | None
     money: Decimal | None
-    bucket: str
 
-    @classmethod
-    def of(cls, cap: Cap, posted: Iterable[NetLine]) -> Headroom:
-        """The headroom before the first item. Every posted line counts, one that is due for credit too."""
-        seconds, money = cap.seconds, cap.money
-        for net in posted:
-            seconds = None if seconds is None else seconds - net.seconds
-            money = None if money is None else money - net.amount
-        return cls(seconds, money, _OVER_CAP_BUCKETS.get(cap.over_cap_action, OVER_CAP))
-
-    def draw(self, seconds: int, amount: Decimal, currency: str) -> Split:
-        """Let pass what fits, and count it."""
-        parts = split(
-            seconds,
-            amount,
-            None if self.seconds is None else max(0, self.seconds),
-            None if self.money is None else max(ZERO, self.money),
-            currency,
+    def less(self, seconds: int, money: Decimal) -> Room:
+        """What is left after a consumption."""
+        return Room(
+            None if self.seconds is None else self.seconds - seconds,
+            None if self.money is None else self.money - money,
         )
-        if self.seconds is not None:
-            self.seconds -= parts.in_seconds
-        if self.money is not None:
-            self.money -= parts.in_amount
-        return parts
+
+
+class Draw(NamedTuple):
+    """What passed a limit that had ``room``: all that was asked for if ``whole``."""
+
+    limit: Limit
+    room: Room
+    seconds: int
+    money: Decimal
+    whole: bool
 
 
 class Limits:
-    """Running headroom and inclusions of a root; `place` must be called in item order."""
+    """Running rooms of a root's caps and inclusions; `place` must be called in item order.
+
+    ``draws`` are the draws of the item that was placed last.
+    """
 
     def __init__(self, terms: Terms, posted: Iterable[NetLine]) -> None:
         nets = list(posted)
         self._lines = terms.lines
-        self._engagement = Headroom.of(terms.cap, nets) if terms.cap.is_set else None
-        self._headrooms: dict[str, Headroom] = {}
+        self._buckets: dict[Limit, str] = {}
+        self.rooms: dict[Limit, Room] = {}
+        self.draws: list[Draw] = []
+        if terms.cap.is_set:
+            self._cap(_ENGAGEMENT, terms.cap, nets)
         for line_id, line in terms.lines.items():
             if line.cap.is_set:
                 own = [net for net in nets if net.line.contract_line_id == line_id]
-                self._headrooms[line_id] = Headroom.of(line.cap, own)
-        self._pools: dict[tuple[str, date | None], int] = {}
+                self._cap(_line(line_id), line.cap, own)
+
+    def _cap(self, limit: Limit, cap: Cap, nets: Iterable[NetLine]) -> None:
+        """The room before the first item. Every posted line counts, one that is due for credit too."""
+        room = Room(cap.seconds, cap.money)
+        for net in nets:
+            room = room.less(net.seconds, net.amount)
+        self.rooms[limit] = room
+        self._buckets[limit] = _OVER_CAP_BUCKETS.get(cap.over_cap_action, OVER_CAP)
+
+    def room(self, limit: Limit) -> Room:
+        """What a limit lets pass now."""
+        return self.rooms.get(limit) or self.untouched(limit)
+
+    def untouched(self, limit: Limit) -> Room:
+        """What an inclusion lets pass before anything has drawn on it."""
+        line = self._lines.get(limit[1])
+        return Room(0 if line is None else line.included_seconds, None)
 
     def place(self, item: Item, seconds: int, amount: Decimal) -> list[Part]:
         """Where a priced remainder goes: covered, unbilled, over the line's or the engagement's cap.
 
         A negative amount (more was posted than the item is now worth) passes and frees nothing.
         """
+        self.draws = []
         if amount < 0:
             return [Part(BASE, UNBILLED, seconds, amount)]
         parts: list[Part] = []
         currency = item.currency or ""
         line_id = item.contract_line_id or ""
         if item.method in (RETAINER, PREPAID) and seconds > 0:
-            pool = (line_id, item.work_date.replace(day=1) if item.method == RETAINER else None)
-            left = self._pools.get(pool)
-            if left is None:
-                line = self._lines.get(line_id)
-                left = 0 if line is None else line.included_seconds
-            covered = split(seconds, amount, left, None, currency)
-            self._pools[pool] = left - covered.in_seconds
+            month = item.work_date.replace(day=1) if item.method == RETAINER else None
+            covered = self._draw((_POOL, line_id, month), seconds, amount, currency)
             parts.append(Part(COVERED_SEGMENT, COVERED, covered.in_seconds, covered.in_amount))
             seconds, amount = covered.out_seconds, covered.out_amount
-        headroom = self._headrooms.get(line_id)
-        if headroom is not None:
-            passed = headroom.draw(seconds, amount, currency)
-            parts.append(Part(OVER_LINE, headroom.bucket, passed.out_seconds, passed.out_amount))
-            seconds, amount = passed.in_seconds, passed.in_amount
-        if self._engagement is not None:
-            passed = self._engagement.draw(seconds, amount, currency)
-            over = Part(OVER_ENGAGEMENT, self._engagement.bucket, passed.out_seconds, passed.out_amount)
-            parts.append(over)
-            seconds, amount = passed.in_seconds, passed.in_amount
+        for limit, over in ((_line(line_id), OVER_LINE), (_ENGAGEMENT, OVER_ENGAGEMENT)):
+            if limit in self._buckets:
+                passed = self._draw(limit, seconds, amount, currency)
+                parts.append(Part(over, self._buckets[limit], passed.out_seconds, passed.out_amount))
+                seconds, amount = passed.in_seconds, passed.in_amount
         parts.append(Part(BASE, UNBILLED, seconds, amount))
         return parts
+
+    def _draw(self, limit: Limit, seconds: int, amount: Decimal, currency: str) -> Split:
+        """Let pass what fits, and count it."""
+        room = self.room(limit)
+        parts = split(
+            seconds,
+            amount,
+            None if room.seconds is None else max(0, room.seconds),
+            None if room.money is None else max(ZERO, room.money),
+            currency,
+        )
+        self.rooms[limit] = room.less(parts.in_seconds, parts.in_amount)
+        whole = not parts.out_seconds and not parts.out_amount and seconds >= 0 and amount >= 0
+        self.draws.append(Draw(limit, room, parts.in_seconds, parts.in_amount, whole))
+        return parts
+
+
+def _line(line_id: str) -> Limit:
+    return ("line", line_id, None)

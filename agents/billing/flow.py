@@ -9,8 +9,9 @@ from __future__ import annotations
 from agents.billing.allocate_stage import INPUTS as ALLOCATE_INPUTS
 from agents.billing.allocate_stage import AllocateStage
 from agents.billing.rate_stage import INPUTS as RATE_INPUTS
-from agents.billing.rate_stage import RateStage
+from agents.billing.rate_stage import RATED, RateStage
 from agents.billing.view import BillingView
+from agents.canonical.holding import ENDED
 from agents.canonical.stage import canonical_stage
 from streams.worker.flow import FlowDefinition, StageDefinition
 
@@ -22,9 +23,9 @@ def billing_flow() -> FlowDefinition:
         "billing",
         (
             canonical,
-            StageDefinition("billing-rate", RATE_INPUTS, RateStage, "entry"),
+            StageDefinition("billing-rate", RATE_INPUTS, RateStage, "entry", passes_on=[RATED]),
             StageDefinition("billing-allocate", ALLOCATE_INPUTS, AllocateStage, "root"),
         ),
         BillingView,
-        extra_topics=canonical.inputs,
+        extra_topics=[topic for topic in canonical.inputs if topic != ENDED],
     )

@@ -1,11 +1,13 @@
 """The reverse index: from a dependency to the entries that examined it.
 
 Entries of one consultant, project and task examine the same coordinates, apart from the work date. So the
-index has two levels: dependency → signature (kept in memory too, it is small), and signature → entries
-ordered by work date, of which a touch's date range visits only its part. A signature's dependencies only
-grow: visiting an entry for nothing costs time, missing one costs money.
+index has two levels: dependency → signature, and signature → entries ordered by work date, of which a
+touch's date range visits only its part. A signature's dependencies only grow: visiting an entry for nothing
+costs time, missing one costs money.
 
 Keys: ``d\\0<dependency>\\0<signature>`` and ``i\\0<signature>\\0<work date>\\0<entry key>``, without values.
+All of it is in the lane's state. In memory there is, for signatures that were seen lately, the hash of what
+their last entry examined: who examines the same again has nothing to look up or to write.
 """
 
 from __future__ import annotations
@@ -21,34 +23,32 @@ ENTRY = b"i\0"
 NOTHING = b""
 # At the end of a touch's dependency: all that begin so. For changes whose reach is not known any more.
 ANY = "*"
+# How many are remembered in memory, at about 200 bytes each.
+REMEMBERED_SIGNATURES = 100_000
 
 
 class DependencyIndex:
     """One lane's index. The state it is given is the slice's."""
 
     def __init__(self) -> None:
-        self._signatures: dict[str, set[str]] = {}
-        self._known: dict[str, set[str]] = {}
+        # By signature. Of two different sets in a row, one in 2**64 would pass for the other.
+        self._last: dict[str, int] = {}
 
-    def open(self, state: Overlay) -> None:
-        """Read the first level."""
-        for key, _ in state.scan(DEPENDENCY):
-            _, dependency, signature = key.decode().split("\0")
-            self._learn(dependency, signature)
-
-    def _learn(self, dependency: str, signature: str) -> None:
-        self._signatures.setdefault(dependency, set()).add(signature)
-        self._known.setdefault(signature, set()).add(dependency)
-
-    def place(
-        self, state: Overlay, key: bytes, signature: str, day: date, dependencies: Sequence[str]
-    ) -> None:
-        """Index an entry, and what it examined."""
-        known = self._known.get(signature, ())
+    def learn(self, state: Overlay, signature: str, dependencies: Sequence[str]) -> None:
+        """Index what an entry of a signature examined."""
+        examined = hash(tuple(dependencies))
+        if self._last.get(signature) == examined:
+            return
+        if len(self._last) >= REMEMBERED_SIGNATURES:
+            self._last.clear()
+        self._last[signature] = examined
         for dependency in dependencies:
-            if dependency not in known:
-                state.put(DEPENDENCY + f"{dependency}\0{signature}".encode(), NOTHING)
-                self._learn(dependency, signature)
+            item = DEPENDENCY + f"{dependency}\0{signature}".encode()
+            if state.get(item) is None:
+                state.put(item, NOTHING)
+
+    def place(self, state: Overlay, key: bytes, signature: str, day: date) -> None:
+        """Index an entry under its signature."""
         state.put(_entry_key(signature, day, key), NOTHING)
 
     def remove(self, state: Overlay, key: bytes, signature: str, day: date) -> None:
@@ -59,8 +59,8 @@ class DependencyIndex:
         """Keys of the entries that the touches reach, each once."""
         seen: set[bytes] = set()
         for touch in touches:
-            for signature in sorted(self._users(touch.dependency)):
-                prefix = ENTRY + signature.encode() + b"\0"
+            for signature in sorted(_users(touch.dependency, state)):
+                prefix = ENTRY + signature + b"\0"
                 start = prefix + touch.first_day.isoformat().encode() if touch.first_day else prefix
                 for item, _ in state.scan(prefix, start):
                     rest = item[len(prefix) :]
@@ -71,13 +71,11 @@ class DependencyIndex:
                         seen.add(key)
                         yield key
 
-    def _users(self, dependency: str) -> set[str]:
-        """Signatures that looked at a dependency."""
-        if not dependency.endswith(ANY):
-            return self._signatures.get(dependency, set())
-        stem = dependency.removesuffix(ANY)
-        found = [users for name, users in self._signatures.items() if name.startswith(stem)]
-        return set().union(*found)
+
+def _users(dependency: str, state: Overlay) -> set[bytes]:
+    """Signatures that looked at a dependency."""
+    stem = dependency.removesuffix(ANY).encode() if dependency.endswith(ANY) else f"{dependency}\0".encode()
+    return {item.rpartition(b"\0")[2] for item, _ in state.scan(DEPENDENCY + stem)}
 
 
 def _entry_key(signature: str, day: date, key: bytes) -> bytes:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from agents.billing.entities import Record
 from streams.errors import InvalidValue
@@ -19,8 +18,7 @@ APPROVED: Final = "approved"
 ACCEPTED: Final = "accepted"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An approved time entry: a consultant's seconds on a project, on a local date."""
 
     id: str
@@ -55,8 +53,7 @@ class Entry:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Milestone:
+class Milestone(NamedTuple):
     """An accepted deliverable; ``amount`` is in the engagement's currency."""
 
     id: str

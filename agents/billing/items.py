@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from agents.billing.entities import Record
 
@@ -25,8 +25,7 @@ _SYSTEM_RANK: Final = {"time": 0, "erp": 1}
 OrderKey = tuple[date, int, int, int, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """The business content of a ``billing.rated`` record.
 
     ``seconds`` are as approved, ``quantity_seconds`` after the quantity rounding of the contract line,
@@ -65,36 +64,9 @@ class Item:
     @classmethod
     def from_record(cls, record: Record) -> Item:
         """The item of a decoded ``billing.rated`` record whose ``op`` is PUT."""
-        keys = record["missing_keys"]
-        return cls(
-            record["root_id"],
-            record["entry_id"],
-            record["item_kind"],
-            record["consultant_id"],
-            record["project_id"],
-            record["task_id"],
-            record["client_id"],
-            record["contract_line_id"],
-            record["legal_entity_id"],
-            record["work_date"],
-            record["accounting_date"],
-            record["version"],
-            record["method"],
-            record["disposition"],
-            record["seconds"],
-            record["quantity_seconds"],
-            record["price"],
-            record["rate_id"],
-            record["rate_currency"],
-            record["multiplier"],
-            record["fx_rate"],
-            record["currency"],
-            record["amount"],
-            record["rounding_amount"],
-            bool(record["applies_to_invoiced"]),
-            record["exception_class"],
-            None if keys is None else tuple(keys),
-        )
+        *values, applies_to_invoiced, exception_class, keys = _values(record)
+        keys = None if keys is None else tuple(keys)
+        return cls._make((*values, bool(applies_to_invoiced), exception_class, keys))
 
     def fields(self) -> dict[str, Any]:
         """The business fields of the ``billing.rated`` record, by name."""
@@ -127,6 +99,9 @@ class Item:
             "exception_class": self.exception_class,
             "missing_keys": None if self.missing_keys is None else list(self.missing_keys),
         }
+
+
+_values: Final = itemgetter(*Item._fields)
 
 
 def order_key(item: Item) -> OrderKey:

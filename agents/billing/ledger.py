@@ -1,16 +1,15 @@
 """The ledger: what it takes to get from the live segments to the target ones, by adding lines only.
 
 A segment that changes is reversed as it stood, then charged as it is. The revision of a segment counts its
-charges from 1 and never starts again, also when it was gone in between; a reversal has the revision of the
-charge that it takes back. Ids are ``<root>:<entry>:<segment>:<revision>:<kind>``, so that the same change
-computed twice gives the same lines.
+changes from 1, its end among them, and never starts again, also when it was gone in between; a reversal has
+the revision of the charge that it takes back. Ids are ``<root>:<entry>:<segment>:<revision>:<kind>``, so
+that the same change computed twice gives the same lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from agents.billing.entities import Record
 from agents.billing.segments import ROUNDING_SEGMENT, UPLIFT_SEGMENT, Key, Segment
@@ -23,11 +22,11 @@ ROUNDING: Final = "ROUNDING"
 _KINDS: Final = {UPLIFT_SEGMENT: UPLIFT, ROUNDING_SEGMENT: ROUNDING}  # all others: CHARGE
 
 
-@dataclass(frozen=True, slots=True)
-class LiveSegment:
+class LiveSegment(NamedTuple):
     """A segment as it was last charged; ``segment`` is None once that was reversed and nothing followed.
 
-    Gone segments are kept for their revision, so that ids are never used twice.
+    ``event_id`` is the last line's. Gone segments are kept for their revision, so that ids are never used
+    twice.
     """
 
     segment: Segment | None
@@ -41,8 +40,7 @@ class LiveSegment:
         return cls(segment, record["revision"], record["event_id"])
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerLine:
+class LedgerLine(NamedTuple):
     """A line of ``billing.events``; ``segment`` is its content, negated in a reversal."""
 
     event_id: str
@@ -62,8 +60,7 @@ class LedgerLine:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerDiff:
+class LedgerDiff(NamedTuple):
     """``lines`` to append, in order, and ``changed``: the new state of each segment that they move."""
 
     lines: tuple[LedgerLine, ...]
@@ -92,13 +89,10 @@ def diff(previous: Mapping[Key, LiveSegment], target: Mapping[Key, Segment]) -> 
             continue
         if live is not None and current is not None:
             lines.append(_reversal(live, current))
+        revision = 1 if live is None else live.revision + 1
         if wanted is not None:
-            revision = 1 if live is None else live.revision + 1
-            line = _charge(wanted, revision)
-            lines.append(line)
-            changed[key] = LiveSegment(wanted, revision, line.event_id)
-        elif live is not None:
-            changed[key] = LiveSegment(None, live.revision, live.event_id)
+            lines.append(_charge(wanted, revision))
+        changed[key] = LiveSegment(wanted, revision, lines[-1].event_id)
     return LedgerDiff(tuple(lines), changed)
 
 
@@ -120,8 +114,7 @@ def _as_posted(segment: Segment, previous: Mapping[Key, LiveSegment]) -> Segment
     if billed is None or billed.segment is None:
         return segment
     frozen = billed.segment
-    return replace(
-        segment,
+    return segment._replace(
         client_id=frozen.client_id or segment.client_id,
         project_id=frozen.project_id or segment.project_id,
         task_id=frozen.task_id or segment.task_id,
@@ -137,8 +130,7 @@ def _charge(segment: Segment, revision: int) -> LedgerLine:
 
 
 def _reversal(live: LiveSegment, segment: Segment) -> LedgerLine:
-    negated = replace(
-        segment,
+    negated = segment._replace(
         seconds=-segment.seconds,
         amount=None if segment.amount is None else -segment.amount,
     )

@@ -28,6 +28,7 @@ from streams.worker.flow import StageEnvironment
 FLOW = "billing"
 RULES = "2026.1"
 INPUTS = ("canonical.time_entry", "canonical.milestone")
+RATED = "billing.rated"
 STATE = b"e\0"
 EMPTY: dict[str, Any] = {
     "entity": "",
@@ -48,7 +49,7 @@ class RateStage:
     def __init__(self, environment: StageEnvironment) -> None:
         self._reference: BillingReference = environment.view.reference
         self._decoder = environment.decoder
-        self._rated = environment.publisher("billing.rated")
+        self._rated = environment.publisher(RATED)
         self._contributions = environment.publisher("utilization.contribution")
         self._raised = environment.publisher(RAISED)
         self._rejects = Rejects(environment, FLOW)
@@ -56,8 +57,7 @@ class RateStage:
         self._index = DependencyIndex()
 
     def open(self, state: Overlay, now: datetime) -> None:
-        """Read the index of dependencies."""
-        self._index.open(state)
+        """Nothing is kept in memory from the start."""
 
     def process(self, record: InputRecord, context: SliceContext) -> None:
         """Rate one canonical record."""
@@ -86,6 +86,10 @@ class RateStage:
     def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
         """Entries that examined what changed."""
         return self._index.affected(touches, state)  # type: ignore[arg-type]
+
+    def everything(self, state: Overlay) -> Iterator[bytes]:
+        """All entries and milestones."""
+        return (key for key, _ in state.scan(STATE))
 
     def finish(self, context: SliceContext) -> None:
         """Everything was emitted entry by entry."""
@@ -136,11 +140,13 @@ class RateStage:
             removal = {"op": "REMOVE", "root_id": old.root_id, "entry_id": old.entry_id}
             self._rated.emit(
                 context,
-                removal | common | {"revision": revision, "item_kind": old.item_kind, "rule_version": RULES},
+                removal
+                | common
+                | {"revision": revision, "item_kind": old.item_kind, "rule_version": self.rules},
             )
         if new is None:
             return None
-        put = {"op": "PUT", "revision": revision, "rule_version": RULES}
+        put = {"op": "PUT", "revision": revision, "rule_version": self.rules}
         return self._rated.emit(context, put | new.fields() | common)
 
     def _publish_exception(
@@ -198,10 +204,14 @@ class RateStage:
         item = result.item
         signature = None if item is None else _signature(row, item)
         day = None if item is None else item.work_date
-        if state["signature"] is not None and (state["signature"], state["work_date"]) != (signature, day):
+        if signature is not None:
+            self._index.learn(context.state, signature, (*result.dependencies, *_rates_used(item)))
+        if (state["signature"], state["work_date"]) == (signature, day):
+            return
+        if state["signature"] is not None:
             self._index.remove(context.state, key, state["signature"], state["work_date"])
         if signature is not None and day is not None:
-            self._index.place(context.state, key, signature, day, (*result.dependencies, *_rates_used(item)))
+            self._index.place(context.state, key, signature, day)
         state["signature"], state["work_date"] = signature, day
 
 

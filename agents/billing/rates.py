@@ -15,10 +15,9 @@ rated at 120; when two rates for (P, dev) hold on the day, neither wins.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from agents.billing.entities import Consultant, Rate
 from agents.billing.touches import Touch, half_open
@@ -45,8 +44,7 @@ _PAIR_SCOPES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RateSubject:
+class RateSubject(NamedTuple):
     """Who works on what: all that decides which rates can match."""
 
     consultant: Consultant
@@ -56,8 +54,7 @@ class RateSubject:
     client_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class RateFinding:
+class RateFinding(NamedTuple):
     """``rates`` of the winning level: one is the rate, more are a tie, none is a miss.
 
     ``examined`` names the coordinates looked at, from the most specific to the winning one, misses

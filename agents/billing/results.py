@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from agents.billing.items import Item
 
@@ -22,8 +21,7 @@ _MESSAGES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Parking:
+class Parking(NamedTuple):
     """Why an item is parked: the exception class and, sorted, the keys it waits for."""
 
     exception_class: str
@@ -35,8 +33,7 @@ class Parking:
         return f"{_MESSAGES[self.exception_class]}: {', '.join(self.missing_keys)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(NamedTuple):
     """An entry's part of its consultant's day, in seconds."""
 
     worked_seconds: int
@@ -44,8 +41,7 @@ class Contribution:
     unclassified_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class RatedResult:
+class RatedResult(NamedTuple):
     """What rating says; all empty when there is nothing to bill (a draft, a rejection, a deletion).
 
     ``dependencies`` name all that was looked at, misses included: the result can only change when one of

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from agents.billing.entities import Record
 from agents.billing.items import Item
@@ -33,8 +33,7 @@ CREDIT_DUE: Final = "CREDIT_DUE"
 Key = tuple[str, str]  # entry id, segment id
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """The business content of a ``billing.current`` record, its key included.
 
     ``amount`` is document money in ``currency``, None while the item is parked.
@@ -71,31 +70,8 @@ class Segment:
     @classmethod
     def from_record(cls, record: Record) -> Segment:
         """The segment of a decoded ``billing.current`` or ``billing.events`` record."""
-        keys = record["missing_keys"]
-        return cls(
-            record["root_id"],
-            record["entry_id"],
-            record["segment"],
-            record["bucket"],
-            record["contract_line_id"],
-            record["client_id"],
-            record["project_id"],
-            record["task_id"],
-            record["consultant_id"],
-            record["legal_entity_id"],
-            record["work_date"],
-            record["accounting_date"],
-            record["seconds"],
-            record["amount"],
-            record["currency"],
-            record["price"],
-            record["rate_id"],
-            record["multiplier"],
-            record["fx_rate"],
-            record["invoice_line_id"],
-            record["exception_class"],
-            None if keys is None else tuple(keys),
-        )
+        *values, keys = _values(record)
+        return cls._make((*values, None if keys is None else tuple(keys)))
 
     def fields(self) -> dict[str, Any]:
         """The business fields of ``billing.current`` and ``billing.events``, by name."""
@@ -123,6 +99,9 @@ class Segment:
             "exception_class": self.exception_class,
             "missing_keys": None if self.missing_keys is None else list(self.missing_keys),
         }
+
+
+_values: Final = itemgetter(*Segment._fields)
 
 
 def item_segment(item: Item, segment: str, bucket: str, seconds: int, amount: Decimal | None) -> Segment:

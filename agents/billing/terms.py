@@ -28,11 +28,19 @@ class Terms:
         """Whether no item's segments depend on another item: no cap, no inclusion, no day line."""
         return not self.cap.is_set and not any(_shares(line) for line in self.lines.values())
 
+    @property
+    def has_day_lines(self) -> bool:
+        """Whether there can be amounts of a consultant's day."""
+        return any(_has_days(line) for line in self.lines.values())
+
+
+def _has_days(line: LineTerms) -> bool:
+    return line.day_minimum_seconds > 0 or line.method == PER_DIEM
+
 
 def _shares(line: LineTerms) -> bool:
     return (
         line.cap.is_set
-        or line.day_minimum_seconds > 0
-        or line.method == PER_DIEM
+        or _has_days(line)
         or (line.method in (RETAINER, PREPAID) and line.included_seconds > 0)
     )

@@ -1,24 +1,33 @@
 """The canonical stage: one lane of change topics in, canonical entities and exception reports out.
 
-State: one small `RowState` per source row. All rules are in `decisions`.
+State: one small `RowState` per source row, and the changes that wait for the end of their transaction
+(see `holding`). All rules are in `decisions`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from agents.canonical.decisions import FLOW, Action, decide, identify
+from agents.canonical.envelopes import LAST_FOR_KEY_HEADER
+from agents.canonical.holding import ENDED, HeldChanges, transaction_name, transaction_of
 from agents.canonical.loader import load_mappings
 from agents.canonical.mapping import SystemMapping, TableMapping
+from agents.canonical.positions import POSITION_HEADER
 from agents.canonical.rows import RowState
 from agents.rejects import RAISED, Rejects
 from streams.errors import PoisonRecord, RecordError, SchemaMismatch
-from streams.lanes.records import InputRecord
+from streams.lanes.records import InputRecord, PlainRecord
 from streams.lanes.stage import Cause, SliceContext, Touch
 from streams.lanes.state import Overlay
 from streams.worker.flow import StageDefinition, StageEnvironment
 
+# What billing reads of it.
+BILLED = tuple(
+    f"canonical.{entity}" for entity in ("time_entry", "milestone", "invoice_line", "bill_adjustment")
+)
 COUNTED = {
     Action.PUBLISH: "canonical",
     Action.DELETE: "canonical",
@@ -41,38 +50,108 @@ def change_topics(mapping: SystemMapping) -> list[str]:
     ]
 
 
+def boundary_topic(mapping: SystemMapping) -> str:
+    """Where a system's source announces the beginning and the end of transactions."""
+    return f"cdc.{mapping.system}.transaction"
+
+
+def input_topics(mappings: Sequence[SystemMapping]) -> list[str]:
+    """All topics of the stage."""
+    changes = [topic for mapping in mappings for topic in change_topics(mapping)]
+    return [*changes, *map(boundary_topic, mappings), ENDED]
+
+
 class CanonicalStage:
     """Maps the changes of one partition of all change topics."""
 
     def __init__(self, environment: StageEnvironment, mappings: Sequence[SystemMapping]) -> None:
-        self.inputs: Sequence[str] = [topic for mapping in mappings for topic in change_topics(mapping)]
+        self.inputs: Sequence[str] = input_topics(mappings)
         # Zero-padded, so that versions order as text.
         self.rules = "|".join(f"{m.system}:{m.version:06d}" for m in mappings)
         self._mapping_of = {topic: mapping for mapping in mappings for topic in change_topics(mapping)}
+        self._system_of = {boundary_topic(mapping): mapping.system for mapping in mappings}
         entities = {t.entity for m in mappings for t in m.tables.values() if isinstance(t, TableMapping)}
         self._publishers = {entity: environment.publisher(f"canonical.{entity}") for entity in entities}
         self._raised = environment.publisher(RAISED)
+        self._ended = environment.publisher(ENDED)
         self._rejects = Rejects(environment, FLOW)
         self._decoder = environment.decoder
+        self._held = HeldChanges(environment.settings.transaction_patience_s)
 
     def open(self, state: Overlay, now: datetime) -> None:
-        """Nothing is cached."""
+        """Find the changes that waited."""
+        self._held.open(state, now)
 
     def process(self, record: InputRecord, context: SliceContext) -> None:
-        """Decide on one change and publish what follows."""
+        """Decide on one change and publish what follows; or let it wait, or let others wait no longer."""
+        mapping = self._mapping_of.get(record.topic)
+        if mapping is None:
+            self._end(record, context)
+            return
         context.count("cdc")
+        headers = dict(record.headers)
         value = record.value
         change = self._decoder.decode(value) if value is not None else None
         if change is not None and not ("op" in change and isinstance(change.get("source"), dict)):
             raise SchemaMismatch("the value is no change envelope (op, source); is this a change topic?")
-        mapping = self._mapping_of[record.topic]
+        if change is None or LAST_FOR_KEY_HEADER in headers:
+            self._decide(record, change, headers, mapping, context)
+            return
+        transaction = transaction_of(change)
+        for complete in self._held.release_others(record.topic, transaction, context):
+            self._decide_held(complete, True, context)
+        identity = identify(mapping, change) if transaction is not None else None
+        if identity is None or transaction is None:
+            self._decide(record, change, headers, mapping, context)
+            return
+        row = "\0".join(identity).encode()
+        earlier = self._held.hold(record, mapping.system, transaction, row, context)
+        if earlier is not None:
+            self._decide_held(earlier, False, context)
+
+    def _end(self, record: InputRecord, context: SliceContext) -> None:
+        """Of a transaction: announced by its source, or passed on by the lane that heard of it."""
+        if record.value is None:
+            return
+        told = self._decoder.decode(record.value)
+        try:
+            if record.topic == ENDED:
+                self._held.end(told["system"], told["transaction_id"], context.now)
+            # Our own sources' changes wait for nothing.
+            elif told["status"] == "END" and POSITION_HEADER not in dict(record.headers):
+                end = {
+                    "system": self._system_of[record.topic],
+                    "transaction_id": transaction_name(told["id"]),
+                }
+                self._ended.emit_everywhere(context, end)
+        except KeyError as error:
+            raise SchemaMismatch(f"the value is no boundary of a transaction: it has no {error}") from None
+
+    def _decide_held(self, record: PlainRecord, last: bool, context: SliceContext) -> None:
+        """Decide on a change that waited; ``last`` if no later one of its row is in its transaction."""
+        assert record.value is not None
+        headers = {**dict(record.headers), LAST_FOR_KEY_HEADER: b"1" if last else b"0"}
+        change = self._decoder.decode(record.value)
+        try:
+            self._decide(record, change, headers, self._mapping_of[record.topic], context)
+        except RecordError as error:
+            self.reject(record, error, context)
+
+    def _decide(
+        self,
+        record: InputRecord,
+        change: dict[str, Any] | None,
+        headers: dict[str, bytes],
+        mapping: SystemMapping,
+        context: SliceContext,
+    ) -> None:
         identity = identify(mapping, change)
         key = b"r\0" + "\0".join(identity).encode() if identity else b""
         stored = context.state.get(key) if key else None
         try:
             decision = decide(
                 change,
-                dict(record.headers),
+                headers,
                 RowState.from_bytes(stored) if stored else None,
                 mapping,
                 context.now,
@@ -89,7 +168,7 @@ class CanonicalStage:
                     "raw_partition": record.partition,
                     "raw_offset": record.offset,
                     "raw_key": record.key,
-                    "raw_value": value,
+                    "raw_value": record.value,
                 }
             self._raised.emit(context, report)
         if decision.state is not None and key:
@@ -107,11 +186,17 @@ class CanonicalStage:
         """Mapping looks nothing up."""
         return iter(())
 
+    def everything(self, state: Overlay) -> Iterator[bytes]:
+        """What a new mapping changes is in the source, not in the state: its tables are read again for it."""
+        return iter(())
+
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Mapping looks nothing up."""
 
     def tick(self, context: SliceContext) -> None:
-        """No timers."""
+        """Decide on what has waited long enough."""
+        for complete in self._held.release_due(context):
+            self._decide_held(complete, True, context)
 
 
 def canonical_stage() -> StageDefinition:
@@ -120,7 +205,12 @@ def canonical_stage() -> StageDefinition:
     Reading the mappings may raise `ConfigurationError`.
     """
     mappings = tuple(load_mappings().values())
-    topics = [topic for mapping in mappings for topic in change_topics(mapping)]
     return StageDefinition(
-        "canonical", topics, lambda env: CanonicalStage(env, mappings), "entry", looks_up=False
+        "canonical",
+        input_topics(mappings),
+        lambda env: CanonicalStage(env, mappings),
+        "entry",
+        ticks=True,
+        looks_up=False,
+        passes_on=[*BILLED, ENDED],
     )

@@ -101,6 +101,10 @@ class ExceptionsStage:
         """Looks nothing up."""
         return iter(())
 
+    def everything(self, state: Overlay) -> Iterator[bytes]:
+        """Incidents stay as they were settled."""
+        return iter(())
+
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Looks nothing up."""
 
@@ -108,5 +112,5 @@ class ExceptionsStage:
 EXCEPTIONS = FlowDefinition(
     "exceptions",
     (StageDefinition("exceptions", INPUTS, ExceptionsStage, "subject", ticks=True),),
-    gather_seconds=0.1,
+    gather_seconds=0.5,
 )

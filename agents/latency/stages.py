@@ -45,6 +45,10 @@ class _Stage:
         """Looks nothing up."""
         return iter(())
 
+    def everything(self, state: Overlay) -> Iterator[bytes]:
+        """Windows stay as they were measured."""
+        return iter(())
+
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Looks nothing up."""
 
@@ -126,8 +130,10 @@ class WindowStage(_Stage):
 LATENCY_FLOW = FlowDefinition(
     FLOW,
     (
-        StageDefinition("latency-sample", SampleStage.inputs, SampleStage, "root"),
+        StageDefinition(
+            "latency-sample", SampleStage.inputs, SampleStage, "root", passes_on=WindowStage.inputs
+        ),
         StageDefinition("latency-window", WindowStage.inputs, WindowStage, "single", ticks=True),
     ),
-    gather_seconds=0.2,
+    gather_seconds=1.0,
 )

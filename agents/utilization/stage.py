@@ -76,6 +76,10 @@ class UtilizationStage:
                     last = one.last_day.isoformat() if one.last_day else ""
                     yield f"{one.consultant_id}\0{first}\0{last}".encode()
 
+    def everything(self, state: Overlay) -> Iterator[bytes]:
+        """All days of all consultants of this lane."""
+        return self.affected([Days(EVERYBODY)], state)
+
     def finish(self, context: SliceContext) -> None:
         """Compute and publish what the slice touched."""
         for consultant_id, (days, lineage) in self._dirty.items():
@@ -133,5 +137,5 @@ UTILIZATION = FlowDefinition(
     "utilization",
     (StageDefinition("utilization", INPUTS, UtilizationStage, "consultant"),),
     UtilizationView,
-    gather_seconds=0.1,
+    gather_seconds=0.5,
 )

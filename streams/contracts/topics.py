@@ -14,6 +14,7 @@ from streams.logs import LIBRDKAFKA
 
 ADMIN_SECONDS = 15.0
 DAY_MS = 86_400_000
+CLAIMS_TOPIC = "lanes.claims"
 
 
 def admin_client(bootstrap: str) -> AdminClient:
@@ -39,7 +40,13 @@ def topic_config(cleanup: str, retention_days: int) -> dict[str, str]:
     """Broker configuration of a topic."""
     if cleanup == "compact":
         # Small segments, so that the head that can't be compacted yet stays short.
-        return {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.3", "segment.ms": "3600000"}
+        # Deletions are remembered for as long as local stores rely on it (see streams.lanes.rocks).
+        return {
+            "cleanup.policy": "compact",
+            "min.cleanable.dirty.ratio": "0.3",
+            "segment.ms": "3600000",
+            "delete.retention.ms": str(DAY_MS),
+        }
     return {
         "cleanup.policy": "delete",
         "retention.ms": str(retention_days * DAY_MS if retention_days >= 0 else -1),
@@ -87,8 +94,12 @@ def contract_topics(contracts: Contracts, override: int | None) -> dict[str, tup
 def state_topics(
     stages: Iterable[str], partitions: Mapping[str, int]
 ) -> dict[str, tuple[int, dict[str, str]]]:
-    """The lanes' state topics, ``state.<stage>``, with the partition count of each stage's inputs."""
-    return {f"state.{stage}": (partitions[stage], topic_config("compact", -1)) for stage in stages}
+    """The lanes' state topics, ``state.<stage>``, with the partition count of each stage's inputs.
+
+    And ``lanes.claims``, in which lanes say for which partitions they write.
+    """
+    states = {f"state.{stage}": (partitions[stage], topic_config("compact", -1)) for stage in stages}
+    return states | {CLAIMS_TOPIC: (1, topic_config("compact", -1))}
 
 
 def key_of(contract: TopicContract, record: Mapping[str, object]) -> bytes:

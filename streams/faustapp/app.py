@@ -1,8 +1,8 @@
-"""One Faust application per flow, with chunk delivery into lanes."""
+"""One Faust application per flow, with chunk delivery into its lane."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from faust.serializers.codecs import Codec
 from faust.types import StreamT
 from yarl import URL
 
+from streams.faustapp.assignor import LaneAssignor
 from streams.faustapp.consumer import ChunkTransport
-from streams.faustapp.lanes import FlowLanes, StageInputs
+from streams.faustapp.lanes import Assignment, FlowLane, StageInputs
 from streams.lanes.lane import Lane
 from streams.settings import Settings
 
@@ -35,41 +36,49 @@ class _ChunkCodec(Codec):
 
 
 class FlowApp(faust.App):
-    """A Faust application whose consumer delivers chunks to the lanes of one flow."""
+    """A Faust application whose consumer delivers chunks to the lane of one flow."""
 
-    lanes: FlowLanes
+    lane: FlowLane
     gather_seconds: float
+    lane_assignor: LaneAssignor
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self, self.loop)
 
     def _new_consumer(self) -> Any:
         consumer = super()._new_consumer()
-        consumer.open_lanes = self.lanes.open
-        consumer.pause_lanes = self.lanes.pause
-        consumer.close_lanes = self.lanes.close
-        consumer.on_failure = self.lanes.on_failure
+        consumer.open_lanes = self.lane.open
+        consumer.pause_lanes = self.lane.pause
+        consumer.close_lanes = self.lane.close
+        consumer.behind = self.lane.behind
+        consumer.on_failure = self.lane.on_failure
         consumer.gather_seconds = self.gather_seconds
-        self.lanes.consumer = consumer
+        self.lane.consumer = consumer
         return consumer
+
+
+def group_of(flow: str) -> str:
+    """The consumer group of a flow."""
+    return f"tallystream-{flow}"
 
 
 def flow_app(
     flow: str,
     stages: Sequence[StageInputs],
-    open_lane: Callable[[int, Collection[str]], Lane],
+    open_lane: Callable[[Assignment], Lane],
     settings: Settings,
+    assignor: LaneAssignor,
     *,
     gather_seconds: float = 0.0,
     on_counts: Callable[[str, Mapping[str, int]], None],
     on_failure: Callable[[Exception], None],
 ) -> FlowApp:
-    """Build the application of a flow: one agent per input topic, each feeding its stage's lanes."""
+    """Build the application of a flow: one agent per input topic, each feeding the flow's lane."""
     folder = Path(settings.data_dir) / settings.worker_id / "faust"
     folder.mkdir(parents=True, exist_ok=True)
     session = settings.session_timeout_s
     app = FlowApp(
-        f"tallystream-{flow}",
+        group_of(flow),
         broker=[URL(f"kafka://{host}") for host in settings.kafka_bootstrap.split(",")],
         store="memory://",
         datadir=str(folder / flow),
@@ -89,7 +98,8 @@ def flow_app(
         consumer_group_instance_id=f"{settings.worker_id}-{flow}",
     )
     app.gather_seconds = gather_seconds
-    app.lanes = FlowLanes(flow, stages, open_lane, on_counts=on_counts, on_failure=on_failure)
+    app.lane_assignor = assignor
+    app.lane = FlowLane(flow, stages, open_lane, on_counts=on_counts, on_failure=on_failure)
     for stage in stages:
         for topic in stage.inputs:
             _add_agent(app, stage.name, topic)
@@ -109,6 +119,6 @@ def _add_agent(app: FlowApp, stage: str, topic: str) -> None:
 
     async def feed(stream: StreamT[Any]) -> None:
         async for chunk, ticket in stream:
-            await app.lanes.deliver(chunk, ticket)
+            await app.lane.deliver(chunk, ticket)
 
     app.agent(channel, name=f"{stage}.{topic}")(feed)

@@ -4,18 +4,19 @@ Private API of faust-streaming 0.15.3 and aiokafka 0.14.0 that this relies on, e
 ``Consumer.getmany`` yields (tp, message) to ``_drain_messages``; ``perform_seek`` is called when streams
 resume after a rebalance; ``force_commit`` is what the commit timer calls; ``_wait_next_records`` returns
 (records by partition, active partitions); ``AIOKafkaConsumerThread._create_worker_consumer``;
+``AIOKafkaConsumer._coordinator.request_rejoin`` makes the group assign anew;
 ``ServiceThread.on_crash`` of mode prints what ended a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiokafka
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -30,6 +31,10 @@ log = structlog.get_logger("consumer")
 # fetch holds up one that follows, e.g. of a partition that was just resumed.
 FETCH_MAX_WAIT_MS = 100
 FETCH_TIMEOUT_SECONDS = 0.5
+# How much longer a request may take than a group that waits for all its members to join.
+REQUEST_MARGIN_SECONDS = 10.0
+# Until the lane of a partition is open nothing is fetched of it.
+UNPLACED_SECONDS = 0.05
 # Of one partition in one fetch, and records in one chunk: a chunk is the unit of memory.
 FETCH_BYTES = 1 << 20
 CHUNK_RECORDS = 2_000
@@ -38,25 +43,27 @@ FEW_RECORDS = 200
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Creates the aiokafka consumer as lanes need it: read committed, quick, range-assigned."""
+    """Creates the aiokafka consumer as lanes need it: read committed, quick, whole lanes assigned."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
-        # Range keeps partition n of all co-partitioned topics on one worker.
-        self._assignor = RangePartitionAssignor
-        return aiokafka.AIOKafkaConsumer(
+        # Both keep partition n of all co-partitioned topics on one worker. Members of an earlier version
+        # know range alone: a group takes what all its members know.
+        self._assignor = self.app.lane_assignor
+        consumer = aiokafka.AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[RangePartitionAssignor],
+            partition_assignment_strategy=[self._assignor, RangePartitionAssignor],
             enable_auto_commit=False,
             # Never a silent earliest or latest: positions come from the lanes.
             auto_offset_reset="none",
             max_poll_records=CHUNK_RECORDS,
             max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-            request_timeout_ms=int(conf.broker_request_timeout * 1000.0),
+            # Not Faust's, which opening lanes takes; joining a group may take as long as a rebalance.
+            request_timeout_ms=int((conf.broker_rebalance_timeout + REQUEST_MARGIN_SECONDS) * 1000.0),
             session_timeout_ms=int(conf.broker_session_timeout * 1000.0),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000.0),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000.0),
@@ -64,6 +71,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             isolation_level="read_committed",
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
         )
+        self._assignor.rejoin = lambda: consumer._coordinator.request_rejoin()
+        return consumer
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """Into the log; mode prints the traceback to whoever looks at the terminal."""
@@ -82,6 +91,7 @@ class ChunkConsumer(driver.Consumer):
 
     ``open_lanes`` is awaited with the assignment before streams resume and returns the offset to begin
     at of each partition; ``pause_lanes`` when partitions are revoked; ``close_lanes`` at the end.
+    ``behind`` says of which inputs the lanes want to know how far they are read even if no record comes.
     ``on_failure`` hears of a fetch that failed for good. After a fetch of few records the next one waits
     ``gather_seconds``.
     """
@@ -89,6 +99,7 @@ class ChunkConsumer(driver.Consumer):
     open_lanes: Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
     pause_lanes: Callable[[], Awaitable[None]]
     close_lanes: Callable[[], Awaitable[None]]
+    behind: Callable[[], Sequence[tuple[str, int]]]
     on_failure: Callable[[Exception], None]
     gather_seconds: float
 
@@ -120,6 +131,9 @@ class ChunkConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Faust seeks, and so opens lanes, only for partitions: close them here if none is left."""
+        log.info(
+            "partitions_assigned", group=self.app.conf.id, generation=generation_id, partitions=len(assigned)
+        )
         await super().on_partitions_assigned(assigned, generation_id)
         if not assigned:
             await self.open_lanes(set())
@@ -149,6 +163,10 @@ class ChunkConsumer(driver.Consumer):
         await self._apply_seeks()
         try:
             records, active = await self._wait_next_records(FETCH_TIMEOUT_SECONDS)
+        except NoOffsetForPartitionError:
+            # Assigned, and the group has committed nothing of it: its lane will say where it begins.
+            await self.sleep(UNPLACED_SECONDS)
+            return
         except OffsetOutOfRangeError as error:
             lost = PositionLost(
                 f"the offset to continue from no longer exists: {error}; "
@@ -162,15 +180,29 @@ class ChunkConsumer(driver.Consumer):
             raise
         if records is None or self.should_stop:
             return
+        for topic, partition in self.behind():
+            records.setdefault(driver.ensure_aiokafka_TP(TP(topic, partition)), [])
         self._fetched = sum(map(len, records.values()))
         for raw_tp, batch in records.items():
             tp = ensure_TP(raw_tp)
-            if tp in self._seeks or not batch:
+            # Between its assignment and the opening of its lane nobody knows where a partition begins:
+            # what is fetched then, from wherever the group had come to, is fetched again after the seek.
+            if tp in self._seeks or not self.tickets.is_placed((tp.topic, tp.partition)):
                 continue
             if not self.flow_active or (active is not None and tp not in active):
                 self._fetch_again(tp)
                 continue
-            yield tp, self._to_chunk_message(tp, batch)
+            end = batch[-1].offset + 1 if batch else await self._end_of_markers(tp)
+            if end:
+                yield tp, self._to_chunk_message(tp, batch, end)
+
+    async def _end_of_markers(self, tp: TP) -> int:
+        """Where an input has come to without a record, over transaction markers alone; 0 if nowhere."""
+        if tp not in {ensure_TP(assigned) for assigned in self.assignment()}:
+            return 0
+        position = await self._thread.position(tp)
+        _, delivered = self.tickets.position((tp.topic, tp.partition))
+        return position if position is not None and position > delivered else 0
 
     async def _apply_seeks(self) -> None:
         assigned = {ensure_TP(tp) for tp in self.assignment()}
@@ -182,23 +214,18 @@ class ChunkConsumer(driver.Consumer):
                 self._read_offset[tp] = None  # Faust drops what lies before it
 
     def _fetch_again(self, tp: TP) -> None:
-        try:
-            _, delivered = self.tickets.position((tp.topic, tp.partition))
-        except KeyError:
-            return  # not opened yet: it will be seeked when it is
-        if delivered >= 0:
-            self._seeks[tp] = delivered
+        _, delivered = self.tickets.position((tp.topic, tp.partition))
+        self._seeks[tp] = delivered
 
-    def _to_chunk_message(self, tp: TP, batch: list[Any]) -> ConsumerMessage:
-        end = batch[-1].offset + 1
+    def _to_chunk_message(self, tp: TP, batch: list[Any], end: int) -> ConsumerMessage:
         ticket: Ticket = self.tickets.issue((tp.topic, tp.partition), end)
         chunk = Chunk(tp.topic, tp.partition, ticket.base, end, ticket.generation, batch)
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            batch[0].offset,
-            batch[0].timestamp / 1000.0,
-            batch[0].timestamp_type,
+            batch[0].offset if batch else end - 1,
+            batch[0].timestamp / 1000.0 if batch else 0.0,
+            batch[0].timestamp_type if batch else 0,
             [],
             None,
             (chunk, ticket),

@@ -1,10 +1,11 @@
-"""Lanes of one flow under a Faust application: opened by assignment, fed by its agents."""
+"""The lane of a flow under a Faust application: opened by assignment, fed by its agents."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import structlog
 from faust.types import TP
 
-from streams.errors import ContractViolation, PositionLost
+from streams.errors import ContractViolation, Fenced, PositionLost
 from streams.lanes.lane import Lane
 from streams.lanes.records import Chunk
 from streams.lanes.runner import LaneRunner
@@ -20,8 +21,8 @@ from streams.lanes.tickets import Ticket
 
 log = structlog.get_logger("lanes")
 
-# Lanes restored at the same time: restore is mostly waiting for the broker.
-OPENING_THREADS = 4
+# Claims take milliseconds, and some seconds where the brokers have only just started. A restore may go on.
+CLAIM_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +33,22 @@ class StageInputs:
     inputs: Sequence[str]
 
 
-class FlowLanes:
-    """Opens, feeds and closes the lanes of a flow. All methods on the event loop's thread.
+# Which stages of each partition a worker has.
+Assignment = dict[int, frozenset[str]]
 
-    ``open_lane`` opens the lane of a partition with the named stages.
+
+class FlowLane:
+    """Opens, feeds and closes the lane of a flow. All methods on the event loop's thread.
+
+    ``open_lane`` opens the lane of an assignment. A lane serves one assignment: after another one it is
+    closed, and opened anew with what it has then.
     """
 
     def __init__(
         self,
         flow: str,
         stages: Iterable[StageInputs],
-        open_lane: Callable[[int, Collection[str]], Lane],
+        open_lane: Callable[[Assignment], Lane],
         *,
         on_counts: Callable[[str, Mapping[str, int]], None],
         on_failure: Callable[[Exception], None],
@@ -50,14 +56,15 @@ class FlowLanes:
         self._flow = flow
         self._stage_of = {topic: stage for stage in stages for topic in stage.inputs}
         self._open_lane = open_lane
-        self._runners: dict[int, LaneRunner] = {}
-        self._rooms: dict[int, asyncio.Event] = {}
+        self._runner: LaneRunner | None = None
+        self._assignment: Assignment = {}
+        self._room = asyncio.Event()
         # Where inputs began that the lane had applied nothing of: until a slice makes that durable, a
         # lane that is opened again must begin there again.
         self._starts: dict[TP, int] = {}
         self._on_counts = on_counts
         self.on_failure = on_failure
-        self._pool = ThreadPoolExecutor(OPENING_THREADS, "lane-open")
+        self._pool = ThreadPoolExecutor(1, "lane-open")
         self._opening = asyncio.Lock()
         # Counts pauses: lanes opened for an assignment that was revoked meanwhile stay paused.
         self._pauses = 0
@@ -84,22 +91,26 @@ class FlowLanes:
                 return {}  # revoked before it began; another assignment follows
             self.ready = False
             wanted = self._stages_by_partition(assignment)
-            await self._close(
-                [key for key, runner in self._runners.items() if wanted.get(key) != runner.stages]
-            )
-            missing = [key for key in sorted(wanted) if key not in self._runners]
-            await asyncio.gather(*(self._open(key, wanted[key]) for key in missing))
+            opened = wanted != self._assignment or self._runner is None
+            if opened:
+                await self._close()
+                try:
+                    await self._open(wanted)
+                except Fenced:
+                    if pauses == self._pauses:
+                        raise
+                    return {}  # revoked meanwhile, and claimed by who has it now; another assignment follows
             tps = [TP(tp.topic, tp.partition) for tp in assignment]
             earliest = await self.consumer.earliest_offsets(*tps) if tps else {}
             positions = {tp: self._position(tp, earliest[tp]) for tp in tps}
             if pauses == self._pauses:
-                for runner in self._runners.values():
-                    runner.resume()
+                if self._runner is not None:
+                    self._runner.resume()
                 self.ready = True
-            log.info("lanes_open", flow=self._flow, lanes=len(self._runners), opened=len(missing))
+            log.info("lane_open", flow=self._flow, partitions=len(wanted), opened=opened)
             return positions
 
-    def _stages_by_partition(self, assignment: set[TP]) -> dict[int, frozenset[str]]:
+    def _stages_by_partition(self, assignment: set[TP]) -> Assignment:
         """Which stages the lane of each partition has. All inputs of a stage must be there."""
         assigned = {(tp.topic, tp.partition) for tp in assignment}
         stages: dict[int, set[str]] = {}
@@ -115,10 +126,11 @@ class FlowLanes:
         return {partition: frozenset(names) for partition, names in stages.items()}
 
     def _position(self, tp: TP, earliest: int) -> int:
-        lane = self._runners[tp.partition].lane
-        applied = lane.position(tp.topic)
+        assert self._runner is not None
+        lane = self._runner.lane
+        applied = lane.position(tp.topic, tp.partition)
         if applied is None:
-            lane.start_at(tp.topic, earliest)
+            lane.start_at(tp.topic, tp.partition, earliest)
             self._starts[tp] = earliest
             return earliest
         if applied < earliest:
@@ -128,86 +140,92 @@ class FlowLanes:
             )
         return applied
 
-    async def _open(self, partition: int, stages: frozenset[str]) -> None:
+    async def _open(self, assignment: Assignment) -> None:
+        if not assignment:
+            return
         loop = asyncio.get_running_loop()
-        room = self._rooms[partition] = asyncio.Event()
 
         def done(ticket: Ticket) -> None:
             loop.call_soon_threadsafe(self.consumer.tickets.finish, ticket)
 
         def has_room() -> None:
-            loop.call_soon_threadsafe(room.set)
+            loop.call_soon_threadsafe(self._room.set)
 
         build = partial(
             LaneRunner,
-            f"{self._flow}-{partition}",
-            partial(self._open_lane, partition, stages),
-            stages,
+            self._flow,
+            partial(self._open_lane, assignment),
             on_done=done,
             on_counts=self._on_counts,
             on_room=has_room,
-            on_reopened=partial(self._reopened, loop, partition),
+            on_reopened=partial(self._reopened, loop),
             on_failure=partial(self._failed, loop),
         )
-        self._runners[partition] = await loop.run_in_executor(self._pool, build)
+        self._runner = await loop.run_in_executor(self._pool, build)
+        self._assignment = assignment
 
     async def deliver(self, chunk: Chunk, ticket: Ticket) -> None:
-        """Hand a chunk to its lane, waiting while the lane has its backlog full."""
-        key = chunk.partition
+        """Hand a chunk to the lane, waiting while it has its backlog full."""
         while True:
-            runner = self._runners.get(key)
-            generation, _ = self.consumer.tickets.position((chunk.topic, key))
+            runner = self._runner
+            generation, _ = self.consumer.tickets.position((chunk.topic, chunk.partition))
             if runner is None or generation != chunk.generation:
                 return  # revoked or seeked meanwhile: it will be delivered again
             if runner.has_room():
                 runner.offer(chunk, ticket)
                 return
-            self._rooms[key].clear()
+            self._room.clear()
             if not runner.has_room():
-                await self._rooms[key].wait()
+                await self._room.wait()
 
     def count(self) -> int:
-        """Number of open lanes."""
-        return len(self._runners)
+        """Number of stages on partitions that are open."""
+        return 0 if self._runner is None else self._runner.lane.count()
+
+    def behind(self) -> Sequence[tuple[str, int]]:
+        """Inputs whose records may not overtake yet, since earlier ones are still to be read."""
+        return [] if self._runner is None else self._runner.lane.behind()
 
     def poke(self) -> None:
         """Reference tables changed. Called from the feed's thread."""
-        for runner in list(self._runners.values()):
+        runner = self._runner
+        if runner is not None:
             runner.poke()
 
     async def pause(self) -> None:
-        """Partitions are revoked: finish current slices, drop what is queued."""
+        """Partitions are revoked: finish the current slice, drop what is queued."""
         self.ready = False
         self._pauses += 1
-        loop = asyncio.get_running_loop()
-        runners = list(self._runners.values())
-        await asyncio.gather(*(loop.run_in_executor(self._pool, r.drain) for r in runners))
-        for room in self._rooms.values():
-            room.set()
+        # An opening under way claims its partitions: who gets them next has to be later than that.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLAIM_SECONDS), self._opening:
+                """It is over."""
+        if self._runner is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._runner.drain)
+        self._room.set()
 
     async def close(self) -> None:
-        """Close all lanes cleanly."""
+        """Close the lane cleanly."""
         self.ready = False
         self._pauses += 1
         async with self._opening:
-            await self._close(list(self._runners))
+            await self._close()
 
-    async def _close(self, keys: list[int]) -> None:
-        loop = asyncio.get_running_loop()
-        closing = [self._runners.pop(key) for key in keys]
-        await asyncio.gather(*(loop.run_in_executor(self._pool, runner.close) for runner in closing))
-        for key in keys:
-            self._rooms[key].set()
+    async def _close(self) -> None:
+        closing, self._runner, self._assignment = self._runner, None, {}
+        if closing is not None:
+            await asyncio.get_running_loop().run_in_executor(self._pool, closing.close)
+        self._room.set()
 
     # The rest is called from the lanes' threads.
 
-    def _reopened(self, loop: asyncio.AbstractEventLoop, partition: int, runner: LaneRunner) -> None:
+    def _reopened(self, loop: asyncio.AbstractEventLoop, runner: LaneRunner) -> None:
         lane, positions = runner.lane, {}
-        for topic in lane.inputs():
+        for topic, partition in lane.inputs():
             tp = TP(topic, partition)
             if tp in self._starts:
-                lane.start_at(topic, self._starts[tp])
-            offset = lane.position(topic)
+                lane.start_at(topic, partition, self._starts[tp])
+            offset = lane.position(topic, partition)
             if offset is not None:
                 positions[tp] = offset
 

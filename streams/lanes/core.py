@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Protocol
 
 from streams.errors import ContractViolation, RecordError, TallystreamError
 from streams.lanes.cursor import CURSOR_KEY, Cursor
-from streams.lanes.records import Chunk, InputRecord, Output
-from streams.lanes.stage import Cause, SliceContext, Stage, Touch
+from streams.lanes.overtaking import Overtaking
+from streams.lanes.ports import PendingReferences, SliceLog
+from streams.lanes.records import HANDED_HEADER, Chunk, InputRecord, Output, PlainRecord
+from streams.lanes.rules import is_newer
+from streams.lanes.stage import Cause, SliceContext, Stage
 from streams.lanes.state import Overlay, Store
 
 # A slice is at most about this much work, so that a lane neither holds up the others nor pays a
@@ -26,36 +28,6 @@ SLICE_SECONDS = 0.02
 CLOCK_EVERY = 16
 # Entries re-evaluated before live input gets its turn again.
 FANOUT_KEYS = 200
-
-
-class SliceLog(Protocol):
-    """Where a slice becomes durable: all of it, or nothing.
-
-    It may be committed later, together with other slices. The local store is then ahead of the log for a
-    while, which is no harm: a store is trusted only after a clean close, and dropped otherwise.
-    """
-
-    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
-        """Publish outputs and state changes in one transaction; raises `Fenced` or a retriable error."""
-
-    def close(self) -> int | None:
-        """Release the log; returns the state topic's end, to which a clean store corresponds."""
-
-
-class PendingReferences(Protocol):
-    """Reference changes that a lane has not fanned out yet. All but `waiting` under the compute lock."""
-
-    def positions(self) -> dict[str, int]:
-        """Positions of the reference tables as loaded."""
-
-    def resume(self, applied: Mapping[str, int]) -> None:
-        """Queue what the tables hold beyond ``applied``: changes the lane missed while it was closed."""
-
-    def waiting(self) -> bool:
-        """Whether anything is queued; may be asked without the lock."""
-
-    def pending(self) -> tuple[list[Touch], dict[str, int], Cause | None]:
-        """Take everything queued: touches, the positions they reach, and the latest change among them."""
 
 
 class Gap(TallystreamError):
@@ -70,6 +42,9 @@ class LaneCore:
 
     ``compute`` is held while a stage computes (reference tables must not change under it) and released
     before the transaction is committed.
+
+    What another stage of the same lane publishes to an input of this one may be handed over: it is applied
+    in the transaction that publishes it, and skipped when it is fetched.
     """
 
     def __init__(
@@ -96,13 +71,21 @@ class LaneCore:
         self._slice_seconds = slice_seconds
         stored = store.get(CURSOR_KEY)
         self.cursor = Cursor.from_bytes(stored) if stored else Cursor()
-        if self.cursor.rules > stage.rules:
+        if is_newer(self.cursor.rules, stage.rules):
             raise ContractViolation(
                 f"state was written by rules {self.cursor.rules}, this worker has {stage.rules}; upgrade it"
             )
         self.cursor.rules = stage.rules
+        if stored is None:
+            self.cursor.evaluated = stage.rules
         self._cursor_moved = False
         self._closed = False
+        self._work: deque[tuple[Chunk, int]] = deque()
+        self._handed: deque[PlainRecord] = deque()
+        self.overtaking = Overtaking()
+        self.route: Callable[[Sequence[Output]], Sequence[Output]] = lambda outputs: outputs
+        self.on_refused: Callable[[PlainRecord], None] = lambda record: None
+        self.handed_header = (HANDED_HEADER, self.cursor.identity.encode())
         self._fanout: deque[bytes] = deque()
         self._fanout_positions: dict[str, int] | None = None
         self._fanout_cause: Cause | None = None
@@ -112,38 +95,41 @@ class LaneCore:
                 # A lane without entries has nothing to fan out: it starts at the tables as they are.
                 self.cursor.references = references.positions()
             elif references is not None:
+                # Tables here may be behind those that the lane had elsewhere. What is evaluated with older
+                # rows must hear of the newer ones again, whoever has the lane by then.
+                loaded = references.positions()
+                self.cursor.references = {
+                    position: min(at, loaded.get(position, 0))
+                    for position, at in self.cursor.references.items()
+                }
                 references.resume(self.cursor.references)
 
     def position(self, topic: str) -> int | None:
         """Next offset of an input topic to apply, None if nothing was applied yet."""
         return self.cursor.inputs.get(topic)
 
-    def start_at(self, topic: str, offset: int) -> None:
-        """Where an input topic begins for a lane that has applied nothing of it."""
-        self.cursor.inputs.setdefault(topic, offset)
+    def start_at(self, topic: str, offset: int, durable: bool = False) -> None:
+        """Where an input topic begins for a lane that has applied nothing of it; `flush` if ``durable``."""
+        if topic not in self.cursor.inputs:
+            self.cursor.inputs[topic] = offset
+            self._cursor_moved = self._cursor_moved or durable
 
     def apply(self, *chunks: Chunk) -> dict[str, int]:
-        """Apply chunks in as few slices as the time of one allows; returns the counters of all slices.
-
-        What has gathered while the last slice was committed goes into one transaction together. The lane
-        knows where a topic begins: by its cursor, or by `start_at`. Records that the cursor says are
-        applied are skipped: that is how a redelivery changes nothing. Raises `Gap` before anything is done.
-        """
-        counts: dict[str, int] = {}
-        work = self._work(chunks, counts)
-        while work:
-            context = self._context()
-            with self._compute:
-                self._fill(context, work)
-                self.stage.finish(context)
-            self._commit(context)
-            _add(counts, context.counts)
+        """Apply chunks in as few slices as the time of one allows; returns the counters of all slices."""
+        counts = self.offer(*chunks)
+        while self.busy():
+            add_counts(counts, self.step())
         return counts
 
-    def _work(self, chunks: Sequence[Chunk], counts: dict[str, int]) -> deque[tuple[Chunk, int]]:
-        """The chunks with the index of the first record of each that is not applied yet."""
+    def offer(self, *chunks: Chunk) -> dict[str, int]:
+        """Queue chunks for `step`; returns the count of what was redelivered.
+
+        The lane knows where a topic begins: by its cursor, or by `start_at`. Records that the cursor says
+        are applied are skipped: that is how a redelivery changes nothing. Raises `Gap` before any is queued.
+        """
+        counts: dict[str, int] = {}
         work: deque[tuple[Chunk, int]] = deque()
-        positions: dict[str, int] = {}
+        positions = {chunk.topic: max(chunk.end, self.cursor.inputs[chunk.topic]) for chunk, _ in self._work}
         for chunk in chunks:
             # Never a default: a lane that does not know where the topic begins must not guess from a delivery.
             applied = positions.get(chunk.topic, self.cursor.inputs[chunk.topic])
@@ -156,7 +142,21 @@ class LaneCore:
                 counts["redelivered"] = counts.get("redelivered", 0) + at
             positions[chunk.topic] = max(applied, chunk.end)
             work.append((chunk, at))
-        return work
+        self._work += work
+        return counts
+
+    def busy(self) -> bool:
+        """Whether anything is queued for `step`."""
+        return bool(self._work)
+
+    def step(self) -> dict[str, int]:
+        """One slice of what was offered: as much as its time allows."""
+        context = self._context()
+        with self._compute:
+            self._fill(context, self._work)
+            self.stage.finish(context)
+        self._commit(context)
+        return context.counts
 
     def _fill(self, context: SliceContext, work: deque[tuple[Chunk, int]]) -> None:
         """Process work until the slice's time is over, and move the cursor over what was processed."""
@@ -178,39 +178,71 @@ class LaneCore:
     def _process(
         self, records: Sequence[InputRecord], at: int, context: SliceContext, deadline: float
     ) -> int:
-        process = self.stage.process
+        process, handed = self.stage.process, self.handed_header
         while at < len(records):
             for record in records[at : at + CLOCK_EVERY]:
+                at += 1
+                headers = record.headers
+                if headers and headers[0] == handed:
+                    context.count("handed")
+                    continue
                 try:
                     process(record, context)
                 except RecordError as error:
                     self.stage.reject(record, error, context)
-                at += 1
             if self._elapsed() > deadline:
                 break
         return at
 
+    def accepts(self, topic: str) -> bool:
+        """Whether records of an input topic may be handed over now."""
+        return self.overtaking.allows(topic, self.cursor.inputs.get(topic, -1))
+
+    def hand(self, record: PlainRecord) -> None:
+        """Take a record that its lane publishes in the same transaction."""
+        self._handed.append(record)
+
+    def has_handed(self) -> bool:
+        """Whether records were handed over that `apply_handed` has not applied."""
+        return bool(self._handed)
+
+    def apply_handed(self) -> dict[str, int]:
+        """One slice of what was handed over. The cursor stays: it moves when the records are fetched."""
+        context = self._context()
+        with self._compute:
+            deadline = self._elapsed() + self._slice_seconds
+            while self._handed:
+                record = self._handed.popleft()
+                try:
+                    self.stage.process(record, context)
+                except RecordError:
+                    # It is rejected where it is fetched, from a place in its topic that can be named.
+                    self.on_refused(record)
+                if self._elapsed() > deadline:
+                    break
+            self.stage.finish(context)
+        self._commit(context)
+        return context.counts
+
     def has_references(self) -> bool:
-        """Whether a fan-out is under way, or reference changes wait for one."""
-        return self._fanout_positions is not None or (
-            self._references is not None and self._references.waiting()
+        """Whether a fan-out is under way, or reference changes or new rules wait for one."""
+        return (
+            self._fanout_positions is not None
+            or self.cursor.evaluated != self.cursor.rules
+            or (self._references is not None and self._references.waiting())
         )
 
     def fan_out(self) -> dict[str, int]:
-        """One slice of re-evaluation for reference changes; the cursor moves once all entries are done.
+        """One slice of re-evaluation: of all entries for new rules, else of those that reference changes reach.
 
+        The cursor moves once all entries are done.
         A crash in between repeats the fan-out from its beginning, which changes nothing for entries
         that were done.
         """
-        assert self._references is not None
         context = self._context()
         with self._compute:
-            if self._fanout_positions is None:
-                touches, positions, cause = self._references.pending()
-                if not positions:
-                    return {}
-                self._fanout = deque(self.stage.affected(touches, context.state)) if touches else deque()
-                self._fanout_positions, self._fanout_cause = positions, cause
+            if self._fanout_positions is None and not self._begin_fan_out(context):
+                return {}
             keys = [self._fanout.popleft() for _ in range(min(FANOUT_KEYS, len(self._fanout)))]
             if keys:
                 assert self._fanout_cause is not None
@@ -218,11 +250,28 @@ class LaneCore:
                 self.stage.finish(context)
                 context.count("reevaluated", len(keys))
         if not self._fanout:
+            assert self._fanout_positions is not None
+            if not self._fanout_positions:  # that of new rules
+                self.cursor.evaluated = self.cursor.rules
             self.cursor.references.update(self._fanout_positions)
             self._fanout_positions = None
             self._cursor_moved = True
         self._commit(context)
         return context.counts
+
+    def _begin_fan_out(self, context: SliceContext) -> bool:
+        if self.cursor.evaluated != self.cursor.rules:
+            self._fanout = deque(self.stage.everything(context.state))
+            self._fanout_positions = {}
+            self._fanout_cause = Cause(context.now, context.now, context.now, True)
+            return True
+        assert self._references is not None
+        touches, positions, cause = self._references.pending()
+        if not positions:
+            return False
+        self._fanout = deque(self.stage.affected(touches, context.state)) if touches else deque()
+        self._fanout_positions, self._fanout_cause = positions, cause
+        return True
 
     def tick(self) -> dict[str, int]:
         """Let the stage's timers run."""
@@ -266,11 +315,11 @@ class LaneCore:
 
     def _write(self, outputs: Sequence[Output], changes: dict[bytes, bytes | None]) -> None:
         changes[CURSOR_KEY] = self.cursor.to_bytes()
-        self._log.commit(outputs, changes)
+        self._log.commit(self.route(outputs), changes)
         self.store.write(changes)
         self._cursor_moved = False
 
 
-def _add(total: dict[str, int], part: Mapping[str, int]) -> None:
+def add_counts(total: dict[str, int], part: Mapping[str, int]) -> None:
     for name, amount in part.items():
         total[name] = total.get(name, 0) + amount

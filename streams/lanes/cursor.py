@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass, field
 
 from streams.errors import ContractViolation
@@ -16,19 +17,31 @@ class Cursor:
     """Next offset to apply of each input topic, and of each reference topic partition.
 
     ``references`` holds what has been fanned out to the lane's own entries; the reference tables
-    themselves may be ahead. ``rules`` is the version of the rules that wrote the state last.
+    themselves may be ahead. ``rules`` is the version of the rules that wrote the state last, ``evaluated``
+    that with which all of it has been evaluated: while they differ, an upgrade is under way. ``identity``
+    is the state's own: a state that is built anew gets another. ``topics`` holds the ids of the input topics
+    that the offsets are of, "" where the broker has none.
     """
 
     inputs: dict[str, int] = field(default_factory=dict)
     references: dict[str, int] = field(default_factory=dict)
     rules: str = ""
+    evaluated: str = ""
+    identity: str = field(default_factory=lambda: secrets.token_hex(8))
+    topics: dict[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The stored form: compact JSON."""
-        return json.dumps(
-            {"format": FORMAT, "inputs": self.inputs, "references": self.references, "rules": self.rules},
-            separators=(",", ":"),
-        ).encode()
+        document = {
+            "format": FORMAT,
+            "inputs": self.inputs,
+            "references": self.references,
+            "rules": self.rules,
+            "evaluated": self.evaluated,
+            "identity": self.identity,
+            "topics": self.topics,
+        }
+        return json.dumps(document, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Cursor:
@@ -39,7 +52,11 @@ class Cursor:
                 f"the lane's cursor has format {document['format']}, this version reads {FORMAT}; "
                 "run the version that wrote it"
             )
-        return cls(document["inputs"], document["references"], document["rules"])
+        rules = document["rules"]
+        cursor = cls(document["inputs"], document["references"], rules, document.get("evaluated", rules))
+        cursor.identity = document.get("identity", cursor.identity)
+        cursor.topics = document.get("topics", {})
+        return cursor
 
 
 def reference_key(topic: str, partition: int) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
+
+# On a record that its own lane has applied already, in the transaction that published it: the identity of
+# the state that it was applied to. It is always the first header.
+HANDED_HEADER = "tallystream-handed"
 
 
 class InputRecord(Protocol):
@@ -31,9 +35,8 @@ class InputRecord(Protocol):
     def headers(self) -> Headers: ...
 
 
-@dataclass(frozen=True, slots=True)
-class PlainRecord:
-    """An `InputRecord` made by hand: by the test driver, and by replay."""
+class PlainRecord(NamedTuple):
+    """An `InputRecord` made by hand: handed over within a lane, held back, or by the test driver."""
 
     topic: str
     partition: int
@@ -62,10 +65,23 @@ class Chunk:
 
 
 class Output(NamedTuple):
-    """A record to publish. ``partition`` None lets the producer hash the key (murmur2)."""
+    """A record to publish. ``partition`` None lets the producer hash the key (murmur2).
+
+    ``on_delivery`` is called as librdkafka does: with an error or None, and the message.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     partition: int | None = None
     headers: Headers | None = None
+    on_delivery: Callable[[Any, Any], None] | None = None
+
+
+def withdraw(outputs: list[Output], record: PlainRecord, header: tuple[str, bytes]) -> None:
+    """Take the mark ``header`` off the outputs that equal ``record``: it was handed over, but not applied."""
+    wanted = (record.topic, record.key, record.value)
+    for at, output in enumerate(outputs):
+        headers = output.headers
+        if headers and headers[0] == header and (output.topic, output.key, output.value) == wanted:
+            outputs[at] = output._replace(headers=headers[1:])

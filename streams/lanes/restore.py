@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -31,6 +32,37 @@ class RestoreProgress:
     records: int = 0
     seconds: float = 0.0
 
+    @property
+    def share(self) -> float:
+        """What part of the positions is behind it, 0 to 1."""
+        return (self.position - self.start) / max(1, self.end - self.start)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By its pace so far; None before there is any."""
+        return self.seconds * (1 / self.share - 1) if self.share > 0 else None
+
+
+def state_consumer(bootstrap: str, group: str, **settings: Any) -> Consumer:
+    """A consumer of state topics: committed records only, in large fetches, and never a default position."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,  # required by the client; never used: nothing is committed
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
+            "fetch.message.max.bytes": 8 << 20,
+            "queued.max.messages.kbytes": 32 * 1024,
+            # A full queue is asked for more at once: by the default of a second a restore mostly waits.
+            "fetch.queue.backoff.ms": 5,
+            **settings,
+        },
+        logger=logging.getLogger(LIBRDKAFKA),
+    )
+
 
 def restore(
     bootstrap: str,
@@ -43,22 +75,10 @@ def restore(
     """Load everything of the state topic from ``start`` to its end into ``store``.
 
     Ends by position, not by record: transaction markers at the end of the log are no records. The
-    caller has fenced the previous owner, so nothing is written meanwhile.
+    caller has fenced the previous owner, so nothing is written meanwhile. Raises `PositionLost` where the
+    topic does not hold what is asked for.
     """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": f"restore-{topic}",  # required by the client; never used: nothing is committed
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
-            "fetch.message.max.bytes": 8 << 20,
-            "queued.max.messages.kbytes": 32 * 1024,
-        },
-        logger=logging.getLogger(LIBRDKAFKA),
-    )
+    consumer = state_consumer(bootstrap, f"restore-{topic}")
     try:
         low, high = watermarks(consumer, topic, partition)
         if start > high:
@@ -66,7 +86,13 @@ def restore(
                 f"{topic}/{partition} ends at {high}, before the local state's position {start}: "
                 "the topic was recreated or lost records; delete the local state and check the inputs"
             )
-        state = RestoreProgress(topic, partition, start, high, max(start, low))
+        if low > start:
+            raise PositionLost(
+                f"{topic}/{partition}: records {start} to {low} were deleted, and with them state: "
+                "state topics are compacted, never expired (cleanup.policy=compact); "
+                "restore the topic from a copy, or rebuild this flow from a snapshot"
+            )
+        state = RestoreProgress(topic, partition, start, high, start)
         began = time.monotonic()
         if state.position < high:
             consumer.assign([TopicPartition(topic, partition, state.position)])

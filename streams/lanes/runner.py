@@ -1,4 +1,4 @@
-"""One thread per lane: takes chunks, fans out reference changes, ticks, and reports.
+"""The thread of a lane: takes chunks, fans out reference changes, ticks, and reports.
 
 Kafka calls block, so a lane has a thread; reference tables are kept still while stages compute.
 """
@@ -19,7 +19,7 @@ from streams.lanes.transaction import AbortedSlice
 # What may wait for a lane while it commits: it all goes into the next one together, so that a busy lane
 # makes larger transactions rather than more of them. More than this only adds memory.
 BACKLOG_CHUNKS = 64
-BACKLOG_RECORDS = 2_000
+BACKLOG_RECORDS = 4_000
 TICK_SECONDS = 1.0
 # Attempts to open a lane again after its transactions were aborted, and the pause between them.
 REOPEN_ATTEMPTS = 20
@@ -36,7 +36,6 @@ class LaneRunner:
         self,
         name: str,
         open_lane: Callable[[], Lane],
-        stages: frozenset[str] = frozenset(),
         *,
         on_done: Callable[[Ticket], None],
         on_counts: Callable[[str, Mapping[str, int]], None],
@@ -45,7 +44,6 @@ class LaneRunner:
         on_failure: Callable[[str, Exception], None],
     ) -> None:
         self.name = name
-        self.stages = stages
         self._open_lane = open_lane
         self._on_done = on_done
         self._on_counts = on_counts

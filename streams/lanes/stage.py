@@ -58,7 +58,7 @@ class SliceContext:
 
 
 class Stage(Protocol):
-    """One stage of a flow, for one lane.
+    """One stage of a flow, for one lane. ``rules`` is a version as `streams.lanes.rules` reads it.
 
     What it caches in memory follows from its state: after a slice that was not committed the lane is
     opened anew, with a new stage object.
@@ -81,6 +81,9 @@ class Stage(Protocol):
 
     def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
         """Keys to re-evaluate for reference changes, without repeats."""
+
+    def everything(self, state: Overlay) -> Iterator[bytes]:
+        """All keys that `reevaluate` takes: asked for once when older rules wrote the state."""
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Compute the results of ``keys`` again with the reference tables as they are now."""

@@ -51,6 +51,11 @@ class TicketLedger:
         if line is not None:
             self._lines[partition] = _Line(line.generation + 1, -1, -1)
 
+    def is_placed(self, partition: Partition) -> bool:
+        """Whether the partition was seeked since it was assigned."""
+        line = self._lines.get(partition)
+        return line is not None and line.delivered >= 0
+
     def position(self, partition: Partition) -> tuple[int, int]:
         """(generation, offset after the last delivered record) of a partition that was seeked."""
         line = self._lines[partition]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
-from operator import call, itemgetter
 from typing import Any, Final
 
 from streams.serde.flat import EPOCH, EPOCH_DAY, REMEMBERED, fields_of, name_of, split_union
@@ -33,27 +32,29 @@ def flat_writer(schema: Any) -> Writer | None:
     passes for it.
     """
     fields = fields_of(schema)
-    writes: list[Write] = []
-    for field in fields:
+    if not fields:
+        return None
+    names: dict[str, Any] = {}
+    present, defaulted = [], []
+    for number, field in enumerate(fields):
         write = _field_writer(field["type"])
         if write is None:
             return None
-        writes.append(write)
-    if not fields:
-        return None
-    names = [field["name"] for field in fields]
-    defaults = {field["name"]: field["default"] for field in fields if "default" in field}
-    # Twice the first name, since of one name it gives no tuple; `map` ends with the shorter of its lists.
-    values_of = itemgetter(*names, names[0])
-
-    def write_record(record: dict[str, Any], prefix: bytes) -> bytes:
-        try:
-            values = values_of(record)
-        except KeyError:
-            values = [record.get(name, defaults.get(name, MISSING)) for name in names]
-        return prefix + b"".join(map(call, writes, values))
-
-    return write_record
+        known, value = f"w{number}", f"record[{field['name']!r}]"
+        names[known], names[f"d{number}"] = write, field.get("default", MISSING)
+        form = "{}[{}]" if isinstance(write, _Memory) else "{}({})"
+        present.append(form.format(known, value))
+        defaulted.append(form.format(known, f"get({field['name']!r}, d{number})"))
+    # Compiled for the schema: a look-up for most fields, without a call.
+    source = f"""def write_record(record, prefix):
+    try:
+        return b"".join((prefix, {", ".join(present)}))
+    except KeyError:
+        get = record.get
+        return b"".join((prefix, {", ".join(defaulted)}))"""
+    exec(source, names)  # noqa: S102 -- names are quoted, the rest is ours
+    writer: Writer = names["write_record"]
+    return writer
 
 
 class _Memory(dict[Any, bytes]):
@@ -72,7 +73,7 @@ class _Memory(dict[Any, bytes]):
         return data
 
 
-def _field_writer(kind: Any) -> Write | None:
+def _field_writer(kind: Any) -> Write | _Memory | None:
     nullable, inner = split_union(kind)
     name = name_of(inner)
     if name is None:
@@ -81,7 +82,7 @@ def _field_writer(kind: Any) -> Write | None:
     key = (nullable, name, *shape)
     known = _MEMORIES.get(key)
     if known is not None:
-        return known.__getitem__
+        return known
     encode = _type_writer(name, inner)
     if encode is None:
         return None
@@ -95,7 +96,7 @@ def _field_writer(kind: Any) -> Write | None:
     if name in ("bytes", "strings", "map", "record"):
         return encode
     memory = _MEMORIES[key] = _Memory(encode)
-    return memory.__getitem__
+    return memory
 
 
 def _type_writer(name: str, kind: Any) -> Write | None:

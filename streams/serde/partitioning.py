@@ -34,8 +34,13 @@ def murmur2(data: bytes) -> int:
     return h
 
 
-# Roots and consultants are few and come again and again; entries go through the producer's own hash.
+def murmur2_partition(key: bytes, partitions: int) -> int:
+    """The partition of a message key among ``partitions``."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions if partitions > 1 else 0
+
+
+# Roots and consultants are few and come again and again; entries do not.
 @lru_cache(maxsize=100_000)
 def partition_of(key: str, partitions: int) -> int:
     """The partition of a key among ``partitions``."""
-    return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+    return murmur2_partition(key.encode(), partitions)

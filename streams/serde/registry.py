@@ -17,6 +17,7 @@ from streams.errors import ContractViolation, DependencyUnavailable, SchemaMisma
 
 AvroSchema = dict[str, Any]
 
+SUBJECT_NOT_FOUND = 40401
 SCHEMA_NOT_FOUND = 40403
 CONFLICT = 409
 
@@ -47,7 +48,21 @@ class Registry:
             raise DependencyUnavailable(f"schema registry {self.url}: {error.error_message}") from None
         except Exception as error:  # the client lets its HTTP library's errors through
             raise self._unreachable(error) from None
-        return cast(int, schema_id)
+        known = cast(int, schema_id)
+        self._by_id.setdefault(known, schema)
+        return known
+
+    def learn(self, subject: str) -> None:
+        """Read a subject's latest schema ahead, if it has one: records of it then need no registry."""
+        try:
+            latest = self._client.get_latest_version(subject)
+        except SchemaRegistryError as error:
+            if error.error_code == SUBJECT_NOT_FOUND:
+                return
+            raise DependencyUnavailable(f"schema registry {self.url}: {error.error_message}") from None
+        except Exception as error:
+            raise self._unreachable(error) from None
+        self._by_id.setdefault(cast(int, latest.schema_id), json.loads(str(latest.schema.schema_str)))
 
     def set_compatibility(self, subject: str, level: str) -> None:
         """Set the compatibility level of one subject, e.g. ``FULL_TRANSITIVE``."""

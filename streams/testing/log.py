@@ -1,12 +1,16 @@
-"""Kafka as the driver needs it: partitioned logs, and slices that commit wholly or not at all."""
+"""Kafka as the driver needs it: partitioned logs, and a producer whose transactions are whole or nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Any
 
-from streams.lanes.records import Headers, Output, PlainRecord
-from streams.serde.partitioning import partition_of
+from confluent_kafka import KafkaError, KafkaException
+
+from streams.lanes.records import Headers, PlainRecord
+from streams.lanes.transaction import HASH_KEY
+from streams.serde.partitioning import murmur2_partition
 
 
 class Logs:
@@ -30,40 +34,92 @@ class Logs:
         timestamp: int,
         partition: int | None = None,
         headers: Headers | None = None,
-    ) -> None:
-        """Append a record; without a partition the key decides."""
+    ) -> int:
+        """Append a record, by its key without a partition; returns its offset."""
         logs = self.partitions(topic)
         if partition is None:
-            partition = partition_of((key or b"").decode(), len(logs)) if len(logs) > 1 else 0
+            partition = murmur2_partition(key or b"", len(logs))
         log = logs[partition]
         log.append(PlainRecord(topic, partition, len(log), timestamp, key, value, tuple(headers or ())))
+        return len(log) - 1
 
 
-class MemorySliceLog:
-    """A lane's log. ``before`` and ``after`` are called around each commit: the places to crash."""
+@dataclass(slots=True)
+class Claims:
+    """Who may write for each partition of each flow; a claim fences who had it before."""
 
-    def __init__(
-        self,
-        logs: Logs,
-        state: list[tuple[bytes, bytes | None]],
-        timestamp: Callable[[], int],
-        before: Callable[[], Any],
-        after: Callable[[], Any],
-    ) -> None:
+    _owners: dict[tuple[str, int], MemoryProducer] = field(default_factory=dict)
+
+    def claim(self, flow: str, partitions: Collection[int], producer: MemoryProducer) -> None:
+        """Fence all that wrote for the partitions so far."""
+        for partition in partitions:
+            owner = self._owners.get((flow, partition))
+            if owner is not None:
+                owner.fenced = True
+            self._owners[flow, partition] = producer
+
+
+class _Delivered:
+    """A delivery report, as far as it is looked at."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        self._place = topic, partition, offset
+
+    def topic(self) -> str:
+        return self._place[0]
+
+    def partition(self) -> int:
+        return self._place[1]
+
+    def offset(self) -> int:
+        return self._place[2]
+
+
+class MemoryProducer:
+    """What of a transactional producer a lane's log uses.
+
+    ``reach`` is told the places at which a crash makes a difference: ``"before"`` and ``"after"`` a commit.
+    """
+
+    def __init__(self, logs: Logs, timestamp: Callable[[], int], reach: Callable[[str], None]) -> None:
         self._logs = logs
-        self._state = state
         self._timestamp = timestamp
-        self._before = before
-        self._after = after
+        self._reach = reach
+        self._gathered: list[tuple[Any, ...]] = []
+        self.fenced = False
 
-    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
-        """Append outputs and state changes together."""
-        self._before()
-        for topic, key, value, partition, headers in outputs:
-            self._logs.append(topic, key, value, self._timestamp(), partition, headers)
-        self._state.extend(changes.items())
-        self._after()
+    def begin_transaction(self) -> None:
+        """Begin."""
+        self._gathered = []
 
-    def close(self) -> int | None:
-        """Nothing to release."""
-        return len(self._state)
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        headers: Headers | None = None,
+        on_delivery: Callable[[Any, Any], None] | None = None,
+    ) -> None:
+        """Add a record."""
+        place = None if partition == HASH_KEY else partition
+        self._gathered.append((topic, key, value, place, headers, on_delivery))
+
+    def commit_transaction(self, timeout: float) -> None:
+        """Append everything, or nothing if somebody else claimed a partition."""
+        self._reach("before")
+        if self.fenced:
+            raise KafkaException(KafkaError(KafkaError._FENCED))
+        for topic, key, value, partition, headers, on_delivery in self._gathered:
+            offset = self._logs.append(topic, key, value, self._timestamp(), partition, headers)
+            if on_delivery is not None:
+                on_delivery(None, _Delivered(topic, partition, offset))
+        self._reach("after")
+
+    def abort_transaction(self, timeout: float) -> None:
+        """Drop everything."""
+        self._gathered = []
+
+    def poll(self, timeout: float) -> int:
+        """Deliveries are reported at the commit."""
+        return 0

@@ -36,6 +36,12 @@ class Publisher:
         context.emit(self._topic, key_of(contract, record), value, partition)
         return value
 
+    def emit_everywhere(self, context: SliceContext, record: dict[str, Any]) -> None:
+        """Publish ``record`` to every partition: to every lane that reads the topic."""
+        value, key = self._encoder.encode(record), key_of(self._contract, record)
+        for partition in range(self._partitions):
+            context.emit(self._topic, key, value, partition)
+
 
 @dataclass(frozen=True)
 class StageEnvironment:
@@ -58,7 +64,8 @@ class StageEnvironment:
 class StageDefinition:
     """A stage: ``inputs`` are co-partitioned topics, all with the partition count of ``group``.
 
-    ``looks_up`` says whether it uses the flow's reference view.
+    ``looks_up`` says whether it uses the flow's reference view; ``passes_on`` names what it publishes for
+    stages of its own flow, which may be handed over within a lane.
     """
 
     name: str
@@ -67,6 +74,7 @@ class StageDefinition:
     group: str
     ticks: bool = False
     looks_up: bool = True
+    passes_on: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -84,3 +92,8 @@ class FlowDefinition:
     # Topics outside the contracts that the flow reads, with the group that decides their count.
     extra_topics: Sequence[str] = field(default=())
     gather_seconds: float = 0.0
+
+    def handed_over(self, contracts: Contracts, partitions: int | None) -> dict[str, int]:
+        """The topics between the flow's stages, in its order, with their numbers of partitions."""
+        topics = (topic for stage in self.stages for topic in stage.passes_on)
+        return {topic: contracts.partitions(topic, partitions) for topic in topics}

@@ -1,33 +1,39 @@
-"""Opens the lanes of a flow: fence earlier owners, restore the stages, subscribe to references."""
+"""Opens the lane of a flow: fence earlier owners, restore the stages, subscribe to references."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import structlog
 
 from streams.contracts import Contracts
+from streams.lanes.catchup import catch_up
+from streams.lanes.claims import claim
 from streams.lanes.core import LaneCore
-from streams.lanes.lane import Lane
+from streams.lanes.lane import CoreKey, Lane
 from streams.lanes.locking import ReadWriteLock
-from streams.lanes.restore import restore
-from streams.lanes.rocks import RocksStore
 from streams.lanes.transaction import TransactionalLog
-from streams.metrics import RESTORE_SECONDS, RESTORED
+from streams.lanes.watermarks import end_offsets
 from streams.references.views import ReferenceState, Subscription
 from streams.serde import Decoder
 from streams.settings import Settings
 from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
+from streams.worker.inputs import InputCheck
+from streams.worker.stores import LaneStores
 
 log = structlog.get_logger("worker")
 
+# Stages restored at the same time: restore is mostly waiting for the broker.
+OPENING_THREADS = 4
+
 
 class LaneOpener:
-    """Opens lanes of one flow. Any thread may call `open`, each for another partition."""
+    """Opens the lane of one flow."""
 
     def __init__(
         self,
@@ -38,6 +44,8 @@ class LaneOpener:
         schema_ids: Mapping[str, int],
         compute: ReadWriteLock,
         references: ReferenceState | None,
+        stores: LaneStores,
+        inputs: InputCheck,
     ) -> None:
         self._flow = flow
         self._settings = settings
@@ -46,42 +54,64 @@ class LaneOpener:
         self._schema_ids = dict(schema_ids)
         self._compute = compute
         self._references = references
+        self._stores = stores
+        self._inputs = inputs
 
-    def open(self, partition: int, stages: Collection[str]) -> Lane:
-        """The lane of a partition with the named stages; what was opened is closed again on an error."""
-        name = f"{self._flow.name}-{partition}"
+    def open(self, assignment: Mapping[int, Collection[str]]) -> Lane:
+        """The lane with the named stages of each partition; what was opened is closed again on an error."""
+        bootstrap, flow = self._settings.kafka_bootstrap, self._flow
+        # Another one each time: who claims a partition of ours fences what we were, not what we become.
+        transactional_id = f"{flow.name}-{self._settings.worker_id}-{secrets.token_hex(4)}"
+        keys = [(stage, partition) for partition, stages in assignment.items() for stage in stages]
         with ExitStack() as opened:
-            slice_log = TransactionalLog(self._settings.kafka_bootstrap, name, partition)
+            slice_log = TransactionalLog(bootstrap, transactional_id)
             opened.callback(slice_log.release)
-            definitions = [stage for stage in self._flow.stages if stage.name in stages]
-            cores = {
-                stage.name: self._open_stage(stage, partition, slice_log, opened) for stage in definitions
-            }
+            # After the producer was started: who fences it later is later than it.
+            claim(bootstrap, flow.name, sorted(assignment), transactional_id)
+            cores = self._open_stages(keys, slice_log, opened)
+            self._inputs.place((partition, core) for (_, partition), core in cores.items())
             opened.pop_all()
-        return Lane(cores, slice_log, frozenset(stage.name for stage in definitions if stage.ticks))
+        ticking = frozenset(stage.name for stage in flow.stages if stage.ticks)
+        own = flow.handed_over(self._contracts, self._settings.partitions)
+        lane = Lane(cores, slice_log, ticking, own)
+        try:
+            # As they are now that nobody else writes to them for the lane's keys.
+            ends = end_offsets(bootstrap, [place for place in lane.inputs() if place[0] in own])
+            lane.overtake(ends)
+            # Where inputs begin is durable before anything of them can be committed.
+            lane.flush()
+            if not catch_up(bootstrap, lane, ends, reversed(own)):
+                log.info("lane_behind", flow=flow.name, inputs=len(lane.behind()))
+        except BaseException:
+            lane.abandon()
+            raise
+        return lane
+
+    def _open_stages(
+        self, keys: Collection[CoreKey], lane: TransactionalLog, opened: ExitStack
+    ) -> dict[CoreKey, LaneCore]:
+        definitions = {stage.name: stage for stage in self._flow.stages}
+        with ThreadPoolExecutor(OPENING_THREADS, "lane-open") as pool:
+            opening = {
+                (name, partition): pool.submit(self._open_stage, definitions[name], partition, lane, opened)
+                for name, partition in sorted(keys)
+            }
+        return {key: core.result() for key, core in opening.items()}
 
     def _open_stage(
         self, stage: StageDefinition, partition: int, lane: TransactionalLog, opened: ExitStack
     ) -> LaneCore:
         settings = self._settings
-        topic = f"state.{stage.name}"
-        stage_log = lane.stage(topic)
-        folder = Path(settings.data_dir) / settings.worker_id / stage.name / str(partition)
-        store = RocksStore(folder, identity=f"{settings.kafka_bootstrap}/{topic}")
-        opened.callback(store.close, None)
-        progress = restore(settings.kafka_bootstrap, topic, partition, store, store.offset)
-        stage_log.begin_at(progress.end)
-        RESTORED.labels(stage.name).inc(progress.records)
-        RESTORE_SECONDS.labels(stage.name).observe(progress.seconds)
-        if progress.records:
-            log.info("lane_restored", lane=f"{stage.name}-{partition}", records=progress.records)
+        stage_log = lane.stage(f"state.{stage.name}", partition)
+        store, position = self._stores.open(stage.name, partition)
+        opened.callback(self._stores.abandon, store, stage.name, partition)
+        stage_log.begin_at(position)
         references = self._references if stage.looks_up else None
         subscription = None
         if references is not None:
             with self._compute.write:
                 subscription = references.subscribe()
-        unsubscribe = partial(self._unsubscribe, subscription)
-        opened.callback(unsubscribe)
+        opened.callback(self._unsubscribe, subscription)
         environment = StageEnvironment(
             partition,
             settings,
@@ -90,6 +120,11 @@ class LaneOpener:
             self._schema_ids,
             references.view if references else None,
         )
+
+        def on_close() -> None:
+            self._unsubscribe(subscription)
+            self._stores.copies.give_back(stage.name, partition)
+
         return LaneCore(
             stage.build(environment),
             store,
@@ -97,7 +132,7 @@ class LaneOpener:
             subscription,
             clock=partial(datetime.now, UTC),
             compute=self._compute.read,
-            on_close=unsubscribe,
+            on_close=on_close,
         )
 
     def _unsubscribe(self, subscription: Subscription | None) -> None:

@@ -16,7 +16,7 @@ from streams.worker.flow import FlowDefinition
 def prepare(
     settings: Settings, contracts: Contracts, registry: Registry, flows: Sequence[FlowDefinition]
 ) -> dict[str, int]:
-    """Create and check topics, register schemas; returns schema ids by topic.
+    """Create and check topics, register schemas, read ahead those of other topics; returns ids by topic.
 
     Raises `DependencyUnavailable` or `ContractViolation`.
     """
@@ -31,6 +31,11 @@ def prepare(
             count = next(counts[s.name] for s in flow.stages if topic in s.inputs)
             topics[topic] = (count, topic_config("delete", -1))
     create_topics(settings.kafka_bootstrap, topics, settings.replication_factor)
+    # A lane that others leave to this worker brings records that it has never seen; the registry may be
+    # away by then.
+    for flow in flows:
+        for topic in flow.extra_topics:
+            registry.learn(f"{topic}-value")
     return register_schemas(registry, contracts)
 
 

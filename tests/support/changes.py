@@ -42,11 +42,24 @@ class Change:
     headers: tuple[tuple[str, bytes], ...]
 
 
-class ChangeLog:
-    """Turns transactions into changes with positions, keeping the rows for before images."""
+BLOCK = {"type": "record", "name": "Block", "fields": [{"name": "id", "type": "string"}]}
+BOUNDARY = {
+    "type": "record",
+    "name": "TransactionMetadataValue",
+    "namespace": "io.debezium.connector.common",
+    "fields": [{"name": "status", "type": "string"}, {"name": "id", "type": "string"}],
+}
 
-    def __init__(self, registry: MemoryRegistry) -> None:
+
+class ChangeLog:
+    """Turns transactions into changes with positions, keeping the rows for before images.
+
+    As ``debezium`` writes them they have no headers of ours, and name their transaction.
+    """
+
+    def __init__(self, registry: MemoryRegistry, *, debezium: bool = False) -> None:
         self._registry = registry
+        self._debezium = debezium
         self._encoders: dict[str, Encoder] = {}
         self._rows: dict[str, dict[Any, dict[str, Any]]] = {name: {} for name in TABLES}
         self._lsn = 1000
@@ -68,6 +81,17 @@ class ChangeLog:
             is_last = last[statement.table, statement.key] == ordinal
             yield from self._change(transaction, statement, before, after, ordinal, is_last)
 
+    def end(self, transaction: Transaction) -> Change:
+        """The announcement that the transaction whose changes were made last is complete."""
+        topic = f"cdc.{transaction.system}.transaction"
+        encoder = Encoder(BOUNDARY, self._registry.register(f"{topic}-value", BOUNDARY))
+        identifier = self._transaction_id(len(transaction.statements) - 1)
+        return Change(topic, identifier.encode(), encoder.encode({"status": "END", "id": identifier}), ())
+
+    def _transaction_id(self, ordinal: int) -> str:
+        """Debezium's is another one for each change: the second part is the change's own LSN."""
+        return f"{self._lsn // 10}:{self._lsn * 1000 + ordinal}"
+
     def _change(
         self, transaction: Transaction, statement: Any, before: Any, after: Any, ordinal: int, is_last: bool
     ) -> Iterator[Change]:
@@ -85,15 +109,21 @@ class ChangeLog:
                 "db": transaction.system,
                 "schema": "public",
                 "table": statement.table,
-                "lsn": self._lsn,
+                # Debezium's is the row's own place in the log, ours is the commit's.
+                "lsn": self._lsn * 1000 + ordinal if self._debezium else self._lsn,
             },
             "op": "c" if before is None else "d" if after is None else "u",
             "ts_us": micros + 1000,
+            "transaction": {"id": self._transaction_id(ordinal)} if self._debezium else None,
         }
-        headers = [
-            ("tallystream.position", f"1/{self._lsn}/{ordinal}".encode()),
-            ("tallystream.last_for_key", b"1" if is_last else b"0"),
-        ]
+        headers: list[tuple[str, bytes]] = (
+            []
+            if self._debezium
+            else [
+                ("tallystream.position", f"1/{self._lsn}/{ordinal}".encode()),
+                ("tallystream.last_for_key", b"1" if is_last else b"0"),
+            ]
+        )
         if specials:
             headers.append(("tallystream.special", json.dumps(specials).encode()))
         key = str(statement.key).encode()
@@ -120,6 +150,7 @@ class ChangeLog:
                     {"name": "source", "type": SOURCE},
                     {"name": "op", "type": "string"},
                     {"name": "ts_us", "type": ["null", "long"], "default": None},
+                    {"name": "transaction", "type": ["null", BLOCK], "default": None},
                 ],
             }
             self._encoders[topic] = Encoder(schema, self._registry.register(f"{topic}-value", schema))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from streams.contracts.topics import create_topics, topic_config
+from streams.contracts.topics import CLAIMS_TOPIC, create_topics, state_topics, topic_config
 from streams.errors import ContractViolation, Fenced, PositionLost
+from streams.lanes import claims
+from streams.lanes.claims import claim
 from streams.lanes.cursor import CURSOR_KEY
 from streams.lanes.records import Output
 from streams.lanes.restore import restore
@@ -36,11 +41,13 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 class OneStage:
-    """A lane with one stage, whose slices are committed at once."""
+    """A lane with one stage on one partition, whose slices are committed at once."""
 
     def __init__(self, bootstrap: str, name: str) -> None:
-        self.lane = TransactionalLog(bootstrap, f"{name}-0", 0)
-        self.stage = self.lane.stage(f"state.{name}")
+        transactional_id = f"{name}-{secrets.token_hex(4)}"
+        self.lane = TransactionalLog(bootstrap, transactional_id)
+        claim(bootstrap, name, [0], transactional_id)
+        self.stage = self.lane.stage(f"state.{name}", 0)
 
     def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
         """One slice, one transaction."""
@@ -50,7 +57,7 @@ class OneStage:
 
 def lane(bootstrap: str, name: str) -> OneStage:
     """The log of lane 0, with its topics."""
-    create_topics(bootstrap, {f"state.{name}": (1, topic_config("compact", -1)), name: (1, {})})
+    create_topics(bootstrap, state_topics([name], {name: 1}) | {name: (1, {})})
     return OneStage(bootstrap, name)
 
 
@@ -146,7 +153,7 @@ def test_an_aborted_slice_is_not_restored(bootstrap: str, name: str) -> None:
     """A worker killed inside a transaction: its successor ends it, and restores only what was committed."""
     log = lane(bootstrap, name)
     log.commit([], {b"a": b"1", CURSOR_KEY: b"c1"})
-    killed = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{name}-0"})
+    killed = Producer({"bootstrap.servers": bootstrap, "transactional.id": log.lane.transactional_id})
     killed.init_transactions(20)
     killed.begin_transaction()
     killed.produce(f"state.{name}", b"half", b"a", partition=0)
@@ -162,3 +169,70 @@ def test_watermarks_are_there_for_an_empty_topic(bootstrap: str, name: str) -> N
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "g"})
     assert consumer.get_watermark_offsets(TopicPartition(f"state.{name}", 0), timeout=10) == (0, 0)
     consumer.close()
+
+
+def owner(bootstrap: str, flow: str, partitions: Sequence[int]) -> TransactionalLog:
+    """A lane that claims partitions."""
+    log = TransactionalLog(bootstrap, f"{flow}-{secrets.token_hex(4)}")
+    claim(bootstrap, flow, partitions, log.transactional_id)
+    return log
+
+
+def writes(log: TransactionalLog, topic: str, value: bytes) -> None:
+    """One transaction."""
+    log.add([Output(topic, b"k", value)])
+    log.flush()
+
+
+def test_only_who_lost_a_partition_is_fenced(bootstrap: str, name: str) -> None:
+    """Claims name whom they fence: a lane of other partitions goes on."""
+    create_topics(bootstrap, state_topics([], {}) | {name: (1, {})})
+    first, second = owner(bootstrap, name, [0, 1]), owner(bootstrap, name, [2, 3])
+    writes(first, name, b"1")
+    third = owner(bootstrap, name, [1])
+    writes(second, name, b"2")
+    writes(third, name, b"3")
+    with pytest.raises(Fenced, match="has a new owner"):
+        writes(first, name, b"zombie")
+
+
+def test_a_claim_that_was_overtaken_is_refused(
+    bootstrap: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that claim at once the later wins, and is not fenced by the other, which learns that it lost."""
+    create_topics(bootstrap, state_topics([], {}) | {name: (1, {})})
+    early = TransactionalLog(bootstrap, f"{name}-early")
+    whole = claims._earlier_owners
+    late: list[TransactionalLog] = []
+
+    def overtaken(*args: Any) -> Any:
+        monkeypatch.setattr(claims, "_earlier_owners", whole)
+        late.append(owner(bootstrap, name, [0]))
+        return whole(*args)
+
+    monkeypatch.setattr(claims, "_earlier_owners", overtaken)
+    with pytest.raises(Fenced, match="was claimed by a later owner"):
+        claim(bootstrap, name, [0], early.transactional_id)
+    writes(late[0], name, b"1")
+
+
+def test_a_claim_that_was_not_finished_fences_as_well(bootstrap: str, name: str) -> None:
+    """Killed between writing and committing its claim: its lane can't write behind the next owner's back."""
+    create_topics(bootstrap, state_topics([], {}) | {name: (1, {})})
+    lost = TransactionalLog(bootstrap, f"{name}-lost")
+    killed = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{name}-0"})
+    killed.init_transactions(20)
+    killed.begin_transaction()
+    claimed = json.dumps({"owner": lost.transactional_id, "fenced": []}).encode()
+    killed.produce(CLAIMS_TOPIC, claimed, f"{name}-0".encode(), partition=0)
+    killed.flush(10)
+    writes(owner(bootstrap, name, [0]), name, b"1")
+    with pytest.raises(Fenced):
+        writes(lost, name, b"zombie")
+
+
+def test_what_was_fenced_once_is_not_fenced_again(bootstrap: str, name: str) -> None:
+    """However often a partition moved, its next owner fences the last one alone."""
+    create_topics(bootstrap, state_topics([], {}) | {name: (1, {})})
+    owners = [owner(bootstrap, name, [0]).transactional_id for _ in range(4)]
+    assert claims._earlier_owners(bootstrap, {f"{name}-0": 1_000}) == {f"{name}-0": {owners[-1]}}

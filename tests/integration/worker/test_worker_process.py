@@ -8,9 +8,11 @@ import time
 from collections import Counter
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from worker_harness import PARTITIONS, RAISED, Site, wait_for
+
+from streams.lanes.claims import claim
 
 CLEAN_STOP_SECONDS = 10.0
 GROUP = "tallystream-exceptions"
@@ -78,9 +80,7 @@ def test_a_fenced_lane_stops_the_worker(embedded_site: Site) -> None:
     wait_for(lambda: site.committed(GROUP, RAISED) > 0, 15, lambda: "nothing was committed")
     time.sleep(1.5)  # the commit timer has had its turn
     committed = site.committed(GROUP, RAISED)
-    for partition in range(PARTITIONS):
-        owner = Producer({"bootstrap.servers": site.bootstrap, "transactional.id": f"exceptions-{partition}"})
-        owner.init_transactions(20)
+    claim(site.bootstrap, "exceptions", range(PARTITIONS), "another")
     site.report(names)
     assert worker.wait_end() == 1, worker.output()
     assert "has a new owner" in worker.error_line()
@@ -153,7 +153,7 @@ def test_two_workers_share_partitions_and_lose_nothing(kafka_site: Site) -> None
     site.wait_seen("share", dict(expected))
     second = site.worker("worker-b")
     deadline = time.monotonic() + 60
-    while '"event": "lanes_open"' not in second.output():
+    while '"event": "lane_open"' not in second.output():
         assert time.monotonic() < deadline, second.output()
         report()
         time.sleep(0.2)

@@ -40,9 +40,17 @@ NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 class Worker:
-    """One ``tallystream worker`` process."""
+    """One ``tallystream worker`` process; ``program`` is how Python is told to run ours."""
 
-    def __init__(self, site: Site, name: str, flows: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        name: str,
+        flows: str,
+        environment: dict[str, str],
+        options: Iterable[str] = (),
+        program: Iterable[str] = ("-m", "streams"),
+    ) -> None:
         self.log = site.folder / f"{name}-{len(site.workers)}.log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -59,7 +67,7 @@ class Worker:
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streams", "worker", "--flows", flows],
+                [sys.executable, *program, "worker", "--flows", flows, *options],
                 env=variables,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -157,9 +165,16 @@ class Site:
         self._producer.flush(10)
         self.registry.close()
 
-    def worker(self, name: str = "worker-0", flows: str = "exceptions", **environment: str) -> Worker:
+    def worker(
+        self,
+        name: str = "worker-0",
+        flows: str = "exceptions",
+        options: Iterable[str] = (),
+        program: Iterable[str] = ("-m", "streams"),
+        **environment: str,
+    ) -> Worker:
         """Start one."""
-        worker = Worker(self, name, flows, environment)
+        worker = Worker(self, name, flows, environment, options, program)
         self.workers.append(worker)
         return worker
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from streams.errors import InvalidValue, RecordError
+from streams.errors import Fenced, InvalidValue, RecordError
 from streams.lanes.core import LaneCore
 from streams.lanes.cursor import CURSOR_KEY
-from streams.lanes.records import Chunk, InputRecord, Output, PlainRecord
+from streams.lanes.records import Chunk, InputRecord, Output, PlainRecord, withdraw
 from streams.lanes.stage import Cause, SliceContext, Touch
 from streams.lanes.state import MemoryStore, Overlay
 
@@ -64,6 +64,10 @@ class CountingStage:
         """All keys."""
         return (key for key, _ in state.scan(b"n"))
 
+    def everything(self, state: Overlay) -> Iterator[bytes]:
+        """All keys."""
+        return self.affected((), state)
+
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Mark what was evaluated again: a value that repeating does not change."""
         for key in keys:
@@ -73,6 +77,17 @@ class CountingStage:
     def tick(self, context: SliceContext) -> None:
         """Publish that time passes."""
         context.emit("ticks", None, b"tick")
+
+
+class Delivered:
+    """A delivery report."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def offset(self) -> int:
+        """Where the record is."""
+        return self._offset
 
 
 class ListLog:
@@ -89,7 +104,11 @@ class ListLog:
     def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
         """All or nothing."""
         self.before()
-        self.outputs.extend(outputs)
+        for output in outputs:
+            place = sum(other.topic == output.topic for other in self.outputs)
+            self.outputs.append(output)
+            if output.on_delivery is not None:
+                output.on_delivery(None, Delivered(place))
         self.state.extend(changes.items())
         self.commits += 1
         self.after()
@@ -101,6 +120,10 @@ class ListLog:
 
     def flush(self) -> None:
         """Everything was committed at once."""
+
+    def withdraw(self, record: PlainRecord, header: tuple[str, bytes]) -> None:
+        """Take the mark off an output that was not applied."""
+        withdraw(self.outputs, record, header)
 
     def release(self) -> None:
         """Nothing is held."""
@@ -118,6 +141,48 @@ class ListLog:
     def counts(self) -> dict[bytes, bytes]:
         """The state without the cursor."""
         return {key: value for key, value in self.restored().items.items() if key != CURSOR_KEY}
+
+
+class SharedLog:
+    """Gathers the slices of two stages, and commits them when told, as the transactional log does."""
+
+    def __init__(self) -> None:
+        self.first, self.second = _Part(self), _Part(self)
+        self.transactions: list[int] = []
+        self.gathered: list[tuple[_Part, list[Output], Mapping[bytes, bytes | None]]] = []
+        self.fails = False
+
+    def flush(self) -> None:
+        """All or nothing."""
+        if not self.gathered:
+            return
+        gathered, self.gathered = self.gathered, []
+        if self.fails:
+            raise Fenced("a new owner")
+        for part, outputs, changes in gathered:
+            ListLog.commit(part, outputs, changes)
+        self.transactions.append(len(gathered))
+
+    def withdraw(self, record: PlainRecord, header: tuple[str, bytes]) -> None:
+        """Take the mark off an output that was not applied."""
+        for _, outputs, _ in self.gathered:
+            withdraw(outputs, record, header)
+
+    def release(self) -> None:
+        """What was gathered is gone."""
+        self.gathered = []
+
+
+class _Part(ListLog):
+    """The part of one stage."""
+
+    def __init__(self, shared: SharedLog) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
+        """Let a slice wait for its transaction."""
+        self._shared.gathered.append((self, list(outputs), dict(changes)))
 
 
 def open_core(log: ListLog, stage: CountingStage | None = None, **options: object) -> LaneCore:

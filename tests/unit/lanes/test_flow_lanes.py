@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from faust.types import TP
 from lane_builders import OTHER, TOPIC, CountingStage, ListLog, chunk, open_core, record
 
 from streams.errors import ContractViolation, DependencyUnavailable, PositionLost
-from streams.faustapp.lanes import FlowLanes, StageInputs
+from streams.faustapp.lanes import Assignment, FlowLane, StageInputs
 from streams.lanes.lane import Lane
 from streams.lanes.tickets import Ticket, TicketLedger
 
@@ -42,18 +42,18 @@ class World:
         self.gate.set()
         self.refusal: Exception | None = None
         stage = StageInputs("counting", CountingStage.inputs)
-        self.lanes = FlowLanes(
+        self.lane = FlowLane(
             "flow", [stage], self._open, on_counts=lambda *_: None, on_failure=self.failures.append
         )
-        self.consumer = self.lanes.consumer = FakeConsumer()
+        self.consumer = self.lane.consumer = FakeConsumer()
 
-    def _open(self, partition: int, stages: Collection[str]) -> Lane:
-        assert stages == {"counting"}
-        self.opened.append(partition)
+    def _open(self, assignment: Assignment) -> Lane:
+        assert assignment == {0: {"counting"}}
+        self.opened += assignment
         assert self.gate.wait(10)
         if self.refusal is not None:
             raise self.refusal
-        return Lane({"counting": open_core(self.log)}, self.log)
+        return Lane({("counting", 0): open_core(self.log)}, self.log)
 
 
 def run(check: Callable[[World], Awaitable[None]]) -> World:
@@ -65,7 +65,7 @@ def run(check: Callable[[World], Awaitable[None]]) -> World:
             await check(world)
         finally:
             world.gate.set()
-            await world.lanes.close()
+            await world.lane.close()
 
     asyncio.run(asyncio.wait_for(whole(), 20))
     return world
@@ -81,9 +81,9 @@ def test_an_assignment_opens_its_lane_and_says_where_inputs_begin() -> None:
     """Ready with the position of each input."""
 
     async def check(world: World) -> None:
-        assert await world.lanes.open(BOTH) == {TP(TOPIC, 0): 0, TP(OTHER, 0): 0}
-        assert world.lanes.ready
-        assert world.lanes.count() == 1
+        assert await world.lane.open(BOTH) == {TP(TOPIC, 0): 0, TP(OTHER, 0): 0}
+        assert world.lane.ready
+        assert world.lane.count() == 1
 
     assert run(check).log.closed == 1
 
@@ -93,17 +93,17 @@ def test_a_rebalance_while_a_lane_opens_does_not_open_it_twice() -> None:
 
     async def check(world: World) -> None:
         world.gate.clear()
-        first = asyncio.create_task(world.lanes.open(BOTH))
+        first = asyncio.create_task(world.lane.open(BOTH))
         await until(lambda: world.opened)
         first.cancel()
-        await world.lanes.pause()
-        second = asyncio.create_task(world.lanes.open(BOTH))
+        await world.lane.pause()
+        second = asyncio.create_task(world.lane.open(BOTH))
         await asyncio.sleep(0.02)
         assert not second.done()
         world.gate.set()
         assert TP(TOPIC, 0) in await second
         assert world.opened == [0]
-        assert world.lanes.ready
+        assert world.lane.ready
 
     assert not run(check).failures
 
@@ -113,19 +113,19 @@ def test_a_lane_of_a_revoked_assignment_commits_nothing() -> None:
 
     async def check(world: World) -> None:
         world.gate.clear()
-        late = asyncio.create_task(world.lanes.open(BOTH))
+        late = asyncio.create_task(world.lane.open(BOTH))
         await until(lambda: world.opened)
-        await world.lanes.pause()
+        await world.lane.pause()
         world.gate.set()
         await late
-        assert not world.lanes.ready
+        assert not world.lane.ready
         key = (TOPIC, 0)
         world.consumer.tickets.seek(key, 0)
         ticket = world.consumer.tickets.issue(key, 1)
-        await world.lanes.deliver(_delivered(ticket), ticket)
+        await world.lane.deliver(_delivered(ticket), ticket)
         await asyncio.sleep(0.05)
         assert world.log.commits == 0
-        await world.lanes.open(BOTH)
+        await world.lane.open(BOTH)
         await until(lambda: world.log.commits)
 
     run(check)
@@ -137,7 +137,7 @@ def test_a_failure_is_told_even_if_nobody_waits_for_it_any_more() -> None:
     async def check(world: World) -> None:
         world.gate.clear()
         world.refusal = DependencyUnavailable("no broker")
-        first = asyncio.create_task(world.lanes.open(BOTH))
+        first = asyncio.create_task(world.lane.open(BOTH))
         await until(lambda: world.opened)
         first.cancel()
         world.gate.set()
@@ -152,7 +152,7 @@ def test_half_an_assignment_is_refused() -> None:
 
     async def check(world: World) -> None:
         with pytest.raises(ContractViolation, match="is assigned without that of other"):
-            await world.lanes.open({TP(TOPIC, 0)})
+            await world.lane.open({TP(TOPIC, 0)})
 
     run(check)
 
@@ -161,11 +161,11 @@ def test_deleted_input_is_a_lost_position() -> None:
     """What was not applied before retention took it is named."""
 
     async def check(world: World) -> None:
-        await world.lanes.open(BOTH)
-        await world.lanes.open(set())
+        await world.lane.open(BOTH)
+        await world.lane.open(set())
         world.consumer.earliest = 5
         with pytest.raises(PositionLost, match="records 0 to 5 were deleted"):
-            await world.lanes.open(BOTH)
+            await world.lane.open(BOTH)
 
     run(check)
 

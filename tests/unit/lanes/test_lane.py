@@ -2,50 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import pytest
-from lane_builders import OTHER, TOPIC, CountingStage, ListLog, chunk, open_core, record
+from lane_builders import OTHER, TOPIC, CountingStage, SharedLog, chunk, open_core, record
 
 from streams.errors import Fenced
 from streams.lanes.core import Gap
 from streams.lanes.cursor import CURSOR_KEY
 from streams.lanes.lane import Lane
-from streams.lanes.records import Output
-
-
-class SharedLog:
-    """Gathers the slices of two stages, and commits them when told, as the transactional log does."""
-
-    def __init__(self) -> None:
-        self.first, self.second = _Part(self), _Part(self)
-        self.transactions: list[int] = []
-        self.gathered: list[tuple[_Part, Sequence[Output], Mapping[bytes, bytes | None]]] = []
-        self.fails = False
-
-    def flush(self) -> None:
-        """All or nothing."""
-        if not self.gathered:
-            return
-        gathered, self.gathered = self.gathered, []
-        if self.fails:
-            raise Fenced("a new owner")
-        for part, outputs, changes in gathered:
-            ListLog.commit(part, outputs, changes)
-        self.transactions.append(len(gathered))
-
-    def release(self) -> None:
-        """What was gathered is gone."""
-        self.gathered = []
-
-
-class _Part(ListLog):
-    def __init__(self, shared: SharedLog) -> None:
-        super().__init__()
-        self._shared = shared
-
-    def commit(self, outputs: Sequence[Output], changes: Mapping[bytes, bytes | None]) -> None:
-        self._shared.gathered.append((self, list(outputs), dict(changes)))
 
 
 class FirstStage(CountingStage):
@@ -63,7 +26,7 @@ class SecondStage(CountingStage):
 def two_stages(log: SharedLog) -> Lane:
     """A lane as opened from what the logs hold."""
     first, second = open_core(log.first, FirstStage()), open_core(log.second, SecondStage())
-    return Lane({"first": first, "second": second}, log, {"second"})
+    return Lane({("first", 0): first, ("second", 0): second}, log, {"second"})
 
 
 def test_what_gathered_for_two_stages_is_one_transaction() -> None:
@@ -73,7 +36,7 @@ def test_what_gathered_for_two_stages_is_one_transaction() -> None:
     counts = lane.apply([chunk([record(0)]), chunk([record(0, topic=OTHER)]), chunk([record(1)])])
     assert log.transactions == [2]
     assert {name: counted["processed"] for name, counted in counts.items()} == {"first": 2, "second": 1}
-    assert (lane.position(TOPIC), lane.position(OTHER)) == (2, 1)
+    assert (lane.position(TOPIC, 0), lane.position(OTHER, 0)) == (2, 1)
 
 
 def test_a_refused_transaction_leaves_both_stages_where_they_were() -> None:
@@ -87,7 +50,7 @@ def test_a_refused_transaction_leaves_both_stages_where_they_were() -> None:
     lane.abandon()
     log.fails = False
     again = two_stages(log)
-    assert (again.position(TOPIC), again.position(OTHER)) == (0, 0)
+    assert (again.position(TOPIC, 0), again.position(OTHER, 0)) == (0, 0)
     again.apply(work)
     assert log.first.counts() == log.second.counts() == {b"nk": b"1"}
 
@@ -99,7 +62,7 @@ def test_a_gap_of_one_stage_does_not_undo_the_other() -> None:
     with pytest.raises(Gap):
         lane.apply([chunk([record(3)]), chunk([record(0, topic=OTHER)])])
     assert log.transactions == [1]
-    assert (lane.position(TOPIC), lane.position(OTHER)) == (0, 1)
+    assert (lane.position(TOPIC, 0), lane.position(OTHER, 0)) == (0, 1)
 
 
 def test_closing_makes_cursors_durable_that_moved_without_output() -> None:
@@ -111,7 +74,7 @@ def test_closing_makes_cursors_durable_that_moved_without_output() -> None:
     lane.close()
     assert log.transactions == [2]
     assert CURSOR_KEY in dict(log.first.state)
-    assert two_stages(log).position(OTHER) == 1
+    assert two_stages(log).position(OTHER, 0) == 1
     ticked = SharedLog()
     two_stages(ticked).tick()
     assert ticked.first.outputs == []

@@ -42,11 +42,11 @@ class Heard:
         """A runner that is heard."""
 
         def reopened(runner: LaneRunner) -> None:
-            runner.lane.start_at(TOPIC, 0)
+            runner.lane.start_at(TOPIC, 0, 0)
             self.reopened += 1
 
         def open_lane() -> Lane:
-            return Lane({"counting": open_core()}, ListLog(), {"counting"} if ticks else set())
+            return Lane({("counting", 0): open_core()}, ListLog(), {"counting"} if ticks else set())
 
         runner = LaneRunner(
             "lane-0",

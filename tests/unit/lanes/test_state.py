@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.lanes.rocks import BATCH_ITEMS, RocksStore
+from streams.lanes.rocks import (
+    BATCH_ITEMS,
+    SHARED_CACHE_BYTES,
+    SHARED_WRITE_BUFFER_BYTES,
+    RocksStore,
+    _shared,
+)
 from streams.lanes.state import MemoryStore, Overlay
 
 KEYS = st.binary(min_size=1, max_size=3).map(lambda data: bytes(byte % 3 + 97 for byte in data))
@@ -128,3 +135,25 @@ def test_loading_keeps_the_order_of_one_key_across_batches(tmp_path: Path) -> No
     assert store.get(b"gone") is None
     assert store.get(filler[-1][0]) == b""
     store.close(None)
+
+
+def test_what_rocksdb_takes_of_memory_is_bounded_for_all_stores_together(tmp_path: Path) -> None:
+    """A dozen lanes that write more than the bound: write buffers and cached blocks stay within it; and
+    nothing is written twice, since a store that was not closed is dropped anyway."""
+    cache, buffers = _shared()
+    stores = [RocksStore(tmp_path / str(number), "id") for number in range(12)]
+    value = bytes(range(256)) * 128  # 32 KiB
+    for number in range(240):
+        for store in stores:
+            store.write({f"{number:04}".encode(): value})
+        # The fullest are written out in the background, at the disk's pace; no writer waits for it.
+        deadline = time.monotonic() + 20
+        while buffers.get_usage() > SHARED_WRITE_BUFFER_BYTES * 1.25:
+            assert time.monotonic() < deadline, "write buffers stay above the bound"
+            time.sleep(0.01)
+    assert 12 * 240 * len(value) > SHARED_WRITE_BUFFER_BYTES * 1.25
+    assert sum(len(list(store.scan(b""))) for store in stores) == 12 * 240
+    assert cache.get_usage() <= SHARED_CACHE_BYTES
+    assert all(log.stat().st_size == 0 for log in tmp_path.rglob("*.log"))
+    for store in stores:
+        store.close(None)

@@ -71,12 +71,12 @@ def test_every_entry_that_reported_a_touched_dependency_is_found(
     store = MemoryStore()
     overlay = Overlay(store)
     index = DependencyIndex()
-    index.open(overlay)
     now: dict[bytes, tuple[str, date, set[str]]] = {}
     for key, signature, day, dependencies in placed:
         if key in now and now[key][:2] != (signature, day):
             index.remove(overlay, key, *now[key][:2])
-        index.place(overlay, key, signature, day, sorted(dependencies))
+        index.learn(overlay, signature, sorted(dependencies))
+        index.place(overlay, key, signature, day)
         now[key] = (signature, day, dependencies)
         if not sliced:
             store.write(overlay.changes)
@@ -85,7 +85,6 @@ def test_every_entry_that_reported_a_touched_dependency_is_found(
         store.write(overlay.changes)
         overlay = Overlay(store)
         index = DependencyIndex()
-        index.open(overlay)
     found = list(index.affected(touched, overlay))
     assert len(found) == len(set(found))
     due, possible = set(), set()

@@ -23,6 +23,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from streams.faustapp.app import FlowApp, flow_app
+from streams.faustapp.assignor import LaneAssignor
 from streams.faustapp.consumer import ChunkConsumer, ChunkTransport, ConsumerThread
 from streams.lanes.lane import Lane
 from streams.lanes.records import Chunk
@@ -214,7 +215,15 @@ def with_app(folder: Path, check: Callable[[FlowApp], Awaitable[None]]) -> None:
 
     async def run() -> None:
         settings = Settings(data_dir=folder, worker_id="w")
-        app = flow_app("quiet", [], no_lane, settings, on_counts=lambda *_: None, on_failure=lambda _: None)
+        app = flow_app(
+            "quiet",
+            [],
+            no_lane,
+            settings,
+            LaneAssignor("w", 1, 0, dict, lambda _: None),
+            on_counts=lambda *_: None,
+            on_failure=lambda _: None,
+        )
         try:
             await check(app)
         finally:
@@ -231,8 +240,8 @@ def test_the_application_uses_our_transport_and_consumer(tmp_path: Path) -> None
         consumer = app.consumer
         assert isinstance(consumer, ChunkConsumer)
         assert isinstance(consumer._thread, ConsumerThread)
-        assert app.lanes.consumer is consumer
-        assert consumer.open_lanes == app.lanes.open
+        assert app.lane.consumer is consumer
+        assert consumer.open_lanes == app.lane.open
 
     with_app(tmp_path, check)
 
@@ -268,7 +277,7 @@ def test_a_fetched_batch_becomes_one_message_that_carries_it_whole(tmp_path: Pat
         consumer = app.consumer
         consumer.tickets.seek(("t", 0), 5)
         batch = [Record(7), Record(9)]
-        message = consumer._to_chunk_message(tp, batch)
+        message = consumer._to_chunk_message(tp, batch, 10)
         chunk, ticket = message.value
         assert isinstance(chunk, Chunk)
         assert (chunk.base, chunk.end) == (5, 10)
@@ -318,6 +327,27 @@ def test_a_batch_that_may_not_be_delivered_is_fetched_again(tmp_path: Path) -> N
         fetches.active = set()
         assert await delivered(consumer) == []
         fetches.active = {tp}
+        assert await delivered(consumer) == [(tp, 4, 5)]
+        assert fetches.seeks == [(tp, 3), (tp, 4)]
+
+    with_app(tmp_path, check)
+
+
+def test_a_batch_before_the_lane_is_open_is_thrown_away(tmp_path: Path) -> None:
+    """Assigned for the first time, or again after it was revoked: nobody knows yet where it begins."""
+    tp = TP("t", 0)
+
+    async def check(app: FlowApp) -> None:
+        consumer = app.consumer
+        consumer.flow_active = True
+        fetches = Fetches(consumer, {tp})
+        fetches.batches = [{tp: [Record(7)]}, {tp: [Record(3)]}, {tp: [Record(8)]}, {tp: [Record(4)]}]
+        assert await delivered(consumer) == []
+        consumer.request_seek(tp, 3)
+        assert await delivered(consumer) == [(tp, 3, 4)]
+        consumer.tickets.drop(("t", 0))
+        assert await delivered(consumer) == []
+        consumer.request_seek(tp, 4)
         assert await delivered(consumer) == [(tp, 4, 5)]
         assert fetches.seeks == [(tp, 3), (tp, 4)]
 

@@ -40,14 +40,18 @@ def expected(tables: Mapping[str, Mapping[Any, Mapping[str, Any]]] | None = None
 class Firm:
     """The whole topology, fed with the firm's changes."""
 
-    def __init__(self, seed: int = 0, crash: float = 0.0) -> None:
+    def __init__(
+        self, seed: int = 0, crash: float = 0.0, *, debezium: bool = False, announced: bool = True
+    ) -> None:
+        self.announced = announced
         self.rng = random.Random(seed)
         self.driver = TopologyDriver(
             list(all_flows().values()),
             settings=Settings(partitions=2, exception_grace_s=GRACE_SECONDS),
             crash=lambda place: self.rng.random() < crash,
         )
-        self.log = ChangeLog(self.driver.registry)
+        self.log = ChangeLog(self.driver.registry, debezium=debezium)
+        self.debezium = debezium
 
     def live_through(self) -> None:
         """All of the firm's changes."""
@@ -59,6 +63,9 @@ class Firm:
         changes = list(self.log.changes(transaction))
         for change in changes:
             self.driver.produce(change.topic, change.key, change.value, change.headers)
+        if self.debezium and self.announced:
+            end = self.log.end(transaction)
+            self.driver.produce(end.topic, end.key, end.value)
         return changes
 
     def insert(self, table: str, **values: Any) -> Change:

@@ -1,0 +1,1 @@
+"""A source under load and under fault: what breaks it, what watches it, and what judges it."""

@@ -1,0 +1,140 @@
+"""Running allocation: always what the allocation of the whole root gives, at the cost of what changes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from billing_builders import ROOT, day, item, money, small_firm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.billing import Adjustment, Item, PostedLine, Segment, Terms, allocate, running
+from agents.billing.caps import Limits
+from agents.billing.contracts import Cap, LineTerms
+from agents.billing.running import RunningAllocation
+
+one_of = st.sampled_from
+BASIS = item(small_firm(), 1, "03-01", 8)
+ENTRIES = [f"time:{number}" for number in range(30)]
+DATES = [day("02-27"), day("03-01"), day("03-02"), day("04-01")]
+MONEY = st.one_of(st.none(), one_of([money(0), money("333.33"), money(1500), money(9000)]))
+SECONDS = st.one_of(st.none(), one_of([0, 10001, 70000, 400000]))
+ACTIONS = one_of(["hold", "write_off", "bill"])
+
+
+@st.composite
+def terms(draw: st.DrawFn) -> Terms:
+    """Two lines with caps and inclusions in one engagement with a cap, all or none of them."""
+    lines = {
+        line_id: LineTerms(
+            draw(one_of(["tm", "retainer", "prepaid"])),
+            Cap(draw(MONEY), draw(SECONDS), draw(ACTIONS)),
+            draw(one_of([0, 3600, 100000])),
+        )
+        for line_id in ("erp:L1", "erp:L2")
+    }
+    return Terms(ROOT, "EUR", "erp:CL1", "erp:LE1", Cap(draw(MONEY), draw(SECONDS), draw(ACTIONS)), lines)
+
+
+@st.composite
+def items(draw: st.DrawFn, entry_id: str, of: Terms) -> Item | None:
+    """An entry as it may be at some time: priced, free of charge, or gone."""
+    if draw(st.integers(0, 5)) == 0:
+        return None
+    line_id = draw(one_of(["erp:L1", "erp:L2"]))
+    seconds = draw(st.integers(0, 36000))
+    priced = draw(st.integers(0, 5)) > 0
+    return BASIS._replace(
+        entry_id=entry_id,
+        contract_line_id=line_id,
+        method=of.lines[line_id].method,
+        work_date=draw(one_of(DATES)),
+        version=draw(st.integers(1, 2)),
+        seconds=seconds,
+        quantity_seconds=seconds,
+        disposition="priced" if priced else "non_chargeable",
+        amount=draw(one_of([Decimal(0), (Decimal(seconds) / 36).quantize(Decimal("0.01"))])),
+    )
+
+
+@st.composite
+def posted_lines(draw: st.DrawFn) -> list[PostedLine]:
+    """A few posted lines, of entries that may be there in this version or not."""
+    return [
+        PostedLine(
+            f"erp:I{number}",
+            ROOT,
+            draw(one_of(["erp:L1", "erp:L2"])),
+            "charge",
+            None,
+            draw(one_of(ENTRIES)),
+            draw(st.integers(1, 2)),
+            draw(st.integers(0, 20000)),
+            draw(one_of([money(0), money("33.33"), money(400)])),
+            day("03-31"),
+        )
+        for number in range(draw(st.integers(0, 3)))
+    ]
+
+
+@pytest.fixture(autouse=True)
+def small_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deep trees of few items."""
+    monkeypatch.setattr(running, "CHILDREN", 3)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_after_any_changes_it_is_the_allocation_of_the_whole_root(data: st.DataObject) -> None:
+    """Entries come, change and go anywhere in the order; only entries given, or changed, are returned."""
+    of = data.draw(terms())
+    lines = data.draw(posted_lines())
+    kept = RunningAllocation(of, lines)
+    present: dict[str, Item | None] = {entry: data.draw(items(entry, of)) for entry in ENTRIES}
+    offs: dict[str, list[Adjustment]] = {entry: [] for entry in ENTRIES}
+    found = kept.update({entry: (made, ()) for entry, made in present.items()})
+    for _ in range(data.draw(st.integers(1, 5))):
+        changed = data.draw(st.lists(one_of(ENTRIES), min_size=1, max_size=3, unique=True))
+        for entry in changed:
+            present[entry] = data.draw(items(entry, of))
+            if data.draw(st.booleans()):
+                offs[entry] = [Adjustment("erp:A1", ROOT, entry, data.draw(st.integers(0, 9000)))]
+        update = kept.update({entry: (present[entry], offs[entry]) for entry in changed})
+        for entry, segments in update.items():
+            assert entry in changed or segments != found[entry]
+        found |= update
+        whole = allocate(
+            [made for made in present.values() if made is not None],
+            lines,
+            [off for own in offs.values() for off in own],
+            of,
+        )
+        merged: dict[tuple[str, str], Segment] = {}
+        for segments in found.values():
+            merged |= segments
+        assert merged == whole
+
+
+@pytest.mark.parametrize("cap", [Cap(money=money(1)), Cap(money=money(1_200_000)), Cap(seconds=10**10)])
+def test_a_change_costs_no_more_on_a_large_root(cap: Cap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 3,000 entries that are beyond the cap, around it or below it, one change places a handful."""
+    placed: list[Any] = []
+    place = Limits.place
+
+    def counted(self: Limits, made: Item, *rest: Any) -> Any:
+        placed.append(made)
+        return place(self, made, *rest)
+
+    monkeypatch.setattr(Limits, "place", counted)
+    of = Terms(ROOT, "EUR", cap=cap, lines={"erp:L1": LineTerms("tm")})
+    entries = {f"time:{number}": BASIS._replace(entry_id=f"time:{number}") for number in range(3_000)}
+    kept = RunningAllocation(of, ())
+    kept.update({entry: (made, ()) for entry, made in entries.items()})
+    assert len(placed) == 3_000
+    for entry in ("time:0", "time:1499", "time:1500", "time:2999", "time:3000"):
+        placed.clear()
+        less = BASIS._replace(entry_id=entry, seconds=3600, quantity_seconds=3600, amount=money(100))
+        assert entry in kept.update({entry: (less, ())})
+        assert len(placed) <= 4
