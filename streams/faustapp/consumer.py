@@ -15,7 +15,6 @@ from typing import Any
 
 import aiokafka
 import structlog
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -47,15 +46,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
-        # Both keep partition n of all co-partitioned topics on one worker. Members of an earlier version
-        # know range alone: a group takes what all its members know.
+        # One only: aiokafka joins the group once for each, anew, and two members that are not in step keep
+        # each other from ever finishing a rebalance.
         self._assignor = self.app.lane_assignor
         consumer = aiokafka.AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[self._assignor, RangePartitionAssignor],
+            partition_assignment_strategy=[self._assignor],
             enable_auto_commit=False,
             # Never a silent earliest or latest: positions come from the lanes.
             auto_offset_reset="none",

@@ -11,12 +11,15 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from importlib.metadata import requires, version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiokafka
 import faust
 import pytest
+from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError, RebalanceInProgressError
 from faust.app import base as app_base
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
@@ -203,6 +206,46 @@ def test_range_assignment_keeps_a_partition_of_all_topics_together() -> None:
                 owners.setdefault(partition, set()).add(member)
     assert sorted(owners) == [0, 1, 2, 3]
     assert all(len(members) == 1 for members in owners.values())
+
+
+def joins(strategies: Collection[Any]) -> int:
+    """How many JoinGroup requests one rebalance takes with these assignment strategies."""
+    sent: list[Any] = []
+
+    class Answer:
+        error_code = RebalanceInProgressError.errno
+
+    async def send(request: Any) -> Answer:
+        sent.append(request)
+        return Answer()
+
+    coordinator = SimpleNamespace(
+        _send_req=send, _rebalance_timeout_ms=1, member_id="", _group_instance_id=None, coordinator_id=0
+    )
+    subscription = SimpleNamespace(topics={"t"}, active=True)
+    rebalance = CoordinatorGroupRebalance(coordinator, "g", 0, subscription, strategies, 1, 1)
+    with pytest.raises(KafkaError):
+        asyncio.run(rebalance.perform_group_join())
+    return len(sent)
+
+
+def test_a_worker_joins_its_group_once_in_a_rebalance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka joins once for each of its assignors, each time as another kind of member."""
+    strategies: list[Any] = []
+
+    async def check(app: FlowApp) -> None:
+        def create(**options: Any) -> SimpleNamespace:
+            strategies.extend(options["partition_assignment_strategy"])
+            return SimpleNamespace()
+
+        monkeypatch.setattr(aiokafka, "AIOKafkaConsumer", create)
+        app.consumer._thread._create_worker_consumer(app.transport)
+
+    with_app(tmp_path, check)
+    assert joins([RangePartitionAssignor, RangePartitionAssignor]) == 2
+    assert joins(strategies) == 1
 
 
 def no_lane(partition: int, stages: Collection[str]) -> Lane:
