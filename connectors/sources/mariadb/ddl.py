@@ -1,7 +1,8 @@
 """Statements of the log that change rows without logging them: what they do to which tables. Pure.
 
 TRUNCATE empties a table. What drops, replaces or renames one, or moves its partitions, leaves other rows
-behind than those that were published: such a table is emptied downstream and read again.
+behind than those that were published: such a table is emptied downstream and read again. What gives its rows
+other values, or a column of another name, leaves the same rows: they are read again and go over the published.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ _REPLACE = _compile(rf"\s*CREATE OR REPLACE TABLE(?: IF NOT EXISTS)? ({_TABLE})"
 _RENAME = _compile(r"\s*RENAME TABLES?(?: IF EXISTS)? (.*)")
 _ALTER = _compile(rf"\s*ALTER(?: ONLINE)?(?: IGNORE)? TABLE(?: IF EXISTS)? ({_TABLE})(.*)")
 _RENAMED = _compile(rf"\bRENAME (?:(?:TO|AS) |= ?)?(?!COLUMN\b|INDEX\b|KEY\b)({_TABLE})")
+# Of a new column rows have values that nobody wrote, unless it is null in them.
+_ADDED = _compile(
+    r"\bADD (?:COLUMN )?(?:IF NOT EXISTS )?\(?\s*(?!(?:INDEX|KEY|CONSTRAINT|PRIMARY|UNIQUE|FULLTEXT|SPATIAL|FOREIGN"
+    r"|CHECK|PARTITION|PERIOD|SYSTEM|VECTOR)\b)"
+)
+_GIVEN = _compile(r"\b(?:NOT NULL|DEFAULT(?! NULL\b)|AUTO_INCREMENT|AS ?\(|SERIAL|TIMESTAMP)")
+_CONVERTED = _compile(r"\b(?:MODIFY|CHANGE|CONVERT TO|RENAME COLUMN)\b")
 _PARTITION = _compile(r"\b(?:DROP|TRUNCATE|EXCHANGE|CONVERT) (?:PARTITION|TABLE)\b")
 _CHANGES_ROWS = _compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|LOAD|WITH)\b")
 
@@ -35,12 +43,14 @@ _CHANGES_ROWS = _compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|LOAD|WITH)\b")
 @dataclass(frozen=True, slots=True)
 class Effect:
     """``emptied`` are left without rows; ``rewritten`` too, and what they hold now must be read again.
+    ``altered`` keep their rows, which must be read again.
 
-    Both are ``schema.table``; a table ``*`` is all of a schema.
+    All are ``schema.table``; a table ``*`` is all of a schema.
     """
 
     emptied: tuple[str, ...] = ()
     rewritten: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
 
 
 def effect(text: str, schema: str) -> Effect:
@@ -60,6 +70,8 @@ def effect(text: str, schema: str) -> Effect:
             return Effect(rewritten=_names(target, schema) + _names(renamed.group(1), schema))
         if _PARTITION.search(rest):
             return Effect(rewritten=_names(target, schema))
+        if _CONVERTED.search(rest) or (_ADDED.search(rest) and _GIVEN.search(rest)):
+            return Effect(altered=_names(target, schema))
     return Effect()
 
 

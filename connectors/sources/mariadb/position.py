@@ -96,6 +96,8 @@ class Progress:
     """The snapshot that has begun and not ended: the first one, or one of tables that were added."""
     tables: dict[str, str] = field(default_factory=dict)
     """Table → GTIDs of its snapshot: those transactions are in it, and are skipped in the stream."""
+    altered: tuple[str, ...] = ()
+    """Tables that are to be read again, and whose published rows stay: they are missing in ``tables``."""
 
     def to_json(self) -> bytes:
         """The value on the wire."""
@@ -108,6 +110,7 @@ class Progress:
             stored: dict[str, Any] = json.loads(value)
             known = {one.name for one in fields(cls)}
             found = {name: value for name, value in stored.items() if name in known}
+            found["altered"] = tuple(map(str, found.get("altered", ())))
             if found.get("run") is not None:
                 found["run"] = SnapshotRun.from_stored(found["run"])
             progress = cls(**found)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 
@@ -18,7 +19,11 @@ class TableDone:
     after: tuple[str, ...] = ()
     """The key of the last published row, each cell's bytes in hexadecimal digits."""
     at: str | None = None
-    """GTIDs of the snapshot that the table was wholly read in, of one that has no key."""
+    """GTIDs whose transactions the stream has to skip afterwards, where those are not the run's: those of
+    the snapshot that a table without a key was wholly read in, or what was published before an altered table
+    was read again."""
+    over: bool = False
+    """Rows of the table are published, and these go over them: it was altered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,13 @@ class SnapshotRun:
         """After ``rows`` more records were published, with which ``name`` has come to ``done``."""
         return replace(self, rows=self.rows + rows, tables={**self.tables, name: done})
 
-    def only(self, names: Iterable[str]) -> SnapshotRun:
-        """Limited to ``names``, which are begun now if they are not in it."""
-        return replace(self, tables={name: self.tables.get(name, TableDone()) for name in names})
+    def only(self, names: Iterable[str], altered: Mapping[str, str] = MappingProxyType({})) -> SnapshotRun:
+        """Limited to ``names``, which are begun now if they are not in it.
+
+        ``altered`` are those of which rows are published, with the GTIDs up to which their changes are.
+        """
+        fresh = {name: TableDone(at=altered.get(name), over=name in altered) for name in names}
+        return replace(self, tables={name: self.tables.get(name, fresh[name]) for name in names})
 
     def snapshots(self) -> dict[str, str]:
         """Table → GTIDs whose transactions the stream has to skip, after all of it is published."""
@@ -52,7 +61,12 @@ class SnapshotRun:
         for name, done in stored["tables"].items():
             key = None if done["key"] is None else tuple(done["key"])
             tables[name] = TableDone(
-                bool(done["begun"]), bool(done["complete"]), key, tuple(done["after"]), done["at"]
+                bool(done["begun"]),
+                bool(done["complete"]),
+                key,
+                tuple(done["after"]),
+                done["at"],
+                bool(done.get("over", False)),
             )
         return cls(
             str(stored["gtid"]), str(stored["file"]), int(stored["position"]), int(stored["rows"]), tables

@@ -17,6 +17,9 @@ to is the table nevertheless:
 - Where the key is of a type that can't be compared as it is ordered, the table is read from its
   beginning once more, which repeats rows that fold to the same.
 
+A table that was altered so that its rows have other values is read again at Y, over what is published of it, and
+is streamed from X on all the same: what is said above of rows that are changed in [X, Y) holds for it, too.
+
 A table without a key can't be folded: of its rows that changed in [X, Y) a resumed snapshot and the
 stream would both tell. So one that was not finished is begun again at Y, behind a truncate event if
 anything of it is published, and the stream's changes of it are published from Y on. So is a table that
@@ -120,7 +123,8 @@ class Snapshotting:
             self._log.info(
                 "snapshot_started", tables=names, gtid=str(opened.gtid), resumed=resumed is not None
             )
-            reading = _Reading(self, replace(progress, run=run.only(names)), opened, self._server_id, advance)
+            run = run.only(names, dict.fromkeys(progress.altered, progress.gtid))
+            reading = _Reading(self, replace(progress, run=run), opened, self._server_id, advance)
             for one in captured:
                 with self._server.connect() as connection:
                     shape = catalog.current_shape(connection, one)
@@ -181,7 +185,7 @@ class _Reading:
         done = self._tables[shape.full_name]
         if done.complete:
             return True
-        again = done.begun and (not key or key != done.key)
+        again = (done.begun and (not key or key != done.key)) or (done.over and not key)
         if again or not key:
             done = TableDone(done.begun, at=str(self._opened.gtid))
         done = replace(done, key=key)
@@ -213,6 +217,7 @@ class _Reading:
         done = replace(
             progress,
             run=None,
+            altered=(),
             transactions=progress.transactions + 1,
             tables={**progress.tables, **run.snapshots()},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 
 import structlog
 
@@ -77,6 +78,7 @@ class Streaming:
         self._begin: Begin | None = None
         self._buffer: TransactionBuffer | None = None
         self._rewritten: list[str] = []
+        self._altered: list[str] = []
 
     def close(self) -> None:
         """End the replication connection, and forget what is not published."""
@@ -98,8 +100,8 @@ class Streaming:
             if event is not None:
                 for message in self._decoder.decode(event):
                     self._take(message)
-                if self._rewritten and self._begin is None:
-                    self._forget_rewritten()
+                if (self._rewritten or self._altered) and self._begin is None:
+                    self._forget_snapshots()
                     return True
                 continue
             self._publishing.flush()
@@ -192,17 +194,22 @@ class Streaming:
         """Empty what a statement emptied. What a younger snapshot has read already is left alone."""
         assert self._buffer is not None
         assert self._begin is not None
-        for pattern in effect.emptied + effect.rewritten:
-            for name in sorted(self._tables.include):
-                if name != pattern and not (pattern.endswith(".*") and name.startswith(pattern[:-1])):
-                    continue
-                if name in self._late and self._late[name].covers(self._begin.gtid):
-                    continue
-                emptied = self._tables.emptied(name)
-                if emptied is not None:
-                    self._buffer.truncate(emptied, end)
-                if pattern in effect.rewritten:
-                    self._rewritten.append(name)
+        for name in self._concerned(effect.altered, self._begin.gtid):
+            self._altered.append(name)
+        for name in self._concerned(effect.rewritten, self._begin.gtid):
+            self._rewritten.append(name)
+        for name in self._concerned(effect.emptied + effect.rewritten, self._begin.gtid):
+            emptied = self._tables.emptied(name)
+            if emptied is not None:
+                self._buffer.truncate(emptied, end)
+
+    def _concerned(self, patterns: Sequence[str], gtid: Named) -> Iterator[str]:
+        """Captured tables that are named, and that no younger snapshot than this transaction has read."""
+        for name in sorted(self._tables.include):
+            schema, _, _ = name.partition(".")
+            read_later = name in self._late and self._late[name].covers(gtid)
+            if not read_later and (name in patterns or f"{schema}.*" in patterns):
+                yield name
 
     def _refuse_text(self, statement: Statement) -> None:
         """Halt on a change that was logged as text, if it may concern a captured table."""
@@ -279,9 +286,14 @@ class Streaming:
             prepared = str(self._state)
         self._publishing.note(prepared=prepared)
 
-    def _forget_rewritten(self) -> None:
-        """Store that tables are to be read again, with that they were emptied."""
+    def _forget_snapshots(self) -> None:
+        """Store that tables are to be read again, with that they were emptied where they were."""
         tables = self._publishing.progress.tables
-        self._publishing.note(tables={name: at for name, at in tables.items() if name not in self._rewritten})
-        self._log.warning("tables_rewritten", tables=self._rewritten, gtid=str(self._state))
+        again = {*self._rewritten, *self._altered}
+        altered = tuple(sorted(again.difference(self._rewritten)))
+        kept = {name: at for name, at in tables.items() if name not in again}
+        self._publishing.note(tables=kept, altered=altered)
+        self._log.warning(
+            "tables_read_again", rewritten=self._rewritten, altered=altered, gtid=str(self._state)
+        )
         self._publishing.commit()

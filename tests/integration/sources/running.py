@@ -200,7 +200,7 @@ class Running:
 
 def fold(messages: list[Message], *columns: str) -> dict[Any, tuple[Any, ...]]:
     """Apply records in partition order: what a consumer of one topic would hold."""
-    state: dict[tuple[int, Any], tuple[Any, ...]] = {}
+    state: dict[tuple[int, Any], dict[str, Any]] = {}
     for message in messages:
         if message.value is None:
             continue
@@ -208,10 +208,11 @@ def fold(messages: list[Message], *columns: str) -> dict[Any, tuple[Any, ...]]:
         if message.value["op"] == "t":
             state = {key: row for key, row in state.items() if key[0] != message.partition}
         elif row is not None:
-            state[message.partition, str(message.key)] = tuple(row[column] for column in columns)
+            state[message.partition, str(message.key)] = row
         else:
             state.pop((message.partition, str(message.key)), None)
-    return {row[0]: row for row in state.values()}
+    rows = [tuple(row[column] for column in columns) for row in state.values()]
+    return {row[0]: row for row in rows}
 
 
 def read_topic(bootstrap: str, topic: str, starts: Mapping[int, int] | None = None) -> list[Any]:

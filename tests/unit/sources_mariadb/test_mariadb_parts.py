@@ -158,7 +158,7 @@ def test_gtid_states() -> None:
 
 def test_progress_is_read_back() -> None:
     """And another connector's is refused, not misread."""
-    done = TableDone(True, False, ("id int",), ("31",), "0-1-4")
+    done = TableDone(True, False, ("id int",), ("31",), "0-1-4", True)
     run = SnapshotRun("0-1-5", "bin.000001", 4, 7, {"erp.line": done})
     progress = Progress(
         "uid",
@@ -173,6 +173,7 @@ def test_progress_is_read_back() -> None:
         "0-1-5",
         run,
         {"erp.log": "0-1-5"},
+        ("erp.line",),
     )
     assert Progress.from_json(progress.to_json()) == progress
     for other in (b"{}", b"[]", b'{"epoch":1,"slot":"s"}', b'{"server_uid":"u","epoch":1,"gtid":"x"}'):
