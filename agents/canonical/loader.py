@@ -36,7 +36,7 @@ LINEAGE: Final = frozenset(
     )
 )
 _TOP: Final = {"mapping", "version", "system", "schema", "tables"}
-_TABLE: Final = {"entity", "route", "fields", "observe", "unused", "lacks", "ignore"}
+_TABLE: Final = {"entity", "route", "backfill", "fields", "observe", "unused", "lacks", "ignore"}
 _FIELD: Final = {
     "column",
     "as",
@@ -129,6 +129,7 @@ class _Table:
             id_field=by_name["id"],
             route=self._route(body, by_name),
             observed=self._observed(entity, body),
+            backfill=self._backfill(body),
             plan=tuple((field.name, field.column, field.convert, field.required) for field in fields),
             ranges=tuple((f.name, f.before, f.where) for f in fields if f.before is not None),
             by_column={field.column: field for field in fields},
@@ -226,6 +227,12 @@ class _Table:
         if not isinstance(reasons, dict) or not all(isinstance(reason, str) for reason in reasons.values()):
             raise ConfigurationError(f"{self._where}: {key} takes names, each with its reason")
         return reasons
+
+    def _backfill(self, body: Located) -> bool:
+        backfill = body.get("backfill", False)
+        if not isinstance(backfill, bool):
+            raise ConfigurationError(f"{self._where}: backfill is true or false")
+        return backfill
 
     def _route(self, body: Located, mapped: Mapping[str, FieldMapping]) -> FieldMapping | None:
         route = body.get("route")

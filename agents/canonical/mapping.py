@@ -57,6 +57,8 @@ class TableMapping:
     id_field: FieldMapping
     route: FieldMapping | None
     observed: tuple[Observed, ...]
+    backfill: bool
+    """Rows may also come by a topic of their own, behind live changes."""
     plan: tuple[tuple[str, str, Convert, bool], ...]
     """(name, column, convert, required) a field, for the loop."""
     ranges: tuple[tuple[str, str, str], ...]

@@ -18,6 +18,7 @@ from agents.canonical.mapping import SystemMapping, TableMapping
 from agents.canonical.positions import POSITION_HEADER
 from agents.canonical.rows import RowState
 from agents.rejects import RAISED, Rejects
+from streams.contracts.topics import backfill_topic
 from streams.errors import PoisonRecord, RecordError, SchemaMismatch
 from streams.lanes.records import InputRecord, PlainRecord
 from streams.lanes.stage import Cause, SliceContext, Touch
@@ -50,6 +51,16 @@ def change_topics(mapping: SystemMapping) -> list[str]:
     ]
 
 
+def backfill_topics(mapping: SystemMapping) -> list[str]:
+    """Where the rows of some tables may come by, behind their changes."""
+    prefix = f"cdc.{mapping.system}.{mapping.schema or 'public'}"
+    return [
+        backfill_topic(f"{prefix}.{name}")
+        for name, table in mapping.tables.items()
+        if isinstance(table, TableMapping) and table.backfill
+    ]
+
+
 def boundary_topic(mapping: SystemMapping) -> str:
     """Where a system's source announces the beginning and the end of transactions."""
     return f"cdc.{mapping.system}.transaction"
@@ -58,7 +69,12 @@ def boundary_topic(mapping: SystemMapping) -> str:
 def input_topics(mappings: Sequence[SystemMapping]) -> list[str]:
     """All topics of the stage."""
     changes = [topic for mapping in mappings for topic in change_topics(mapping)]
-    return [*changes, *map(boundary_topic, mappings), ENDED]
+    return [*changes, *background_topics(mappings), *map(boundary_topic, mappings), ENDED]
+
+
+def background_topics(mappings: Sequence[SystemMapping]) -> list[str]:
+    """Topics that wait for all others."""
+    return [topic for mapping in mappings for topic in backfill_topics(mapping)]
 
 
 class CanonicalStage:
@@ -68,7 +84,11 @@ class CanonicalStage:
         self.inputs: Sequence[str] = input_topics(mappings)
         # Zero-padded, so that versions order as text.
         self.rules = "|".join(f"{m.system}:{m.version:06d}" for m in mappings)
-        self._mapping_of = {topic: mapping for mapping in mappings for topic in change_topics(mapping)}
+        self._mapping_of = {
+            topic: mapping
+            for mapping in mappings
+            for topic in (*change_topics(mapping), *backfill_topics(mapping))
+        }
         self._system_of = {boundary_topic(mapping): mapping.system for mapping in mappings}
         entities = {t.entity for m in mappings for t in m.tables.values() if isinstance(t, TableMapping)}
         self._publishers = {entity: environment.publisher(f"canonical.{entity}") for entity in entities}
@@ -213,4 +233,5 @@ def canonical_stage() -> StageDefinition:
         ticks=True,
         looks_up=False,
         passes_on=[*BILLED, ENDED],
+        background=background_topics(mappings),
     )

@@ -85,6 +85,7 @@ def latency(
     seconds: int = typer.Option(30, min=5, help="how long it is measured, after a warm-up"),
     broker: str = typer.Option("embedded", help="embedded or kafka"),
     brokers: int = typer.Option(1, min=1, max=3, help="of Apache Kafka: 1, or 3 that replicate"),
+    history: int = typer.Option(0, min=0, help="entries that come by a backfill meanwhile"),
     seed: int = typer.Option(2, help="the same seed gives the same firm and the same corrections"),
     as_json: bool = typer.Option(False, "--json", help="print the result as JSON"),
     keep: bool = typer.Option(
@@ -96,6 +97,9 @@ def latency(
     Corrections of approved entries come at a steady rate. Milliseconds are from the commit until another
     process has read the last record that it changed in billing.current, read committed; and for each hop.
     Exit code 1 if the result differs from the oracle's.
+
+    With --history so many older entries wait to be billed, too, and come by topics of their own; it says
+    what that does to what is live, and how fast it goes.
 
     Example: tallystream bench latency --rate 500 --seconds 30 --json > latency.json
     """
@@ -112,7 +116,8 @@ def latency(
     _quiet_clients()
     with Steps() as steps:
         result = run_latency(
-            LatencySettings(broker, brokers, per_second, seconds, seed, keep=keep), steps.show
+            LatencySettings(broker, brokers, per_second, seconds, seed, history=history, keep=keep),
+            steps.show,
         )
     _show(as_json, result.figures, print_latency)
     _say_folder(messages, result.folder)

@@ -24,6 +24,7 @@ from typing import Any
 from sqlalchemy import create_engine, make_url
 
 from connectors.bench.arrivals import Arrivals, quantiles, way_of_each_change
+from connectors.bench.history import TABLE, HistoryProgress, write_history
 from connectors.bench.measure import Show
 from connectors.bench.process import cpu_seconds
 from connectors.demo.judgement import Judge
@@ -52,7 +53,10 @@ PROGRESS_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class LatencySettings:
-    """Size and place of a run: ``broker`` is ``embedded`` or ``kafka``, of ``nodes`` 1 or 3."""
+    """Size and place of a run: ``broker`` is ``embedded`` or ``kafka``, of ``nodes`` 1 or 3.
+
+    ``history`` is how many entries there are before, which come by a backfill while it is measured.
+    """
 
     broker: str
     nodes: int
@@ -61,6 +65,7 @@ class LatencySettings:
     seed: int = 2
     consultants: int = 10
     days: int = 14
+    history: int = 0
     keep: bool = False
 
 
@@ -99,7 +104,8 @@ class _Run:
             "TALLYSTREAM_DATA_DIR": str(folder / "state"),
             "TALLYSTREAM_EXCEPTION_GRACE_S": "1",
         }
-        self._pipeline = Pipeline(folder, self._environment, sinks=("warehouse",))
+        backfill = {"time": [TABLE]} if settings.history else {}
+        self._pipeline = Pipeline(folder, self._environment, sinks=("warehouse",), backfill=backfill)
 
     def run(self) -> LatencyResult:
         settings = self._settings
@@ -107,17 +113,45 @@ class _Run:
             self._show("starting", 0, 0)
             firm.seed()
             try:
-                self._pipeline.start()
-                self._pipeline.wait_worker_ready(READY_S)
-                firm.run()
-                judge.wait(judge.expect(), self._pipeline.check)
-                self._show("changes", 0, settings.per_second * settings.seconds)
-                figures = self._measure()
+                if settings.history:
+                    figures = self._beside_history(firm)
+                else:
+                    self._pipeline.start()
+                    self._pipeline.wait_worker_ready(READY_S)
+                    firm.run()
+                    judge.wait(judge.expect(), self._pipeline.check)
+                    figures = self._measure()
                 self._show("comparing with the oracle", 0, 0)
                 differences = self._compare(judge)
             finally:
                 self._pipeline.stop()
         return LatencyResult(figures, differences, None)
+
+    def _beside_history(self, firm: Firm) -> dict[str, Any]:
+        """Measure what is live from when the history begins to be applied; then wait for the rest of it."""
+        settings = self._settings
+        firm.run()
+        self._show("writing the history", 0, 0)
+        dsns = {system: self._environment[f"TALLYSTREAM_{system.upper()}_DSN"] for system in ("erp", "time")}
+        write_history(dsns, settings.history)
+        self._pipeline.start()
+        self._pipeline.wait_worker_ready(READY_S)
+        with contextlib.closing(HistoryProgress(self._bootstrap)) as progress:
+            progress.wait_published(settings.history, self._pipeline.check)
+            before, began = progress.applied(), time.monotonic()
+            figures = self._measure()
+            beside, took = progress.applied(), time.monotonic() - began
+            whole = progress.published()
+            self._show("the rest of the history", 0, 0)
+            progress.wait_applied(self._pipeline.check)
+        return {
+            **figures,
+            "history": settings.history,
+            # Or what is live was not measured beside it.
+            "history_left_when_measured": whole - beside,
+            "history_beside_live_per_s": round((beside - before) / took),
+            "history_per_s": round((whole - before) / (time.monotonic() - began)),
+        }
 
     def _measure(self) -> dict[str, Any]:
         start = datetime.now(UTC) + timedelta(seconds=WARM_UP_S)

@@ -51,5 +51,10 @@ def print_latency(console: Console, figures: dict[str, Any]) -> None:
     for label, row in rows.items():
         table.add_row(label, *(f"{value:,.1f}" for value in row.values()))
     console.print(table)
+    if "history" in figures:
+        console.print(
+            f"beside {figures['history']:,} older entries: {figures['history_beside_live_per_s']:,} of them a second, "
+            f"{figures['history_per_s']:,} over the whole; {figures['history_left_when_measured']:,} were left"
+        )
     used = ", ".join(f"{name} {share:.0%}" for name, share in figures["cpu_share"].items())
     console.print(f"of one core: {used}; load of others at the start: {figures['load_at_start']}")

@@ -5,6 +5,7 @@ Used by the demo, by fault tests and by benchmarks: any of them can be killed an
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from connectors.reference.schema import SYSTEMS
 from streams.errors import DependencyUnavailable
@@ -24,12 +26,23 @@ READY_SECONDS = 60.0
 
 
 class Pipeline:
-    """Our processes over one stack. ``environment`` holds the stack's settings (``TALLYSTREAM_*``)."""
+    """Our processes over one stack. ``environment`` holds the stack's settings (``TALLYSTREAM_*``).
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *, sinks: Sequence[str] = SINKS) -> None:
+    ``backfill``: by system, the tables whose snapshots go apart from their changes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        sinks: Sequence[str] = SINKS,
+        backfill: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
         self._folder = folder
         self._environment = {**os.environ, **environment}
         self._sinks = sinks
+        self._backfill = backfill
         self.http_ports: dict[str, int] = {}
         self.processes: dict[str, ChildProcess] = {}
         names = [*(f"source-{system}" for system in SOURCES), "worker", *(f"sink-{sink}" for sink in sinks)]
@@ -86,7 +99,8 @@ class Pipeline:
         partitions = self._environment.get("TALLYSTREAM_PARTITIONS", "4")
         path.write_text(
             f'name = "{system}"\ndsn_env = "TALLYSTREAM_{system.upper()}_DSN"\n'
-            f'tables = ["public.*"]\npartitions = {partitions}\n',
+            f'tables = ["public.*"]\npartitions = {partitions}\n'
+            f"backfill = {json.dumps(list(self._backfill.get(system, ())))}\n",
             encoding="utf-8",
         )
         return path

@@ -102,6 +102,11 @@ def state_topics(
     return states | {CLAIMS_TOPIC: (1, topic_config("compact", -1))}
 
 
+def backfill_topic(changes: str) -> str:
+    """Beside a topic of changes: what was in the table before, where that is published apart from them."""
+    return f"{changes}.backfill"
+
+
 def key_of(contract: TopicContract, record: Mapping[str, object]) -> bytes:
     """The message key of a record by its contract: its parts with ``|`` between them.
 

@@ -51,6 +51,7 @@ class FlowApp(faust.App):
         consumer.pause_lanes = self.lane.pause
         consumer.close_lanes = self.lane.close
         consumer.behind = self.lane.behind
+        consumer.background = self.lane.background
         consumer.on_failure = self.lane.on_failure
         consumer.gather_seconds = self.gather_seconds
         self.lane.consumer = consumer

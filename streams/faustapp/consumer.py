@@ -3,14 +3,14 @@
 Private API of faust-streaming 0.15.3 and aiokafka 0.14.0 that this relies on, each under a contract test:
 ``Consumer.getmany`` yields (tp, message) to ``_drain_messages``; ``perform_seek`` is called when streams
 resume after a rebalance; ``force_commit`` is what the commit timer calls; ``_wait_next_records`` returns
-(records by partition, active partitions); ``AIOKafkaConsumerThread._create_worker_consumer``;
+(records by partition, active partitions), and fetches by ``_getmany``; ``AIOKafkaConsumerThread._create_worker_consumer``;
 ``AIOKafkaConsumer._coordinator.request_rejoin`` makes the group assign anew;
 ``ServiceThread.on_crash`` of mode prints what ended a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import aiokafka
@@ -37,6 +37,8 @@ UNPLACED_SECONDS = 0.05
 # Of one partition in one fetch, and records in one chunk: a chunk is the unit of memory.
 FETCH_BYTES = 1 << 20
 CHUNK_RECORDS = 2_000
+# Of a partition that waits behind others: one that is being applied, and the next.
+BACKGROUND_CHUNKS = 2
 # A fetch that brought fewer is worth letting more gather before the next, where a flow allows it.
 FEW_RECORDS = 200
 
@@ -91,6 +93,7 @@ class ChunkConsumer(driver.Consumer):
     ``open_lanes`` is awaited with the assignment before streams resume and returns the offset to begin
     at of each partition; ``pause_lanes`` when partitions are revoked; ``close_lanes`` at the end.
     ``behind`` says of which inputs the lanes want to know how far they are read even if no record comes.
+    Of topics in ``background`` no more is fetched than the lane takes in a while: a full one would stop all.
     ``on_failure`` hears of a fetch that failed for good. After a fetch of few records the next one waits
     ``gather_seconds``.
     """
@@ -99,6 +102,7 @@ class ChunkConsumer(driver.Consumer):
     pause_lanes: Callable[[], Awaitable[None]]
     close_lanes: Callable[[], Awaitable[None]]
     behind: Callable[[], Sequence[tuple[str, int]]]
+    background: Collection[str]
     on_failure: Callable[[Exception], None]
     gather_seconds: float
 
@@ -194,6 +198,24 @@ class ChunkConsumer(driver.Consumer):
             end = batch[-1].offset + 1 if batch else await self._end_of_markers(tp)
             if end:
                 yield tp, self._to_chunk_message(tp, batch, end)
+
+    async def _getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109 -- Faust's signature
+    ) -> Any:
+        """Fetch from those that the lane takes more of."""
+        wanted = {tp for tp in active_partitions or () if not self._has_enough(tp)}
+        if not wanted:
+            await self.sleep(UNPLACED_SECONDS)
+            return {}
+        return await super()._getmany(wanted, timeout)
+
+    def _has_enough(self, tp: TP) -> bool:
+        return (
+            tp.topic in self.background
+            and self.tickets.waiting((tp.topic, tp.partition)) >= BACKGROUND_CHUNKS
+        )
 
     async def _end_of_markers(self, tp: TP) -> int:
         """Where an input has come to without a record, over transaction markers alone; 0 if nowhere."""

@@ -31,6 +31,7 @@ class StageInputs:
 
     name: str
     inputs: Sequence[str]
+    background: Sequence[str] = ()
 
 
 # Which stages of each partition a worker has.
@@ -55,6 +56,8 @@ class FlowLane:
     ) -> None:
         self._flow = flow
         self._stage_of = {topic: stage for stage in stages for topic in stage.inputs}
+        self.background = {topic for stage in self._stage_of.values() for topic in stage.background}
+        """Topics whose chunks wait behind those of all others."""
         self._open_lane = open_lane
         self._runner: LaneRunner | None = None
         self._assignment: Assignment = {}
@@ -171,6 +174,9 @@ class FlowLane:
             generation, _ = self.consumer.tickets.position((chunk.topic, chunk.partition))
             if runner is None or generation != chunk.generation:
                 return  # revoked or seeked meanwhile: it will be delivered again
+            if chunk.topic in self.background:
+                runner.offer_background(chunk, ticket)
+                return
             if runner.has_room():
                 runner.offer(chunk, ticket)
                 return

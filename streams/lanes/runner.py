@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from streams.lanes.background import ALONE, BESIDE_LIVE, Background
 from streams.lanes.core import Gap
 from streams.lanes.lane import Counts, Lane
 from streams.lanes.records import Chunk
@@ -51,6 +52,7 @@ class LaneRunner:
         self._on_reopened = on_reopened
         self._on_failure = on_failure
         self._inbox: deque[tuple[Chunk, Ticket]] = deque()
+        self._background = Background()
         self._wake = threading.Condition()
         self._stopping = False
         # Until the assignment that it was opened for is known to be the latest.
@@ -71,6 +73,12 @@ class LaneRunner:
             self._inbox.append((chunk, ticket))
             self._wake.notify()
 
+    def offer_background(self, chunk: Chunk, ticket: Ticket) -> None:
+        """Queue a chunk behind all others; the caller bounds how many there are."""
+        with self._wake:
+            self._background.add(chunk, ticket)
+            self._wake.notify()
+
     def poke(self) -> None:
         """Reference tables changed: look at them."""
         with self._wake:
@@ -84,6 +92,7 @@ class LaneRunner:
         """
         with self._wake:
             self._inbox.clear()
+            self._background.clear()
             self._paused = True
             self._wake.notify()
         while not self._parked and self._thread.is_alive():
@@ -102,17 +111,25 @@ class LaneRunner:
             self._wake.notify()
         self._thread.join()
 
-    def _next(self) -> list[tuple[Chunk, Ticket]]:
-        """Everything that has gathered."""
+    def _next(self) -> list[tuple[Chunk, Ticket | None]]:
+        """Everything that has gathered, and a piece of what waits behind it."""
         with self._wake:
-            if not (self._inbox or self._stopping or self._paused or self.lane.has_references()):
+            waiting = self._inbox or self._background
+            if not (waiting or self._stopping or self._paused or self.lane.has_references()):
                 self._wake.wait(TICK_SECONDS)
-            if self._stopping or self._paused or not self._inbox:
+            if self._stopping or self._paused:
                 return []
-            items = list(self._inbox)
+            items: list[tuple[Chunk, Ticket | None]] = list(self._inbox)
             self._inbox.clear()
-        self._on_room()
-        return items
+            piece = self._background.take(BESIDE_LIVE if items else ALONE)
+        if items:
+            self._on_room()
+        return items + piece
+
+    def _forget_background(self) -> None:
+        """It is delivered again from where the lane is."""
+        with self._wake:
+            self._background.clear()
 
     def _run(self) -> None:
         next_tick = time.monotonic() + TICK_SECONDS
@@ -126,13 +143,15 @@ class LaneRunner:
                     if items:
                         self._count(self.lane.apply([chunk for chunk, _ in items]))
                         for _, ticket in items:
-                            self._on_done(ticket)
+                            if ticket is not None:
+                                self._on_done(ticket)
                     if self.lane.has_references() and not self._stopping:
                         self._count(self.lane.fan_out())
                     if time.monotonic() >= next_tick:
                         next_tick = time.monotonic() + TICK_SECONDS
                         self._count(self.lane.tick())
                 except Gap:
+                    self._forget_background()
                     self._on_reopened(self)  # the input seeks back to what is applied
                 except AbortedSlice:
                     self._reopen()
@@ -158,6 +177,7 @@ class LaneRunner:
 
     def _reopen(self) -> None:
         """Whether the aborted slice is in the log is unknown: restore, and let the inputs seek."""
+        self._forget_background()
         self.lane.abandon()
         for attempt in range(1, REOPEN_ATTEMPTS + 1):
             try:

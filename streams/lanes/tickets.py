@@ -56,6 +56,11 @@ class TicketLedger:
         line = self._lines.get(partition)
         return line is not None and line.delivered >= 0
 
+    def waiting(self, partition: Partition) -> int:
+        """How many tickets of a partition are not finished."""
+        line = self._lines.get(partition)
+        return 0 if line is None else len(line.open)
+
     def position(self, partition: Partition) -> tuple[int, int]:
         """(generation, offset after the last delivered record) of a partition that was seeked."""
         line = self._lines[partition]

@@ -65,7 +65,8 @@ class StageDefinition:
     """A stage: ``inputs`` are co-partitioned topics, all with the partition count of ``group``.
 
     ``looks_up`` says whether it uses the flow's reference view; ``passes_on`` names what it publishes for
-    stages of its own flow, which may be handed over within a lane.
+    stages of its own flow, which may be handed over within a lane. ``background`` are inputs that are
+    applied piece by piece, behind all others.
     """
 
     name: str
@@ -75,6 +76,7 @@ class StageDefinition:
     ticks: bool = False
     looks_up: bool = True
     passes_on: Sequence[str] = ()
+    background: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

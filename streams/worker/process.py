@@ -195,7 +195,7 @@ class WorkerProcess:
         )
         return flow_app(
             flow.name,
-            [StageInputs(stage.name, stage.inputs) for stage in flow.stages],
+            [StageInputs(stage.name, stage.inputs, stage.background) for stage in flow.stages],
             opener.open,
             self._settings,
             self._assignor(flow),

@@ -81,6 +81,36 @@ class ChangeLog:
             is_last = last[statement.table, statement.key] == ordinal
             yield from self._change(transaction, statement, before, after, ordinal, is_last)
 
+    def backfill(self, system: str, table: str) -> Iterator[Change]:
+        """A snapshot of a table as it is now, on the topic for that: before all that is committed later."""
+        topic = f"cdc.{system}.public.{table}"
+        for ordinal, (key, row) in enumerate(self._rows[table].items()):
+            specials: dict[str, str] = {}
+            envelope = {
+                "before": None,
+                "after": _encode_row(TABLES[table], row, "after", specials),
+                "source": {
+                    "connector": "postgresql",
+                    "ts_us": 0,
+                    "snapshot": "true",
+                    "db": system,
+                    "schema": "public",
+                    "table": table,
+                    "lsn": self._lsn,
+                },
+                "op": "r",
+                "ts_us": 1000,
+                "transaction": None,
+            }
+            headers = [
+                ("tallystream.position", f"1/{self._lsn + 1}/{ordinal}".encode()),
+                ("tallystream.last_for_key", b"1"),
+            ]
+            if specials:
+                headers.append(("tallystream.special", json.dumps(specials).encode()))
+            value = self._encoder(TABLES[table], topic).encode(envelope)
+            yield Change(f"{topic}.backfill", str(key).encode(), value, tuple(headers))
+
     def end(self, transaction: Transaction) -> Change:
         """The announcement that the transaction whose changes were made last is complete."""
         topic = f"cdc.{transaction.system}.transaction"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pydantic import Field, model_validator
 
 from connectors.sources.config import SourceConfig
 from connectors.sources.postgres.rules import ColumnRules
+from streams.errors import ConfigurationError
 
 
 class PostgresConfig(SourceConfig):
@@ -30,6 +32,12 @@ class PostgresConfig(SourceConfig):
     snapshot_threads: int = Field(2, ge=1, le=64, description="readers of a snapshot, each with a connection")
     snapshot_chunk_pages: int = Field(
         256, ge=1, description="of a table, to a chunk; fewer where rows are wide"
+    )
+
+    backfill: frozenset[str] = Field(
+        frozenset(),
+        description="schema.table with a key, whose rows in snapshots go to <its topic>.backfill; flows read "
+        "that behind live changes where the table's mapping says backfill: true",
     )
 
     signal_table: str | None = Field(
@@ -87,6 +95,22 @@ class PostgresConfig(SourceConfig):
             self.hash_key_env,
             self.hash_key_file,
         )
+
+    def check_backfill(self, captured: Collection[str]) -> None:
+        """`ConfigurationError` where ``backfill`` names what is not captured."""
+        if unknown := sorted(self.backfill.difference(captured)):
+            raise ConfigurationError(
+                f"backfill names {', '.join(unknown)}, which tables does not capture; it captures "
+                f"{', '.join(sorted(captured))}"
+            )
+
+    def check_backfill_key(self, table: str, key: Sequence[str]) -> None:
+        """`ConfigurationError` where a table's rows can't be told from later ones by a key."""
+        if table in self.backfill and not key:
+            raise ConfigurationError(
+                f"backfill: {table} has no key, by which a row of a snapshot could be told from a later one of "
+                "its changes; give it a primary key, or take it out of backfill"
+            )
 
     @property
     def slot_name(self) -> str:

@@ -41,7 +41,7 @@ class World:
         self.gate = threading.Event()
         self.gate.set()
         self.refusal: Exception | None = None
-        stage = StageInputs("counting", CountingStage.inputs)
+        stage = StageInputs("counting", CountingStage.inputs, (OTHER,))
         self.lane = FlowLane(
             "flow", [stage], self._open, on_counts=lambda *_: None, on_failure=self.failures.append
         )
@@ -173,3 +173,22 @@ def test_deleted_input_is_a_lost_position() -> None:
 def _delivered(ticket: Ticket) -> Any:
     delivered = chunk([record(0)])
     return type(delivered)(TOPIC, 0, 0, 1, ticket.generation, delivered.records)
+
+
+def test_history_is_taken_without_waiting_for_room() -> None:
+    """How much of it there is, is bounded where it is fetched: a full stream would hold up what is live."""
+
+    async def check(world: World) -> None:
+        await world.lane.open(BOTH)
+        assert world.lane._runner is not None
+        world.lane._runner.has_room = lambda: False  # type: ignore[method-assign]
+        key = (OTHER, 0)
+        world.consumer.tickets.seek(key, 0)
+        ticket = world.consumer.tickets.issue(key, 1)
+        made = chunk([record(0, topic=OTHER)])
+        assert made.generation == ticket.generation
+        await world.lane.deliver(made, ticket)
+        await until(lambda: ticket.done)
+        assert world.log.commits == 1
+
+    run(check)

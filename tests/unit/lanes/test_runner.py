@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from lane_builders import TOPIC, CountingStage, ListLog, chunk, open_core, record
+from lane_builders import OTHER, TOPIC, CountingStage, ListLog, chunk, open_core, record
 
 from streams.errors import DependencyUnavailable, Fenced
 from streams.lanes import runner as runner_module
+from streams.lanes.background import ALONE
 from streams.lanes.core import LaneCore
 from streams.lanes.lane import Lane
+from streams.lanes.records import Chunk
 from streams.lanes.runner import LaneRunner
 from streams.lanes.tickets import Ticket
 from streams.lanes.transaction import AbortedSlice
@@ -229,3 +231,59 @@ def test_closing_a_parked_lane_ends_it() -> None:
     runner.drain()
     runner.close()
     assert log.closed == 1
+
+
+def test_what_is_live_goes_past_it() -> None:
+    """A live record that comes while the first piece is applied is applied with the next, not with the last."""
+    log, heard = ListLog(), Heard()
+    committing, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        committing.set()
+        assert go_on.wait(10)
+
+    log.before = wait
+    runner = heard.runner(lambda: open_core(log))
+    history = [record(n, topic=OTHER) for n in range(5 * ALONE)]
+    runner.offer_background(Chunk(OTHER, 0, 0, len(history), 1, history), old := Ticket((OTHER, 0), 1, 0, 1))
+    assert committing.wait(10)
+    runner.offer(chunk([record(0)]), live := ticket(0, 1))
+    go_on.set()
+    wait_for(lambda: len(heard.done) == 2)
+    runner.close()
+    assert heard.done == [live, old]
+    values = [output.value for output in log.outputs]
+    assert values.index(f"{TOPIC}@0:{ALONE + 1}".encode()) == ALONE
+    assert len(values) == len(history) + 1
+    assert not heard.failures
+
+
+def test_a_revocation_drops_what_waits_behind_the_others() -> None:
+    """It is delivered again to whoever has the partition next."""
+    log, heard = ListLog(), Heard()
+    runner = heard.runner(lambda: open_core(log))
+    runner.drain()
+    runner.offer_background(
+        Chunk(OTHER, 0, 0, 3, 1, [record(n, topic=OTHER) for n in range(3)]), Ticket((OTHER, 0), 1, 0, 3)
+    )
+    runner.drain()
+    runner.resume()
+    runner.offer(chunk([record(0)]), ticket(0, 1))
+    wait_for(lambda: heard.done == [ticket(0, 1)])
+    runner.close()
+    assert len(log.outputs) == 1
+
+
+def test_a_gap_drops_what_waits_behind_the_others() -> None:
+    """All inputs are delivered again from where the lane is; pieces of before would only be gaps, too."""
+    log, heard = ListLog(), Heard()
+    runner = heard.runner(lambda: open_core(log))
+    late = [record(n, topic=OTHER) for n in range(5, 5 + 3 * ALONE)]
+    runner.offer_background(Chunk(OTHER, 0, 5, 5 + len(late), 1, late), Ticket((OTHER, 0), 1, 5, 9))
+    wait_for(lambda: heard.reopened)
+    runner.offer(chunk([record(0)]), ticket(0, 1))
+    wait_for(lambda: heard.done == [ticket(0, 1)])
+    runner.close()
+    assert heard.reopened == 1
+    assert len(log.outputs) == 1
+    assert not heard.failures

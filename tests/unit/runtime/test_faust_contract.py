@@ -27,7 +27,7 @@ from faust.types import TP, ConsumerMessage
 
 from streams.faustapp.app import FlowApp, flow_app
 from streams.faustapp.assignor import LaneAssignor
-from streams.faustapp.consumer import ChunkConsumer, ChunkTransport, ConsumerThread
+from streams.faustapp.consumer import BACKGROUND_CHUNKS, ChunkConsumer, ChunkTransport, ConsumerThread
 from streams.lanes.lane import Lane
 from streams.lanes.records import Chunk
 from streams.settings import Settings
@@ -58,6 +58,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (base.Consumer, "on_partitions_revoked", ["self", "revoked"]),
         (base.Consumer, "getmany", ["self", "timeout"]),
         (base.Consumer, "_wait_next_records", ["self", "timeout"]),
+        (base.ThreadDelegateConsumer, "_getmany", ["self", "active_partitions", "timeout"]),
         (base.Consumer, "force_commit", ["self", "topics", "start_new_transaction"]),
         (base.Consumer, "verify_event_path", ["self", "now", "tp"]),
         (base.Consumer, "_commit", ["self", "offsets"]),
@@ -441,5 +442,34 @@ def test_a_worker_without_partitions_closes_its_lanes_and_is_ready(tmp_path: Pat
         assert opened == [set()]
         await consumer.on_partitions_assigned({TP("t", 0)}, 2)
         assert opened == [set()]
+
+    with_app(tmp_path, check)
+
+
+def test_history_is_fetched_only_while_the_lane_takes_it(tmp_path: Path) -> None:
+    """A partition with chunks that wait is left out of the fetch, and all of them are not all there are."""
+    live, history = TP("t", 0), TP("t.backfill", 0)
+
+    async def check(app: FlowApp) -> None:
+        consumer, fetched = app.consumer, []
+
+        async def getmany(partitions: set[TP], _: float) -> dict[TP, list[Record]]:
+            fetched.append(partitions)
+            return {}
+
+        consumer._thread.getmany = getmany
+        consumer.background = {"t.backfill"}
+        key = ("t.backfill", 0)
+        consumer.tickets.seek(key, 0)
+        tickets = []
+        for end in range(1, BACKGROUND_CHUNKS + 1):
+            await consumer._getmany({live, history}, 0.1)
+            tickets.append(consumer.tickets.issue(key, end))
+        await consumer._getmany({live, history}, 0.1)
+        assert await consumer._getmany({history}, 0.1) == {}
+        consumer.tickets.finish(tickets[0])
+        await consumer._getmany({live, history}, 0.1)
+        both = {live, history}
+        assert fetched == [*[both] * BACKGROUND_CHUNKS, {live}, both]
 
     with_app(tmp_path, check)

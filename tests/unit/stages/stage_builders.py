@@ -14,7 +14,7 @@ import oracle
 from support.changes import Change, ChangeLog
 
 from agents.flows import all_flows
-from connectors.reference.firm import FirmSettings, Insert, Plan, Transaction, Update, plan
+from connectors.reference.firm import Delete, FirmSettings, Insert, Plan, Transaction, Update, plan
 from connectors.reference.firm.model import SYSTEM_OF
 from streams.settings import Settings
 from streams.testing import TopologyDriver
@@ -77,6 +77,10 @@ class Firm:
         """A change of a row."""
         statement = Update(table, key, values)
         return self.commit(Transaction(SYSTEM_OF[table], WHEN, (statement,), "test"))[0]
+
+    def delete(self, table: str, key: Any) -> Change:
+        """The end of a row."""
+        return self.commit(Transaction(SYSTEM_OF[table], WHEN, (Delete(table, key),), "test"))[0]
 
     def run(self) -> None:
         """Until nothing is left to do."""

@@ -12,8 +12,8 @@ from connectors.sources.check import FAIL, OK, UNREACHABLE, WARN, Finding, parti
 from connectors.sources.positions import read_position
 from connectors.sources.postgres.checks.checkserver import server_findings, size
 from connectors.sources.postgres.checks.checktables import (
-    column_rule_findings,
     publication_findings,
+    rule_findings,
     table_findings,
 )
 from connectors.sources.postgres.config import PostgresConfig
@@ -41,7 +41,7 @@ class PostgresCheck:
             with self._server.connect() as connection:
                 found = server_findings(connection, self._server, self._config)
                 captured = self._captured(connection, found)
-                found += column_rule_findings(connection, self._config)
+                found += rule_findings(connection, self._config, captured)
                 found += publication_findings(connection, self._server, self._config, captured)
                 for one in captured:
                     found += table_findings(connection, self._server, self._config, one)

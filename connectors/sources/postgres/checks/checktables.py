@@ -88,12 +88,16 @@ def _left_out(
     return found
 
 
-def column_rule_findings(connection: psycopg.Connection, config: PostgresConfig) -> list[Finding]:
-    """Whether the columns that are left out, masked, hashed or taken as text are there."""
+def rule_findings(
+    connection: psycopg.Connection, config: PostgresConfig, captured: list[CapturedTable]
+) -> list[Finding]:
+    """Whether the columns that are left out, masked, hashed or taken as text are there, and the tables whose
+    snapshots go apart."""
     try:
         config.column_rules.verify(connection)
+        config.check_backfill([one.full_name for one in captured])
     except ConfigurationError as error:
-        return [Finding(FAIL, "columns", *_split(str(error)))]
+        return [Finding(FAIL, "columns and backfill", *_split(str(error)))]
     return []
 
 
@@ -180,6 +184,7 @@ def _columns(connection: psycopg.Connection, config: PostgresConfig, one: Captur
     try:
         rules = config.column_rules.of(one.full_name)
         rules.check_key(key_columns(relation, facts.primary_key))
+        config.check_backfill_key(one.full_name, key_columns(relation, facts.primary_key))
         rules.check_shape({column.name for column in relation.columns}, facts.columns.keys())
     except (ConfigurationError, ContractViolation) as error:
         found.append(Finding(FAIL, one.full_name, *_split(str(error))))

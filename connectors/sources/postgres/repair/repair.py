@@ -205,9 +205,9 @@ class Repair:
             state = CountedState(database) if table.encode_key is None else KeyedState(database)
             try:
                 with steps.step(f"{table.topic}: records", None) as advance:
-                    partitions = topics.partitions(table.topic)
-                    messages = read_records(self._around.kafka, table.topic, partitions, advance)
-                    folded = fold_topic(messages, Folding(table.topic, spelling, writers), state)
+                    for topic in dict.fromkeys((table.snapshot_topic, table.topic)):
+                        messages = read_records(self._around.kafka, topic, topics.partitions(topic), advance)
+                        folded = fold_topic(messages, Folding(topic, spelling, writers), state)
             finally:
                 writers.close()
             with steps.step(f"{one.full_name}: rows", _estimate(connection, one.oid)) as advance:

@@ -118,7 +118,7 @@ class Reader:
     def _read(self, chunk: Chunk, table: Table) -> ChunkRows:
         lines = copied(self._connection, self._query(chunk, table))
         rows = encoded(table, map(parse_line, lines), self._setup.lsn, ("true", "last"))
-        return ChunkRows(chunk, table.topic, *rows)
+        return ChunkRows(chunk, table.snapshot_topic, *rows)
 
     def _query(self, chunk: Chunk, table: Table) -> bytes:
         leaf, (first, end) = chunk.leaf, chunk.pages

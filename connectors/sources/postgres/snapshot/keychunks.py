@@ -209,7 +209,7 @@ class KeyReader:
             end = tuple(cell.decode() for cell in last if isinstance(cell, bytes))
         key_of = table.key_of
         found = encoded(table, rows, lsn, ("incremental", "incremental"))
-        return KeyChunk(name, table.topic, lsn, found, [key_of(row) for row in rows], end)
+        return KeyChunk(name, table.snapshot_topic, lsn, found, [key_of(row) for row in rows], end)
 
     def _query(
         self,

@@ -43,6 +43,7 @@ class Table:
         self,
         relation: Relation,
         topic: str,
+        snapshot_topic: str,
         fields: list[Field],
         key: tuple[str, ...],
         registry: Subjects,
@@ -52,6 +53,8 @@ class Table:
     ) -> None:
         self.relation = relation
         self.topic = topic
+        self.snapshot_topic = snapshot_topic
+        """Where its rows in snapshots go: the same, or the one for backfills."""
         self.full_name = relation.full_name
         self.field_names = shape.names
         self.not_in_identity = tuple(

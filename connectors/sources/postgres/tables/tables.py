@@ -22,6 +22,7 @@ from connectors.sources.postgres.types.mapping import (
 )
 from connectors.sources.subjects import Subjects, must_be_optional, row_fields
 from connectors.sources.topics import Topics, topic_name
+from streams.contracts.topics import backfill_topic
 from streams.errors import ConfigurationError, ContractViolation
 
 
@@ -103,6 +104,7 @@ class Tables:
         return table
 
     def _prepare(self) -> None:
+        self._config.check_backfill(self._include)
         with self._server.connect() as connection:
             self._rules.verify(connection)
             relations = []
@@ -137,6 +139,7 @@ class Tables:
         _refuse_lossy(relation, types, rules)
         topic = topic_name(self._system, relation.schema, relation.table)
         self._topics.ensure_changes(topic)
+        snapshot_topic = self._snapshot_topic(relation.full_name, topic, key)
         registered = row_fields(self._registry.latest(f"{topic}-value"))
         # The registry's client remembers the latest version it saw; ours of this session may be later.
         nullable = {
@@ -165,7 +168,15 @@ class Tables:
             places.append(place)
         shape = Shape(tuple(names), tuple(places), {column.name: found for column, found in types.items()})
         table = Table(
-            relation, topic, fields, key, self._registry, self._server.database, self._system, shape
+            relation,
+            topic,
+            snapshot_topic,
+            fields,
+            key,
+            self._registry,
+            self._server.database,
+            self._system,
+            shape,
         )
         carried = {
             name: Carried(number, rules.form(name, key) if name in columns else LEFT_OUT)
@@ -174,6 +185,14 @@ class Tables:
         }
         self.columns.learn(relation.full_name, carried, known.given, whole=whole)
         return table
+
+    def _snapshot_topic(self, table: str, topic: str, key: tuple[str, ...]) -> str:
+        if table not in self._config.backfill:
+            return topic
+        self._config.check_backfill_key(table, key)
+        apart = backfill_topic(topic)
+        self._topics.ensure_changes(apart)
+        return apart
 
 
 def _refuse_lossy(
