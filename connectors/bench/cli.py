@@ -86,6 +86,9 @@ def latency(
     broker: str = typer.Option("embedded", help="embedded or kafka"),
     brokers: int = typer.Option(1, min=1, max=3, help="of Apache Kafka: 1, or 3 that replicate"),
     history: int = typer.Option(0, min=0, help="entries that come by a backfill meanwhile"),
+    rerate: bool = typer.Option(
+        False, "--rerate", help="measure once more, beside a change of default rates"
+    ),
     seed: int = typer.Option(2, help="the same seed gives the same firm and the same corrections"),
     as_json: bool = typer.Option(False, "--json", help="print the result as JSON"),
     keep: bool = typer.Option(
@@ -116,7 +119,9 @@ def latency(
     _quiet_clients()
     with Steps() as steps:
         result = run_latency(
-            LatencySettings(broker, brokers, per_second, seconds, seed, history=history, keep=keep),
+            LatencySettings(
+                broker, brokers, per_second, seconds, seed, history=history, rerate=rerate, keep=keep
+            ),
             steps.show,
         )
     _show(as_json, result.figures, print_latency)

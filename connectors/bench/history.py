@@ -26,11 +26,14 @@ FIRST_ID = 10_000_000
 STALL_S = 120.0
 LOOK_S = 0.5
 
-# Projects whose time is billed by the hour without any limit: what history adds moves no cap.
+# Projects whose time is billed by the hour, at the default rates and without any limit: what history adds moves no
+# cap, and a new price list concerns all of it.
 _PROJECTS = """
-SELECT p.id FROM project p JOIN contract_line l ON l.id = p.contract_line_id AND l.billing_method = 'tm'
-WHERE NOT EXISTS (SELECT FROM engagement e WHERE e.id = p.engagement_id
-                  AND (e.cap_money IS NOT NULL OR e.cap_hours IS NOT NULL))
+SELECT p.id FROM project p JOIN engagement e ON e.id = p.engagement_id
+JOIN contract_line l ON l.id = p.contract_line_id AND l.billing_method = 'tm'
+WHERE e.cap_money IS NULL AND e.cap_hours IS NULL
+  AND NOT EXISTS (SELECT FROM rate r WHERE r.project_id = p.id OR r.contract_line_id = l.id
+                  OR r.client_id = e.client_id)
   AND NOT EXISTS (SELECT FROM contract_line o WHERE o.engagement_id = p.engagement_id
                   AND (o.cap_money IS NOT NULL OR o.cap_hours IS NOT NULL OR o.day_minimum_hours IS NOT NULL
                        OR o.billing_method NOT IN ('tm', 'non_billable')))"""

@@ -27,6 +27,7 @@ from connectors.bench.arrivals import Arrivals, quantiles, way_of_each_change
 from connectors.bench.history import TABLE, HistoryProgress, write_history
 from connectors.bench.measure import Show
 from connectors.bench.process import cpu_seconds
+from connectors.bench.rerating import Rerating, raise_default_prices
 from connectors.demo.judgement import Judge
 from connectors.demo.pipeline import Pipeline
 from connectors.reference.firm import Firm, FirmSettings, connect, plan
@@ -55,7 +56,8 @@ PROGRESS_S = 0.5
 class LatencySettings:
     """Size and place of a run: ``broker`` is ``embedded`` or ``kafka``, of ``nodes`` 1 or 3.
 
-    ``history`` is how many entries there are before, which come by a backfill while it is measured.
+    ``history`` is how many entries there are before, which come by a backfill while it is measured;
+    ``rerate`` measures once more, after a change of the default rates.
     """
 
     broker: str
@@ -66,6 +68,7 @@ class LatencySettings:
     consultants: int = 10
     days: int = 14
     history: int = 0
+    rerate: bool = False
     keep: bool = False
 
 
@@ -121,6 +124,8 @@ class _Run:
                     firm.run()
                     judge.wait(judge.expect(), self._pipeline.check)
                     figures = self._measure()
+                if settings.rerate:
+                    figures["rerating"] = self._beside_rerating()
                 self._show("comparing with the oracle", 0, 0)
                 differences = self._compare(judge)
             finally:
@@ -153,11 +158,27 @@ class _Run:
             "history_per_s": round((whole - before) / (time.monotonic() - began)),
         }
 
-    def _measure(self) -> dict[str, Any]:
+    def _beside_rerating(self) -> dict[str, Any]:
+        """Measure what is live from when the default rates have other prices; then wait for the rest."""
+        rerating = Rerating(lambda: self._pipeline.fetch("worker", "/metrics"))
+        raise_default_prices(self._environment["TALLYSTREAM_ERP_DSN"])
+        figures = self._measure(rerating.look)
+        beside = rerating.look()
+        self._show("rating the rest again", 0, 0)
+        done, took = rerating.wait(self._pipeline.check)
+        return {
+            "commit_to_billing_ms": figures["commit_to_billing_ms"],
+            "entries": done,
+            # Or what is live was not measured beside it.
+            "entries_left_when_measured": done - beside,
+            "entries_per_s": round(done / took) if took else 0,
+        }
+
+    def _measure(self, look: Callable[[], object] = lambda: None) -> dict[str, Any]:
         start = datetime.now(UTC) + timedelta(seconds=WARM_UP_S)
         with Arrivals(self._bootstrap) as arrivals:
             before, began = self._cpu(), time.monotonic()
-            written = self._write(lambda: len(arrivals.seen))
+            written = self._write(lambda: len(arrivals.seen), look)
             after, took = self._cpu(), time.monotonic() - began
             self._quiet(lambda: len(arrivals.seen))
         with contextlib.closing(Registry(self._environment["TALLYSTREAM_REGISTRY_URL"])) as registry:
@@ -176,7 +197,7 @@ class _Run:
             "cpu_share": {name: round((after[name] - used) / took, 3) for name, used in before.items()},
         }
 
-    def _write(self, seen: Callable[[], int]) -> dict[str, float]:
+    def _write(self, seen: Callable[[], int], look: Callable[[], object]) -> dict[str, float]:
         """Run the writer; `DependencyUnavailable` if it fails or falls behind."""
         settings = self._settings
         seconds = settings.seconds + WARM_UP_S
@@ -192,6 +213,7 @@ class _Run:
         try:
             while writer.poll() is None:
                 self._pipeline.check()
+                look()
                 self._show(
                     "changes", min(seen(), settings.per_second * seconds), settings.per_second * seconds
                 )

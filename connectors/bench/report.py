@@ -56,5 +56,12 @@ def print_latency(console: Console, figures: dict[str, Any]) -> None:
             f"beside {figures['history']:,} older entries: {figures['history_beside_live_per_s']:,} of them a second, "
             f"{figures['history_per_s']:,} over the whole; {figures['history_left_when_measured']:,} were left"
         )
+    if "rerating" in figures:
+        again = figures["rerating"]
+        p50, p99 = (again["commit_to_billing_ms"][name] for name in ("p50", "p99"))
+        console.print(
+            f"beside {again['entries']:,} entries rated again, {again['entries_per_s']:,} a second: p50 {p50:,.1f}, "
+            f"p99 {p99:,.1f}; {again['entries_left_when_measured']:,} were left"
+        )
     used = ", ".join(f"{name} {share:.0%}" for name, share in figures["cpu_share"].items())
     console.print(f"of one core: {used}; load of others at the start: {figures['load_at_start']}")

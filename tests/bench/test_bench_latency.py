@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from connectors.bench import rerating
 from connectors.bench.arrivals import HOPS, quantiles, way_of_each_change
 from connectors.bench.corrections import write_corrections
+from streams.errors import DependencyUnavailable
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 # Not what it should be, but what only a broken pipeline is slower than, on however busy a machine.
@@ -78,6 +80,28 @@ def test_each_correction_moves_an_entry_at_its_time() -> None:
     assert min(late) >= 0
     assert entries.unmoved == 0
     assert all(1 <= quarters <= 32 for quarters in entries.hours.values())
+
+
+def test_entries_that_are_rated_again_are_counted_until_there_are_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the worker's metrics, of the rate stage alone; a worker that does not answer is told."""
+    monkeypatch.setattr(rerating, "QUIET_S", 0.05)
+    monkeypatch.setattr(rerating, "LOOK_S", 0.001)
+    counts = iter([7, 7, 10, 30])
+    text = """tallystream_lane_events_total{{kind="reevaluated",stage="billing-allocate"}} 99.0
+tallystream_lane_events_total{{kind="reevaluated",stage="billing-rate"}} {}.0
+tallystream_lane_events_total{{kind="rated",stage="billing-rate"}} 12.0
+"""
+    watched = rerating.Rerating(lambda: text.format(next(counts, 30)))
+    assert watched.look() == 0
+    assert watched.look() == 3
+    done, took = watched.wait(lambda: None)
+    assert done == 23
+    assert 0 < took < 5
+    assert rerating.Rerating(lambda: "").look() == 0
+    with pytest.raises(DependencyUnavailable, match="metrics"):
+        rerating.Rerating(lambda: None)
 
 
 def test_three_embedded_brokers_are_refused() -> None:
