@@ -6,8 +6,8 @@ touch's date range visits only its part. A signature's dependencies only grow: v
 costs time, missing one costs money.
 
 Keys: ``d\\0<dependency>\\0<signature>`` and ``i\\0<signature>\\0<work date>\\0<entry key>``, without values.
-All of it is in the lane's state. In memory there is, for signatures that were seen lately, the hash of what
-their last entry examined: who examines the same again has nothing to look up or to write.
+All of it is in the lane's state. In memory there are hashes of what entries of a signature examined lately: who
+examines the same again has nothing to look up or to write.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ ENTRY = b"i\0"
 NOTHING = b""
 # At the end of a touch's dependency: all that begin so. For changes whose reach is not known any more.
 ANY = "*"
-# How many are remembered in memory, at about 200 bytes each.
-REMEMBERED_SIGNATURES = 100_000
+# How many are remembered in memory, at about 100 bytes each.
+REMEMBERED = 200_000
 
 
 class DependencyIndex:
     """One lane's index. The state it is given is the slice's."""
 
     def __init__(self) -> None:
-        # By signature. Of two different sets in a row, one in 2**64 would pass for the other.
-        self._last: dict[str, int] = {}
+        # Of signature and dependencies. One new pair in 2**64 by the number of these would pass for known.
+        self._known: set[int] = set()
 
     def learn(self, state: Overlay, signature: str, dependencies: Sequence[str]) -> None:
         """Index what an entry of a signature examined."""
-        examined = hash(tuple(dependencies))
-        if self._last.get(signature) == examined:
+        examined = hash((signature, *dependencies))
+        if examined in self._known:
             return
-        if len(self._last) >= REMEMBERED_SIGNATURES:
-            self._last.clear()
-        self._last[signature] = examined
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known.add(examined)
         for dependency in dependencies:
             item = DEPENDENCY + f"{dependency}\0{signature}".encode()
             if state.get(item) is None:
