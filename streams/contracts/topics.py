@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -108,14 +108,27 @@ def backfill_topic(changes: str) -> str:
 
 
 def key_of(contract: TopicContract, record: Mapping[str, object]) -> bytes:
-    """The message key of a record by its contract: its parts with ``|`` between them.
+    """The message key of a record by its contract."""
+    return key_maker(contract)(record)
+
+
+def key_maker(contract: TopicContract) -> Callable[[Mapping[str, object]], bytes]:
+    """What makes the message keys of a contract's records: their parts with ``|`` between them.
 
     Where a part of a compound key holds ``|`` or ``%`` itself, these are ``%7C`` and ``%25``, so that
     two records never share a key by accident.
     """
     assert contract.key is not None
-    parts = [str(record[part]) for part in contract.key.split("|")]
-    key = "|".join(parts)
-    if len(parts) > 1 and ("%" in key or key.count("|") >= len(parts)):
-        key = "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
-    return key.encode()
+    names = contract.key.split("|")
+    if len(names) == 1:
+        (name,) = names
+        return lambda record: str(record[name]).encode()
+
+    def compound(record: Mapping[str, object]) -> bytes:
+        parts = [str(record[name]) for name in names]
+        key = "|".join(parts)
+        if "%" in key or key.count("|") >= len(parts):
+            key = "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
+        return key.encode()
+
+    return compound

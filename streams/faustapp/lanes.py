@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from faust.types import TP
 
-from streams.errors import ContractViolation, Fenced, PositionLost
+from streams.errors import ContractViolation, Fenced
 from streams.lanes.lane import Lane
 from streams.lanes.records import Chunk
 from streams.lanes.runner import LaneRunner
@@ -62,9 +62,6 @@ class FlowLane:
         self._runner: LaneRunner | None = None
         self._assignment: Assignment = {}
         self._room = asyncio.Event()
-        # Where inputs began that the lane had applied nothing of: until a slice makes that durable, a
-        # lane that is opened again must begin there again.
-        self._starts: dict[TP, int] = {}
         self._on_counts = on_counts
         self.on_failure = on_failure
         self._pool = ThreadPoolExecutor(1, "lane-open")
@@ -103,9 +100,7 @@ class FlowLane:
                     if pauses == self._pauses:
                         raise
                     return {}  # revoked meanwhile, and claimed by who has it now; another assignment follows
-            tps = [TP(tp.topic, tp.partition) for tp in assignment]
-            earliest = await self.consumer.earliest_offsets(*tps) if tps else {}
-            positions = {tp: self._position(tp, earliest[tp]) for tp in tps}
+            positions = self._positions()
             if pauses == self._pauses:
                 if self._runner is not None:
                     self._runner.resume()
@@ -128,20 +123,9 @@ class FlowLane:
             stages.setdefault(partition, set()).add(stage.name)
         return {partition: frozenset(names) for partition, names in stages.items()}
 
-    def _position(self, tp: TP, earliest: int) -> int:
-        assert self._runner is not None
-        lane = self._runner.lane
-        applied = lane.position(tp.topic, tp.partition)
-        if applied is None:
-            lane.start_at(tp.topic, tp.partition, earliest)
-            self._starts[tp] = earliest
-            return earliest
-        if applied < earliest:
-            raise PositionLost(
-                f"{tp.topic}/{tp.partition}: records {applied} to {earliest} were deleted before they were "
-                "applied; lengthen the topic's retention and rebuild this flow from a snapshot"
-            )
-        return applied
+    def _positions(self) -> dict[TP, int]:
+        """Where each input goes on. A lane that was opened knows it of all of them."""
+        return {} if self._runner is None else _positions(self._runner.lane)
 
     async def _open(self, assignment: Assignment) -> None:
         if not assignment:
@@ -226,14 +210,7 @@ class FlowLane:
     # The rest is called from the lanes' threads.
 
     def _reopened(self, loop: asyncio.AbstractEventLoop, runner: LaneRunner) -> None:
-        lane, positions = runner.lane, {}
-        for topic, partition in lane.inputs():
-            tp = TP(topic, partition)
-            if tp in self._starts:
-                lane.start_at(topic, partition, self._starts[tp])
-            offset = lane.position(topic, partition)
-            if offset is not None:
-                positions[tp] = offset
+        positions = _positions(runner.lane)
 
         def seek() -> None:
             for tp, offset in positions.items():
@@ -244,3 +221,7 @@ class FlowLane:
     def _failed(self, loop: asyncio.AbstractEventLoop, name: str, error: Exception) -> None:
         log.error("lane_failed", lane=name, error=str(error), kind=type(error).__name__)
         loop.call_soon_threadsafe(self.on_failure, error)
+
+
+def _positions(lane: Lane) -> dict[TP, int]:
+    return {TP(topic, partition): lane.position(topic, partition) for topic, partition in lane.inputs()}

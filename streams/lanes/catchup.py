@@ -28,15 +28,14 @@ Place = tuple[str, int]
 def catch_up(bootstrap: str, lane: Lane, ends: Mapping[Place, int], order: Iterable[str]) -> bool:
     """Apply each input of ``ends`` up to its offset, topic by topic in ``order``; False if time ran out.
 
-    What follows from a topic's records must go to topics before it: those are handed over by then. Inputs
-    of which the lane never applied anything are left out: where they begin is for the stream to say.
+    What follows from a topic's records must go to topics before it: those are handed over by then.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     for topic in order:
         behind = {
             partition: (start, end)
             for (name, partition), end in ends.items()
-            if name == topic and (start := lane.position(topic, partition)) is not None and start < end
+            if name == topic and (start := lane.position(topic, partition)) < end
         }
         if behind and not _read(bootstrap, lane, topic, behind, deadline):
             return False

@@ -83,13 +83,11 @@ class Lane:
         """Number of stages on partitions."""
         return len(self._cores)
 
-    def position(self, topic: str, partition: int) -> int | None:
-        """Next offset of an input to apply, None if nothing was applied yet."""
-        return self._core(topic, partition).position(topic)
-
-    def start_at(self, topic: str, partition: int, offset: int) -> None:
-        """Where an input begins of which nothing was applied yet."""
-        self._core(topic, partition).start_at(topic, offset)
+    def position(self, topic: str, partition: int) -> int:
+        """Next offset of an input to apply. Whoever opens a lane says where each input begins."""
+        position = self._core(topic, partition).position(topic)
+        assert position is not None, f"nobody said where {topic} begins"
+        return position
 
     def _core(self, topic: str, partition: int) -> LaneCore:
         return self._cores[self._stage_of[topic], partition]

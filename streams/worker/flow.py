@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams.contracts import Contracts, load_schema
-from streams.contracts.topics import key_of
+from streams.contracts.topics import key_maker
 from streams.lanes.stage import SliceContext, Stage
 from streams.references.views import ReferenceView
 from streams.serde import Decoder, Encoder
@@ -22,23 +22,23 @@ class Publisher:
         contract = contracts.topics[topic]
         assert contract.schema is not None
         self._topic = topic
-        self._contract = contract
+        self._key_of = key_maker(contract)
+        self._partition_by = contract.partition_by
         self._partitions = partitions
         self._encoder = Encoder(load_schema(contract.schema), schema_id)
 
     def emit(self, context: SliceContext, record: dict[str, Any]) -> bytes:
         """Publish ``record`` in the slice; returns its bytes."""
         value = self._encoder.encode(record)
-        contract = self._contract
         partition = None
-        if contract.partition_by is not None:
-            partition = partition_of(record[contract.partition_by], self._partitions)
-        context.emit(self._topic, key_of(contract, record), value, partition)
+        if self._partition_by is not None:
+            partition = partition_of(record[self._partition_by], self._partitions)
+        context.emit(self._topic, self._key_of(record), value, partition)
         return value
 
     def emit_everywhere(self, context: SliceContext, record: dict[str, Any]) -> None:
         """Publish ``record`` to every partition: to every lane that reads the topic."""
-        value, key = self._encoder.encode(record), key_of(self._contract, record)
+        value, key = self._encoder.encode(record), self._key_of(record)
         for partition in range(self._partitions):
             context.emit(self._topic, key, value, partition)
 

@@ -11,7 +11,7 @@ import pytest
 from faust.types import TP
 from lane_builders import OTHER, TOPIC, CountingStage, ListLog, chunk, open_core, record
 
-from streams.errors import ContractViolation, DependencyUnavailable, PositionLost
+from streams.errors import ContractViolation, DependencyUnavailable
 from streams.faustapp.lanes import Assignment, FlowLane, StageInputs
 from streams.lanes.lane import Lane
 from streams.lanes.tickets import Ticket, TicketLedger
@@ -24,11 +24,6 @@ class FakeConsumer:
 
     def __init__(self) -> None:
         self.tickets = TicketLedger()
-        self.earliest = 0
-
-    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
-        """Where each input begins."""
-        return dict.fromkeys(tps, self.earliest)
 
 
 class World:
@@ -153,19 +148,6 @@ def test_half_an_assignment_is_refused() -> None:
     async def check(world: World) -> None:
         with pytest.raises(ContractViolation, match="is assigned without that of other"):
             await world.lane.open({TP(TOPIC, 0)})
-
-    run(check)
-
-
-def test_deleted_input_is_a_lost_position() -> None:
-    """What was not applied before retention took it is named."""
-
-    async def check(world: World) -> None:
-        await world.lane.open(BOTH)
-        await world.lane.open(set())
-        world.consumer.earliest = 5
-        with pytest.raises(PositionLost, match="records 0 to 5 were deleted"):
-            await world.lane.open(BOTH)
 
     run(check)
 

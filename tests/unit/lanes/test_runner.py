@@ -43,8 +43,7 @@ class Heard:
     def runner(self, open_core: Callable[[], LaneCore], *, ticks: bool = False) -> LaneRunner:
         """A runner that is heard."""
 
-        def reopened(runner: LaneRunner) -> None:
-            runner.lane.start_at(TOPIC, 0, 0)
+        def reopened(_: LaneRunner) -> None:
             self.reopened += 1
 
         def open_lane() -> Lane:

@@ -63,7 +63,6 @@ def parameters(function: Callable[..., Any]) -> list[str]:
         (base.Consumer, "verify_event_path", ["self", "now", "tp"]),
         (base.Consumer, "_commit", ["self", "offsets"]),
         (base.Consumer, "_drain_messages", ["self", "fetcher"]),
-        (base.ThreadDelegateConsumer, "earliest_offsets", ["self", "partitions"]),
         (base.ThreadDelegateConsumer, "assignment", ["self"]),
         (app_base.App, "_new_transport", ["self"]),
         (app_base.App, "_new_consumer", ["self"]),
