@@ -194,7 +194,7 @@ class _Flow:
         for entity, row in firm.rows:
             self._refer(entity, row)
         environment = StageEnvironment(
-            0, Settings(partitions=1), contracts, decoder, ids, self._references.view
+            0, Settings(partitions=1), contracts, decoder, ids, self._references.view, [RATED]
         )
         self._encoder = encoder(TIME_ENTRY)
         self._cores, self._logs = [], []
@@ -220,7 +220,7 @@ class _Flow:
         """Rate and allocate changes that came in one fetch."""
         encode = self._encoder.encode
         values = [encode(stamped(row, SYSTEM, next(self._lsn))) for row in rows]
-        self._apply(0, TIME_ENTRY, [(b"", value) for value in values])
+        self._apply(0, TIME_ENTRY, [(b"", value, None) for value in values])
         self._pass_on()
 
     def reevaluate(self) -> int:
@@ -242,12 +242,20 @@ class _Flow:
     def _pass_on(self) -> None:
         rated, self._logs[0].rated = self._logs[0].rated, []
         if rated:
-            self._apply(1, RATED, [(output.key, output.value) for output in rated])
+            self._apply(1, RATED, [(output.key, output.value, output.decoded) for output in rated])
 
-    def _apply(self, stage: int, topic: str, records: Sequence[tuple[bytes | None, bytes | None]]) -> None:
+    def _apply(
+        self,
+        stage: int,
+        topic: str,
+        records: Sequence[tuple[bytes | None, bytes | None, dict[str, Any] | None]],
+    ) -> None:
         core = self._cores[stage]
         base = core.position(topic) or 0
-        made = [PlainRecord(topic, 0, base + n, 0, key, value) for n, (key, value) in enumerate(records)]
+        made = [
+            PlainRecord(topic, 0, base + n, 0, key, value, (), decoded)
+            for n, (key, value, decoded) in enumerate(records)
+        ]
         core.apply(Chunk(topic, 0, base, base + len(made), 1, made))
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from agents.billing.segments import CREDIT_DUE, Key, Segment
 from agents.billing.terms import Terms
 from agents.rejects import RAISED, Rejects
 from streams.errors import RecordError
-from streams.lanes.records import InputRecord
+from streams.lanes.records import InputRecord, decoded
 from streams.lanes.stage import Cause, SliceContext, Touch
 from streams.lanes.state import Overlay
 from streams.money import ZERO
@@ -66,7 +66,7 @@ class AllocateStage:
         value = record.value
         if value is None:
             return
-        row = self._decode(value)
+        row = decoded(record, self._decode, value)
         root_id, entry_id = row.get("root_id") or row.get("engagement_id"), row.get("entry_id")
         if root_id is None or entry_id is None:
             # A deleted line or adjustment says only its id and root: find the entry that holds it.

@@ -19,7 +19,7 @@ from agents.billing.reference import BillingReference
 from agents.billing.results import AMBIGUOUS_RATE, RatedResult
 from agents.rejects import RAISED, Rejects
 from streams.errors import RecordError
-from streams.lanes.records import InputRecord
+from streams.lanes.records import InputRecord, decoded
 from streams.lanes.stage import Cause, SliceContext, Touch
 from streams.lanes.state import Overlay
 from streams.lanes.statecodec import StateCodec
@@ -64,7 +64,7 @@ class RateStage:
         value = record.value
         if value is None:
             return
-        row = self._decoder.decode(value)
+        row = decoded(record, self._decoder.decode, value)
         entity = record.topic.removeprefix("canonical.")
         key = STATE + row["id"].encode()
         stored = context.state.get(key)

@@ -151,7 +151,7 @@ class Lane:
         return [self._handed(output) if output.topic in self._partitions else output for output in outputs]
 
     def _handed(self, output: Output) -> Output:
-        topic, key, value, partition, headers, _ = output
+        topic, key, value, partition, headers, _, decoded = output
         if partition is None:
             partition = murmur2_partition(key or b"", self._partitions[topic])
         core = self._cores.get((self._stage_of[topic], partition))
@@ -159,7 +159,7 @@ class Lane:
             return output
         if not core.accepts(topic):
             return output._replace(on_delivery=core.overtaking.expect(topic))
-        core.hand(PlainRecord(topic, partition, -1, 0, key, value, headers or ()))
+        core.hand(PlainRecord(topic, partition, -1, 0, key, value, headers or (), decoded))
         return Output(topic, key, value, partition, [core.handed_header, *(headers or ())])
 
     def fan_out(self) -> Counts:

@@ -36,7 +36,10 @@ class InputRecord(Protocol):
 
 
 class PlainRecord(NamedTuple):
-    """An `InputRecord` made by hand: handed over within a lane, held back, or by the test driver."""
+    """An `InputRecord` made by hand: handed over within a lane, held back, or by the test driver.
+
+    ``decoded`` is what ``value`` decodes to, where that is known.
+    """
 
     topic: str
     partition: int
@@ -45,6 +48,7 @@ class PlainRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    decoded: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class Chunk:
 class Output(NamedTuple):
     """A record to publish. ``partition`` None lets the producer hash the key (murmur2).
 
-    ``on_delivery`` is called as librdkafka does: with an error or None, and the message.
+    ``on_delivery`` is called as librdkafka does: with an error or None, and the message. ``decoded`` is what
+    ``value`` decodes to, for whoever it is handed over to.
     """
 
     topic: str
@@ -76,6 +81,13 @@ class Output(NamedTuple):
     partition: int | None = None
     headers: Headers | None = None
     on_delivery: Callable[[Any, Any], None] | None = None
+    decoded: dict[str, Any] | None = None
+
+
+def decoded(record: InputRecord, decode: Callable[[bytes], dict[str, Any]], value: bytes) -> dict[str, Any]:
+    """What a record's value decodes to; must not be changed: it may be another stage's."""
+    known: dict[str, Any] | None = getattr(record, "decoded", None)
+    return decode(value) if known is None else known
 
 
 def withdraw(outputs: list[Output], record: PlainRecord, header: tuple[str, bytes]) -> None:

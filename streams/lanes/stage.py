@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from streams.errors import RecordError
 from streams.lanes.records import Headers, InputRecord, Output
@@ -48,9 +48,10 @@ class SliceContext:
         value: bytes | None,
         partition: int | None = None,
         headers: Headers | None = None,
+        decoded: dict[str, Any] | None = None,
     ) -> None:
-        """Publish a record in the slice's transaction."""
-        self.outputs.append(Output(topic, key, value, partition, headers))
+        """Publish a record in the slice's transaction; ``decoded`` as in `Output`."""
+        self.outputs.append(Output(topic, key, value, partition, headers, None, decoded))
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter that is exported once the slice is committed."""

@@ -120,7 +120,7 @@ class TransactionalLog:
         try:
             producer.begin_transaction()
             produce = producer.produce  # called directly: a call of ours around it costs as much as itself
-            for topic, key, value, partition, headers, told in outputs:
+            for topic, key, value, partition, headers, told, _ in outputs:
                 place = HASH_KEY if partition is None else partition
                 try:
                     produce(topic, value, key, place, headers=headers, on_delivery=told)

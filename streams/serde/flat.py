@@ -9,13 +9,36 @@ codec, which serves all other schemas.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 # Values remembered per kind; then the memory is emptied, which costs less than to keep count of their use.
 REMEMBERED: Final = 16_384
+
+
+def as_decoded(schema: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """From a record that is encoded to what a reader decodes: all fields, and decimals in the schema's scale."""
+    fields = fields_of(schema)
+    defaults = {field["name"]: field.get("default") for field in fields}
+    exponents = {}
+    for field in fields:
+        _, kind = split_union(field["type"])
+        if name_of(kind) == "decimal":
+            exponents[field["name"]] = Decimal(1).scaleb(-kind.get("scale", 0))
+
+    def complete(record: dict[str, Any]) -> dict[str, Any]:
+        whole = {**defaults, **record}
+        for name, exponent in exponents.items():
+            value = whole[name]
+            if value is not None and not value.same_quantum(exponent):
+                whole[name] = value.quantize(exponent)
+        return whole
+
+    return complete
 
 
 def fields_of(schema: Any) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -185,8 +186,9 @@ class Worker:
             subscription = references.subscribe()
             unsubscribe = partial(references.unsubscribe, subscription)
             opened.callback(unsubscribe)
+        environment = self._environment(partition, references.view if references else None)
         core = LaneCore(
-            stage.build(self._environment(partition, references.view if references else None)),
+            stage.build(replace(environment, hands_over=flow.own_topics)),
             store,
             log.stage(topic, partition),
             subscription,

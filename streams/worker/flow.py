@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,20 @@ from streams.contracts.topics import key_maker
 from streams.lanes.stage import SliceContext, Stage
 from streams.references.views import ReferenceView
 from streams.serde import Decoder, Encoder
+from streams.serde.flat import as_decoded
 from streams.serde.partitioning import partition_of
 from streams.settings import Settings
 
 
 class Publisher:
-    """Emits records of one topic as its contract says: schema, key and partition."""
+    """Emits records of one topic as its contract says: schema, key and partition.
 
-    def __init__(self, topic: str, contracts: Contracts, schema_id: int, partitions: int) -> None:
+    ``hands_over``: who is handed a record gets it as it is decoded, too.
+    """
+
+    def __init__(
+        self, topic: str, contracts: Contracts, schema_id: int, partitions: int, *, hands_over: bool = False
+    ) -> None:
         contract = contracts.topics[topic]
         assert contract.schema is not None
         self._topic = topic
@@ -26,6 +32,7 @@ class Publisher:
         self._partition_by = contract.partition_by
         self._partitions = partitions
         self._encoder = Encoder(load_schema(contract.schema), schema_id)
+        self._as_decoded = as_decoded(load_schema(contract.schema)) if hands_over else None
 
     def emit(self, context: SliceContext, record: dict[str, Any]) -> bytes:
         """Publish ``record`` in the slice; returns its bytes."""
@@ -33,7 +40,8 @@ class Publisher:
         partition = None
         if self._partition_by is not None:
             partition = partition_of(record[self._partition_by], self._partitions)
-        context.emit(self._topic, self._key_of(record), value, partition)
+        decoded = None if self._as_decoded is None else self._as_decoded(record)
+        context.emit(self._topic, self._key_of(record), value, partition, None, decoded)
         return value
 
     def emit_everywhere(self, context: SliceContext, record: dict[str, Any]) -> None:
@@ -45,7 +53,7 @@ class Publisher:
 
 @dataclass(frozen=True)
 class StageEnvironment:
-    """What a stage is built from. One per lane."""
+    """What a stage is built from. One per lane. ``hands_over`` are the topics between the flow's stages."""
 
     partition: int
     settings: Settings
@@ -53,11 +61,13 @@ class StageEnvironment:
     decoder: Decoder
     schema_ids: dict[str, int]
     view: Any = None
+    hands_over: Collection[str] = ()
 
     def publisher(self, topic: str) -> Publisher:
         """A publisher for a contracted topic."""
         partitions = self.contracts.partitions(topic, self.settings.partitions)
-        return Publisher(topic, self.contracts, self.schema_ids[topic], partitions)
+        hands_over = topic in self.hands_over
+        return Publisher(topic, self.contracts, self.schema_ids[topic], partitions, hands_over=hands_over)
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,11 @@ class FlowDefinition:
     extra_topics: Sequence[str] = field(default=())
     gather_seconds: float = 0.0
 
+    @property
+    def own_topics(self) -> list[str]:
+        """The topics between the flow's stages, in its order."""
+        return [topic for stage in self.stages for topic in stage.passes_on]
+
     def handed_over(self, contracts: Contracts, partitions: int | None) -> dict[str, int]:
         """The topics between the flow's stages, in its order, with their numbers of partitions."""
-        topics = (topic for stage in self.stages for topic in stage.passes_on)
-        return {topic: contracts.partitions(topic, partitions) for topic in topics}
+        return {topic: contracts.partitions(topic, partitions) for topic in self.own_topics}

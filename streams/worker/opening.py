@@ -119,6 +119,7 @@ class LaneOpener:
             self._decoder,
             self._schema_ids,
             references.view if references else None,
+            self._flow.own_topics,
         )
 
         def on_close() -> None:
