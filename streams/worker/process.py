@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -98,7 +99,7 @@ class WorkerProcess:
             for flow in self._flows:
                 self._apps[flow.name] = self._app(flow)
                 LANES_OPEN.labels(flow.name).set_function(self._apps[flow.name].lane.count)
-            await asyncio.gather(*(app.start() for app in self._apps.values()))
+            await self._start_apps()
             watches = [asyncio.create_task(watch) for watch in (self._watch(on_ready), self._watch_topics())]
             await self._stopping.wait()
             for watch in watches:
@@ -111,6 +112,18 @@ class WorkerProcess:
             await http.cleanup()
         if self._failure is not None:
             raise self._failure
+
+    async def _start_apps(self) -> None:
+        """Start all applications, or as far as they come until the worker is told to stop: one whose brokers
+        have gone away starts for ever."""
+        starting: asyncio.Future[Any] = asyncio.gather(*(app.start() for app in self._apps.values()))
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if starting.done():
+            starting.result()
+        else:
+            starting.cancel()
 
     async def _stop_apps(self) -> None:
         """Stop all applications, or the process: clients that wait for a dead broker wait for minutes, and
