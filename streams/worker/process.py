@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaConnectionError
 
 from streams.contracts import Contracts, load_contracts
 from streams.errors import DependencyUnavailable, TallystreamError
@@ -120,10 +121,16 @@ class WorkerProcess:
         stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if starting.done():
-            starting.result()
-        else:
+        if not starting.done():
             starting.cancel()
+            return
+        try:
+            starting.result()
+        except KafkaConnectionError:
+            raise DependencyUnavailable(
+                f"no Kafka broker answers at {self._settings.kafka_bootstrap} any more; start it or set "
+                "TALLYSTREAM_KAFKA_BOOTSTRAP"
+            ) from None
 
     async def _stop_apps(self) -> None:
         """Stop all applications, or the process: clients that wait for a dead broker wait for minutes, and

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
+from streams.errors import DependencyUnavailable
 from streams.settings import Settings
 from streams.worker.process import WorkerProcess
 
@@ -54,3 +56,10 @@ def test_what_keeps_it_from_starting_is_raised() -> None:
     """An error of an application is the worker's."""
     with pytest.raises(OSError, match="no room"):
         start(Application(OSError("no room")), stop=False)
+
+
+def test_brokers_that_went_away_are_said_in_one_line() -> None:
+    """Their client's error would be a traceback."""
+    with pytest.raises(DependencyUnavailable, match=r"no Kafka broker answers at .* any more") as raised:
+        start(Application(KafkaConnectionError("Unable to bootstrap")), stop=False)
+    assert "\n" not in str(raised.value)
