@@ -144,8 +144,9 @@ class _Run:
         with contextlib.closing(HistoryProgress(self._bootstrap)) as progress:
             progress.wait_published(settings.history, self._pipeline.check)
             before, began = progress.applied(), time.monotonic()
-            figures = self._measure()
-            beside, took = progress.applied(), time.monotonic() - began
+            reached: list[int] = []
+            figures = self._measure(lambda: reached.append(progress.applied()))
+            beside, took = reached[-1], settings.seconds + WARM_UP_S
             whole = progress.published()
             self._show("the rest of the history", 0, 0)
             progress.wait_applied(self._pipeline.check)
@@ -162,15 +163,15 @@ class _Run:
         """Measure what is live from when the default rates have other prices; then wait for the rest."""
         rerating = Rerating(lambda: self._pipeline.fetch("worker", "/metrics"))
         raise_default_prices(self._environment["TALLYSTREAM_ERP_DSN"])
-        figures = self._measure(rerating.look)
-        beside = rerating.look()
+        reached: list[int] = []
+        figures = self._measure(lambda: reached.append(rerating.look()))
         self._show("rating the rest again", 0, 0)
         done, took = rerating.wait(self._pipeline.check)
         return {
             "commit_to_billing_ms": figures["commit_to_billing_ms"],
             "entries": done,
             # Or what is live was not measured beside it.
-            "entries_left_when_measured": done - beside,
+            "entries_left_when_measured": done - reached[-1],
             "entries_per_s": round(done / took) if took else 0,
         }
 

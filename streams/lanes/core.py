@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from itertools import islice
 
 from streams.errors import ContractViolation, RecordError, TallystreamError
 from streams.lanes.cursor import CURSOR_KEY, Cursor
@@ -26,7 +27,8 @@ from streams.lanes.state import Overlay, Store
 SLICE_SECONDS = 0.02
 # The clock is read once every so many records: reading it for each would cost as much as a small record.
 CLOCK_EVERY = 16
-# Entries re-evaluated before live input gets its turn again.
+# Entries re-evaluated in a transaction: where live input waits meanwhile, and alone.
+FANOUT_BESIDE_LIVE = 30
 FANOUT_KEYS = 200
 
 
@@ -86,7 +88,8 @@ class LaneCore:
         self.route: Callable[[Sequence[Output]], Sequence[Output]] = lambda outputs: outputs
         self.on_refused: Callable[[PlainRecord], None] = lambda record: None
         self.handed_header = (HANDED_HEADER, self.cursor.identity.encode())
-        self._fanout: deque[bytes] = deque()
+        # Of keys as they were when it began; what came since was evaluated with what is new.
+        self._fanout: Iterator[bytes] = iter(())
         self._fanout_positions: dict[str, int] | None = None
         self._fanout_cause: Cause | None = None
         with self._compute:
@@ -232,10 +235,10 @@ class LaneCore:
             or (self._references is not None and self._references.waiting())
         )
 
-    def fan_out(self) -> dict[str, int]:
+    def fan_out(self, most: int | None = None) -> dict[str, int]:
         """One slice of re-evaluation: of all entries for new rules, else of those that reference changes reach.
 
-        The cursor moves once all entries are done.
+        ``most`` entries, or `FANOUT_KEYS`. The cursor moves once all entries are done.
         A crash in between repeats the fan-out from its beginning, which changes nothing for entries
         that were done.
         """
@@ -243,13 +246,14 @@ class LaneCore:
         with self._compute:
             if self._fanout_positions is None and not self._begin_fan_out(context):
                 return {}
-            keys = [self._fanout.popleft() for _ in range(min(FANOUT_KEYS, len(self._fanout)))]
+            most = FANOUT_KEYS if most is None else most
+            keys = list(islice(self._fanout, most))
             if keys:
                 assert self._fanout_cause is not None
                 self.stage.reevaluate(keys, context, self._fanout_cause)
                 self.stage.finish(context)
                 context.count("reevaluated", len(keys))
-        if not self._fanout:
+        if len(keys) < most:
             assert self._fanout_positions is not None
             if not self._fanout_positions:  # that of new rules
                 self.cursor.evaluated = self.cursor.rules
@@ -261,7 +265,7 @@ class LaneCore:
 
     def _begin_fan_out(self, context: SliceContext) -> bool:
         if self.cursor.evaluated != self.cursor.rules:
-            self._fanout = deque(self.stage.everything(context.state))
+            self._fanout = self.stage.everything(Overlay(self.store))
             self._fanout_positions = {}
             self._fanout_cause = Cause(context.now, context.now, context.now, True)
             return True
@@ -269,7 +273,7 @@ class LaneCore:
         touches, positions, cause = self._references.pending()
         if not positions:
             return False
-        self._fanout = deque(self.stage.affected(touches, context.state)) if touches else deque()
+        self._fanout = self.stage.affected(touches, Overlay(self.store)) if touches else iter(())
         self._fanout_positions, self._fanout_cause = positions, cause
         return True
 
@@ -290,6 +294,7 @@ class LaneCore:
     def close(self) -> None:
         """Close the store as clean, at the log's position, and the log."""
         self._closed = True
+        self._fanout = iter(())  # it reads the store
         self.store.close(self._log.close())
         self._on_close()
 
@@ -298,6 +303,7 @@ class LaneCore:
         if self._closed:
             return
         self._closed = True
+        self._fanout = iter(())
         self.store.close(None)
         self._log.close()
         self._on_close()

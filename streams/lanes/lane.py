@@ -111,8 +111,11 @@ class Lane:
         """Whether reference changes wait for any stage."""
         return any(core.has_references() for core in self._cores.values())
 
-    def apply(self, chunks: Sequence[Chunk]) -> Counts:
-        """Apply chunks of any of the stages and commit. Raises `Gap` with everything else committed."""
+    def apply(self, chunks: Sequence[Chunk], fan_out: int = 0) -> Counts:
+        """Apply chunks of any of the stages, re-evaluate ``fan_out`` entries of each if any wait, and commit.
+
+        Raises `Gap` with everything else committed.
+        """
         by_core: defaultdict[CoreKey, list[Chunk]] = defaultdict(list)
         for chunk in chunks:
             by_core[self._stage_of[chunk.topic], chunk.partition].append(chunk)
@@ -124,12 +127,15 @@ class Lane:
             except Gap as error:
                 gap = error
         self._work_off([(key, self._cores[key]) for key in by_core], counts)
+        if fan_out:
+            self._fan_out(fan_out, counts)
+        self._log.flush()
         if gap is not None:
             raise gap
         return counts
 
     def _work_off(self, busy: Iterable[tuple[CoreKey, LaneCore]], counts: Counts) -> None:
-        """Slice by slice, each with all that follows from it; and commit."""
+        """Slice by slice, each with all that follows from it; a backlog is not one transaction."""
         began = self._elapsed()
         while busy := [(key, core) for key, core in busy if core.busy()]:
             for key, core in busy:
@@ -138,7 +144,6 @@ class Lane:
                 if self._elapsed() - began >= GATHER_SECONDS:
                     self._log.flush()
                     began = self._elapsed()
-        self._log.flush()
 
     def _follow(self, counts: Counts) -> None:
         """Apply what was handed over, and what follows from that: never commit before."""
@@ -165,12 +170,15 @@ class Lane:
     def fan_out(self) -> Counts:
         """One slice of re-evaluation for each stage that reference changes wait for, and commit."""
         counts: Counts = {}
-        for key, core in self._cores.items():
-            if core.has_references():
-                _add(counts, key, core.fan_out())
-                self._follow(counts)
+        self._fan_out(None, counts)
         self._log.flush()
         return counts
+
+    def _fan_out(self, most: int | None, counts: Counts) -> None:
+        for key, core in self._cores.items():
+            if core.has_references():
+                _add(counts, key, core.fan_out(most))
+                self._follow(counts)
 
     def tick(self) -> Counts:
         """Let timers run, and commit."""

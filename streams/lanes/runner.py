@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from streams.lanes.background import ALONE, BESIDE_LIVE, Background
-from streams.lanes.core import Gap
+from streams.lanes.core import FANOUT_BESIDE_LIVE, Gap
 from streams.lanes.lane import Counts, Lane
 from streams.lanes.records import Chunk
 from streams.lanes.tickets import Ticket
@@ -141,11 +141,12 @@ class LaneRunner:
                         self._park()
                         continue
                     if items:
-                        self._count(self.lane.apply([chunk for chunk, _ in items]))
+                        chunks = [chunk for chunk, _ in items]
+                        self._count(self.lane.apply(chunks, FANOUT_BESIDE_LIVE))
                         for _, ticket in items:
                             if ticket is not None:
                                 self._on_done(ticket)
-                    if self.lane.has_references() and not self._stopping:
+                    elif self.lane.has_references() and not self._stopping:
                         self._count(self.lane.fan_out())
                     if time.monotonic() >= next_tick:
                         next_tick = time.monotonic() + TICK_SECONDS

@@ -66,7 +66,8 @@ class OpenLane:
         inputs = self.inputs()
         if inputs and not (self._lane.has_references() and rng.random() < 0.5):
             chosen = rng.sample(inputs, rng.randint(1, len(inputs)))
-            self._lane.apply([self._chunk(topic, partition, rng, chunk) for topic, partition in chosen])
+            chunks = [self._chunk(topic, partition, rng, chunk) for topic, partition in chosen]
+            self._lane.apply(chunks, rng.choice((0, 3)))
         else:
             self._lane.fan_out()
 

@@ -22,6 +22,8 @@ from streams.worker.flow import FlowDefinition
 
 GRACE_SECONDS = 60.0
 CHUNK = 200
+# More than one crash after another takes.
+TICKS = 4
 OUTPUTS = (
     "billing.events",
     "billing.current",
@@ -109,8 +111,9 @@ class World:
     def rest(self) -> None:
         """Until nothing is left to do, and nothing waits for a time to come."""
         self.driver.run(self.rng, CHUNK)
-        self.driver.tick(2 * GRACE_SECONDS)
-        self.driver.run(self.rng, CHUNK)
+        for _ in range(TICKS if self.weather.crash else 1):  # a crash takes a tick with it
+            self.driver.tick(2 * GRACE_SECONDS)
+            self.driver.run(self.rng, CHUNK)
 
     def _changes(self) -> dict[str, list[Change]]:
         log = ChangeLog(self.driver.registry)
