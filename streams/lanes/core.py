@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from itertools import islice
 
 from streams.errors import ContractViolation, RecordError, TallystreamError
 from streams.lanes.cursor import CURSOR_KEY, Cursor
+from streams.lanes.fanout import FanOut
 from streams.lanes.overtaking import Overtaking
 from streams.lanes.ports import PendingReferences, SliceLog
 from streams.lanes.records import HANDED_HEADER, Chunk, InputRecord, Output, PlainRecord
 from streams.lanes.rules import is_newer
-from streams.lanes.stage import Cause, SliceContext, Stage
+from streams.lanes.stage import SliceContext, Stage
 from streams.lanes.state import Overlay, Store
 
 # A slice is at most about this much work, so that a lane neither holds up the others nor pays a
@@ -65,7 +65,6 @@ class LaneCore:
         self.stage = stage
         self.store = store
         self._log = log
-        self._references = references
         self._compute = compute or nullcontext()
         self._clock = clock
         self._elapsed = elapsed
@@ -88,10 +87,7 @@ class LaneCore:
         self.route: Callable[[Sequence[Output]], Sequence[Output]] = lambda outputs: outputs
         self.on_refused: Callable[[PlainRecord], None] = lambda record: None
         self.handed_header = (HANDED_HEADER, self.cursor.identity.encode())
-        # Of keys as they were when it began; what came since was evaluated with what is new.
-        self._fanout: Iterator[bytes] = iter(())
-        self._fanout_positions: dict[str, int] | None = None
-        self._fanout_cause: Cause | None = None
+        self._fanout = FanOut(stage, store, self.cursor, references)
         with self._compute:
             stage.open(Overlay(store), clock())
             if references is not None and stored is None:
@@ -228,54 +224,27 @@ class LaneCore:
         return context.counts
 
     def has_references(self) -> bool:
-        """Whether a fan-out is under way, or reference changes or new rules wait for one."""
-        return (
-            self._fanout_positions is not None
-            or self.cursor.evaluated != self.cursor.rules
-            or (self._references is not None and self._references.waiting())
-        )
+        """Whether entries are to be evaluated again."""
+        return self._fanout.waiting()
 
     def fan_out(self, most: int | None = None) -> dict[str, int]:
-        """One slice of re-evaluation: of all entries for new rules, else of those that reference changes reach.
-
-        ``most`` entries, or `FANOUT_KEYS`. The cursor moves once all entries are done.
-        A crash in between repeats the fan-out from its beginning, which changes nothing for entries
-        that were done.
-        """
+        """One slice of re-evaluation, of ``most`` entries, or `FANOUT_KEYS`; the cursor moves with the last."""
         context = self._context()
+        most = FANOUT_KEYS if most is None else most
         with self._compute:
-            if self._fanout_positions is None and not self._begin_fan_out(context):
+            taken = self._fanout.take(most, context.now)
+            if taken is None:
                 return {}
-            most = FANOUT_KEYS if most is None else most
-            keys = list(islice(self._fanout, most))
+            keys, cause = taken
             if keys:
-                assert self._fanout_cause is not None
-                self.stage.reevaluate(keys, context, self._fanout_cause)
+                self.stage.reevaluate(keys, context, cause)
                 self.stage.finish(context)
                 context.count("reevaluated", len(keys))
         if len(keys) < most:
-            assert self._fanout_positions is not None
-            if not self._fanout_positions:  # that of new rules
-                self.cursor.evaluated = self.cursor.rules
-            self.cursor.references.update(self._fanout_positions)
-            self._fanout_positions = None
+            self._fanout.end()
             self._cursor_moved = True
         self._commit(context)
         return context.counts
-
-    def _begin_fan_out(self, context: SliceContext) -> bool:
-        if self.cursor.evaluated != self.cursor.rules:
-            self._fanout = self.stage.everything(Overlay(self.store))
-            self._fanout_positions = {}
-            self._fanout_cause = Cause(context.now, context.now, context.now, True)
-            return True
-        assert self._references is not None
-        touches, positions, cause = self._references.pending()
-        if not positions:
-            return False
-        self._fanout = self.stage.affected(touches, Overlay(self.store)) if touches else iter(())
-        self._fanout_positions, self._fanout_cause = positions, cause
-        return True
 
     def tick(self) -> dict[str, int]:
         """Let the stage's timers run."""
@@ -294,7 +263,7 @@ class LaneCore:
     def close(self) -> None:
         """Close the store as clean, at the log's position, and the log."""
         self._closed = True
-        self._fanout = iter(())  # it reads the store
+        self._fanout.drop()
         self.store.close(self._log.close())
         self._on_close()
 
@@ -303,7 +272,7 @@ class LaneCore:
         if self._closed:
             return
         self._closed = True
-        self._fanout = iter(())
+        self._fanout.drop()
         self.store.close(None)
         self._log.close()
         self._on_close()

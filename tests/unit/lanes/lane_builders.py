@@ -79,6 +79,41 @@ class CountingStage:
         context.emit("ticks", None, b"tick")
 
 
+CAUSE = Cause(NOW, NOW, NOW, True)
+
+
+class QueuedReferences:
+    """Reference changes as a lane sees them."""
+
+    def __init__(self, loaded: int = 0) -> None:
+        self.loaded = loaded
+        self.queued = 0
+        self.resumed: list[dict[str, int]] = []
+
+    def change(self) -> None:
+        """One more row of the one reference topic."""
+        self.loaded += 1
+        self.queued += 1
+
+    def positions(self) -> dict[str, int]:
+        """Position of the table."""
+        return {"rate/0": self.loaded}
+
+    def resume(self, applied: Mapping[str, int]) -> None:
+        """Queue what was missed."""
+        self.resumed.append(dict(applied))
+        self.queued = self.loaded - applied.get("rate/0", 0)
+
+    def waiting(self) -> bool:
+        """Whether anything is queued."""
+        return self.queued > 0
+
+    def pending(self) -> tuple[list[Touch], dict[str, int], Cause | None]:
+        """Take all."""
+        self.queued = 0
+        return ["touch"], {"rate/0": self.loaded}, CAUSE
+
+
 class Delivered:
     """A delivery report."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lane_builders import OTHER, TOPIC, CountingStage, SharedLog, chunk, open_core, record
+from lane_builders import OTHER, TOPIC, CountingStage, QueuedReferences, SharedLog, chunk, open_core, record
 
 from streams.errors import Fenced
 from streams.lanes.core import Gap
@@ -37,6 +37,25 @@ def test_what_gathered_for_two_stages_is_one_transaction() -> None:
     assert log.transactions == [2]
     assert {name: counted["processed"] for name, counted in counts.items()} == {"first": 2, "second": 1}
     assert (lane.position(TOPIC, 0), lane.position(OTHER, 0)) == (2, 1)
+
+
+def test_entries_are_evaluated_again_beside_what_is_live() -> None:
+    """Some in each transaction, until there are none; without any that is asked for, none are."""
+    log, references = SharedLog(), QueuedReferences()
+    first = open_core(log.first, FirstStage(), references=references)
+    lane = Lane({("first", 0): first, ("second", 0): open_core(log.second, SecondStage())}, log)
+    lane.apply([chunk([record(n, b"%d" % n) for n in range(5)])])
+    references.change()
+    assert "again" not in lane.apply([chunk([record(0, topic=OTHER)])], 0).get("first", {})
+    log.transactions.clear()
+    again = []
+    for offset in range(5, 9):
+        counts = lane.apply([chunk([record(offset, b"x")]), chunk([record(offset - 4, topic=OTHER)])], 2)
+        again.append(counts["first"].get("again", 0))
+        assert counts["first"]["processed"] == counts["second"]["processed"] == 1
+    assert again == [2, 2, 2, 0]
+    assert log.transactions == [3, 3, 3, 2], "one transaction for all"
+    assert not lane.has_references()
 
 
 def test_a_refused_transaction_leaves_both_stages_where_they_were() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -16,6 +15,7 @@ from lane_builders import (
     CountingStage,
     Crashed,
     ListLog,
+    QueuedReferences,
     chunk,
     every_record,
     open_core,
@@ -26,41 +26,7 @@ from streams.errors import ContractViolation
 from streams.lanes.core import CLOCK_EVERY, FANOUT_KEYS, Gap, LaneCore
 from streams.lanes.cursor import CURSOR_KEY, Cursor
 from streams.lanes.records import PlainRecord
-from streams.lanes.stage import Cause, SliceContext, Touch
-
-CAUSE = Cause(NOW, NOW, NOW, True)
-
-
-class QueuedReferences:
-    """Reference changes as a lane sees them."""
-
-    def __init__(self, loaded: int = 0) -> None:
-        self.loaded = loaded
-        self.queued = 0
-        self.resumed: list[dict[str, int]] = []
-
-    def change(self) -> None:
-        """One more row of the one reference topic."""
-        self.loaded += 1
-        self.queued += 1
-
-    def positions(self) -> dict[str, int]:
-        """Position of the table."""
-        return {"rate/0": self.loaded}
-
-    def resume(self, applied: Mapping[str, int]) -> None:
-        """Queue what was missed."""
-        self.resumed.append(dict(applied))
-        self.queued = self.loaded - applied.get("rate/0", 0)
-
-    def waiting(self) -> bool:
-        """Whether anything is queued."""
-        return self.queued > 0
-
-    def pending(self) -> tuple[list[Touch], dict[str, int], Cause | None]:
-        """Take all."""
-        self.queued = 0
-        return ["touch"], {"rate/0": self.loaded}, CAUSE
+from streams.lanes.stage import SliceContext
 
 
 def inputs(size: int, seed: int) -> dict[str, list[PlainRecord]]:
