@@ -37,10 +37,9 @@ def leader(fleet: Fleet, it: Scenario) -> KafkaNode:
     return fleet.cluster.leader(topic, it.chance.randrange(PARTITIONS))
 
 
-@FULL_ONLY
 def test_ten_kills_under_load(fleet: Fleet, scenario: NewScenario) -> None:
     """Of workers one, two and all at a time, started again or taken over; of the brokers that coordinate
-    the group and lead a partition, with a worker each while they are away."""
+    the group and lead a partition, with a worker each while they are away. CI runs this one."""
     with scenario("ten SIGKILLs of all kinds", 3) as it:
         for count in (1, 3):
             it.pause()
