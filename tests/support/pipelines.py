@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, make_url
 
+from connectors.bench.history import TABLE as HISTORY_OF
+from connectors.bench.history import write_history
 from connectors.demo.judgement import Judge
 from connectors.demo.pipeline import Pipeline
 from connectors.reference.firm import Firm, FirmSettings, connect, plan
@@ -63,9 +65,16 @@ class RunningFirm:
 
 @contextmanager
 def running_firm(
-    folder: Path, broker: str, settings: FirmSettings, sinks: tuple[str, ...] = ("warehouse",)
+    folder: Path,
+    broker: str,
+    settings: FirmSettings,
+    sinks: tuple[str, ...] = ("warehouse",),
+    history: int = 0,
 ) -> Iterator[RunningFirm]:
-    """Stack, seeded firm and started pipeline; everything is stopped at the end."""
+    """Stack, seeded firm and started pipeline; everything is stopped at the end.
+
+    With a ``history`` the firm has lived before, and so many entries more come by a backfill.
+    """
     with Stack(folder / "stack", broker=broker) as stack:
         environment = {
             **stack.settings_environment(),
@@ -79,7 +88,11 @@ def running_firm(
         )
         firm = Firm(plan(settings), engines)
         firm.seed()
-        pipeline = Pipeline(folder, environment, sinks=sinks)
+        if history:
+            firm.run()
+            write_history({s: environment[f"TALLYSTREAM_{s.upper()}_DSN"] for s in ("erp", "time")}, history)
+        backfill = {"time": [HISTORY_OF]} if history else {}
+        pipeline = Pipeline(folder, environment, sinks=sinks, backfill=backfill)
         try:
             pipeline.start()
             pipeline.wait_worker_ready()
