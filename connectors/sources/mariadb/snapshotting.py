@@ -217,7 +217,7 @@ class _Reading:
         done = replace(
             progress,
             run=None,
-            altered=(),
+            altered=tuple(name for name in progress.altered if name not in run.tables),
             transactions=progress.transactions + 1,
             tables={**progress.tables, **run.snapshots()},
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
 
 import structlog
 
@@ -25,6 +24,7 @@ from connectors.sources.mariadb.config import MariadbConfig
 from connectors.sources.mariadb.position import Progress
 from connectors.sources.mariadb.prepared import PreparedTransactions
 from connectors.sources.mariadb.publishing import Publishing
+from connectors.sources.mariadb.rereading import Rereading
 from connectors.sources.mariadb.server import Identity, Server
 from connectors.sources.mariadb.stream import LogStream
 from connectors.sources.mariadb.tables import LoggedTable, Tables
@@ -77,8 +77,7 @@ class Streaming:
         self._maps: dict[int, LoggedTable | None] = {}
         self._begin: Begin | None = None
         self._buffer: TransactionBuffer | None = None
-        self._rewritten: list[str] = []
-        self._altered: list[str] = []
+        self._rereading = Rereading(config.tables, tables, self._late)
 
     def close(self) -> None:
         """End the replication connection, and forget what is not published."""
@@ -100,7 +99,7 @@ class Streaming:
             if event is not None:
                 for message in self._decoder.decode(event):
                     self._take(message)
-                if (self._rewritten or self._altered) and self._begin is None:
+                if self._rereading and self._begin is None:
                     self._forget_snapshots()
                     return True
                 continue
@@ -194,22 +193,8 @@ class Streaming:
         """Empty what a statement emptied. What a younger snapshot has read already is left alone."""
         assert self._buffer is not None
         assert self._begin is not None
-        for name in self._concerned(effect.altered, self._begin.gtid):
-            self._altered.append(name)
-        for name in self._concerned(effect.rewritten, self._begin.gtid):
-            self._rewritten.append(name)
-        for name in self._concerned(effect.emptied + effect.rewritten, self._begin.gtid):
-            emptied = self._tables.emptied(name)
-            if emptied is not None:
-                self._buffer.truncate(emptied, end)
-
-    def _concerned(self, patterns: Sequence[str], gtid: Named) -> Iterator[str]:
-        """Captured tables that are named, and that no younger snapshot than this transaction has read."""
-        for name in sorted(self._tables.include):
-            schema, _, _ = name.partition(".")
-            read_later = name in self._late and self._late[name].covers(gtid)
-            if not read_later and (name in patterns or f"{schema}.*" in patterns):
-                yield name
+        for emptied in self._rereading.take(effect, self._begin.gtid, self._publishing.progress):
+            self._buffer.truncate(emptied, end)
 
     def _refuse_text(self, statement: Statement) -> None:
         """Halt on a change that was logged as text, if it may concern a captured table."""
@@ -262,7 +247,8 @@ class Streaming:
         finally:
             buffer.close()
         self._pass(gtid, end)
-        self._publishing.commit_if_due()
+        if not self._rereading:  # else with what is to be read again, in one: see `_forget_snapshots`
+            self._publishing.commit_if_due()
 
     def _take_group(self, end: int) -> tuple[Begin, TransactionBuffer, str]:
         """The open group, which ends, its changes, and what was read before it."""
@@ -287,13 +273,14 @@ class Streaming:
         self._publishing.note(prepared=prepared)
 
     def _forget_snapshots(self) -> None:
-        """Store that tables are to be read again, with that they were emptied where they were."""
-        tables = self._publishing.progress.tables
-        again = {*self._rewritten, *self._altered}
-        altered = tuple(sorted(again.difference(self._rewritten)))
-        kept = {name: at for name, at in tables.items() if name not in again}
-        self._publishing.note(tables=kept, altered=altered)
+        """Store that tables are to be read again, with the statement that says so."""
+        again = self._rereading
+        tables, altered = again.forgotten(self._publishing.progress)
+        self._publishing.note(tables=tables, altered=altered)
         self._log.warning(
-            "tables_read_again", rewritten=self._rewritten, altered=altered, gtid=str(self._state)
+            "tables_read_again",
+            rewritten=sorted(again.rewritten),
+            altered=sorted(again.altered),
+            gtid=str(self._state),
         )
         self._publishing.commit()

@@ -146,6 +146,12 @@ class Tables:
             topic, schema, table, self._registry.register(subject, latest, full_name), self._origin
         )
 
+    def key_columns(self, full_name: str) -> frozenset[str]:
+        """Columns of the key that a table's records have, in small letters; none where they have no key."""
+        schema, _, table = full_name.partition(".")
+        topic = topic_name(self._origin.name, schema, table)
+        return frozenset(name.lower() for name in row_fields(self._registry.latest(f"{topic}-key")))
+
     def forget(self) -> None:
         """Tables were altered: look at the catalog again where it is needed."""
         self._logged.clear()

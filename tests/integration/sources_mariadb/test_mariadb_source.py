@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -13,7 +14,9 @@ import pytest
 from integration.sources.harness import assert_no_position_twice, assert_positions_grow, wait_until
 from integration.sources_mariadb.harness import Capture, connect
 
-from streams.errors import ContractViolation
+from connectors.sources.mariadb import publishing
+from connectors.sources.publisher import Publisher
+from streams.errors import ContractViolation, DependencyUnavailable
 
 LINE = "CREATE TABLE line (id int PRIMARY KEY, cost decimal(12,2) NOT NULL, note text)"
 COLUMNS = ("id", "cost", "note")
@@ -223,6 +226,10 @@ def test_columns_added_dropped_and_renamed_while_streaming(capture: Capture) -> 
 
 
 ALTERED = ("id", "cost", "tax", "note")
+REPLACED = (
+    LINE.replace("CREATE", "CREATE OR REPLACE").replace("note text", "note text, tax int DEFAULT 8")
+    + " SELECT 7 id, 1 cost"
+)
 
 
 def alter_while_it_changes(capture: Capture, key: str) -> None:
@@ -260,6 +267,89 @@ def test_an_altered_table_without_a_key_is_read_again(capture: Capture) -> None:
         rows.update([tuple(after.get(column) for column in ALTERED)] if after else [])
     assert +rows == Counter(capture.rows("line", *ALTERED).values())
     assert min(rows.values()) == 0
+
+
+def test_a_table_with_another_type_of_key_is_emptied_and_read_again(capture: Capture) -> None:
+    """Its rows' records have other keys, which replace nothing of before."""
+    capture.execute("CREATE TABLE line (id int PRIMARY KEY, code int NOT NULL)")
+    capture.execute("INSERT INTO line SELECT seq, seq + 100 FROM seq_1_to_20")
+    capture.run_once()
+    capture.execute("ALTER TABLE line MODIFY id bigint")
+    capture.execute("UPDATE line SET code = 0 WHERE id = 3")
+    capture.execute("DELETE FROM line WHERE id = 4")
+    capture.run_once()
+    emptied = {m.partition: m.offset for m in capture.messages("line") if m.value and m.value["op"] == "t"}
+    rows: dict[tuple[int, str], tuple[int, int]] = {}
+    for message in capture.messages("line"):
+        if message.value is None or message.offset <= emptied[message.partition]:
+            continue
+        after, place = message.value["after"], (message.partition, str(message.key))
+        if after is None:
+            rows.pop(place, None)
+        else:
+            rows[place] = after["id"], after["code"]
+    assert sorted(rows.values()) == sorted(capture.rows("line", "id", "code").values())
+
+
+@pytest.mark.parametrize(
+    ("made", "altered"),
+    [
+        ("id int NOT NULL, code int NOT NULL", "ADD n int AUTO_INCREMENT PRIMARY KEY FIRST"),
+        ("id int PRIMARY KEY, code int NOT NULL", "DROP PRIMARY KEY, ADD PRIMARY KEY (code)"),
+    ],
+    ids=["a first one", "another"],
+)
+def test_a_table_with_another_key_halts_by_name(capture: Capture, made: str, altered: str) -> None:
+    """Readers of the topic can't follow it."""
+    capture.execute(f"CREATE TABLE line ({made})")
+    capture.execute("INSERT INTO line SELECT seq, seq + 100 FROM seq_1_to_20")
+    capture.run_once()
+    capture.execute(f"ALTER TABLE line {altered}")
+    for _ in range(2):
+        with pytest.raises(ContractViolation, match=rf"{capture.name}\.line: column .* move the table"):
+            capture.run_once()
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("statement", ["ALTER TABLE line ADD tax int NOT NULL DEFAULT 7", REPLACED])
+def test_what_a_statement_asks_for_is_stored_with_it(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch, statement: str, at: int
+) -> None:
+    """A session that ends at any commit behind it reads the table again all the same."""
+    monkeypatch.setattr(publishing, "BATCH_S", 0.0)
+    capture.execute(LINE)
+    capture.execute("INSERT INTO line SELECT seq, seq, 'x' FROM seq_1_to_20")
+    capture.run_once()
+    capture.execute("INSERT INTO line VALUES (100, 1, 'before')")
+    capture.execute(statement)
+    commit, commits = Publisher.commit, 0
+
+    def failing(self: Publisher, position: bytes) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == at:
+            raise DependencyUnavailable("cut here")
+        commit(self, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Publisher, "commit", failing)
+        with contextlib.suppress(DependencyUnavailable):
+            capture.run_once()
+    capture.run_once()
+    columns = ("id", "cost", "tax")
+    assert capture.folded("line", *columns) == capture.rows("line", *columns)
+
+
+def test_a_table_that_is_dropped_soon_after_it_was_altered(capture: Capture) -> None:
+    """When it is to be read again it is gone; its rows go, too."""
+    capture.execute(LINE)
+    capture.execute("CREATE TABLE other (id int PRIMARY KEY)")
+    capture.execute("INSERT INTO line SELECT seq, seq, 'x' FROM seq_1_to_20")
+    capture.run_once()
+    capture.execute("ALTER TABLE line ADD tax int NOT NULL DEFAULT 7")
+    capture.execute("DROP TABLE line")
+    capture.run_once()
+    assert capture.folded("line", *COLUMNS) == {}
 
 
 def test_a_log_written_before_a_change_of_columns_is_read_as_it_was(capture: Capture) -> None:
