@@ -47,15 +47,17 @@ SELECT %(first)s + g, consultant_code, project_code, task_code, work_date, (1 + 
 FROM generate_series(0, %(entries)s - 1) g JOIN known ON place = g %% places"""
 
 
-def write_history(dsns: Mapping[str, str], entries: int) -> None:
-    """Add approved entries like those of the firm; ``dsns`` are of ``erp`` and ``time``."""
+def write_history(dsns: Mapping[str, str], entries: int) -> int:
+    """Add approved entries like those of the firm; ``dsns`` are of ``erp`` and ``time``. All rows there are now."""
     with psycopg.connect(dsns["erp"]) as erp:
         projects = [name for (name,) in erp.execute(_PROJECTS).fetchall()]
     with psycopg.connect(dsns["time"]) as times:
         values = {"projects": projects, "first": FIRST_ID, "entries": entries}
         written = times.execute(_COPY, values).rowcount
+        row = times.execute("SELECT count(*) FROM time_entry").fetchone()
     if written != entries:
         raise DependencyUnavailable(f"history: {written} of {entries} entries were written; another seed?")
+    return int(row[0]) if row else 0
 
 
 class HistoryProgress:
@@ -88,9 +90,9 @@ class HistoryProgress:
         committed = self._consumer.committed(self._places(), timeout=REQUEST_TIMEOUT_S)
         return sum(max(place.offset, 0) for place in committed)
 
-    def wait_published(self, entries: int, check: Callable[[], None]) -> None:
-        """Return once the snapshot that holds it is over."""
-        self._wait(self.published, lambda now: now >= entries, check)
+    def wait_published(self, rows: int, check: Callable[[], None]) -> None:
+        """Return once the snapshot is over, or all but the rows that marks of transactions pass for."""
+        self._wait(self.published, lambda now: now >= rows, check)
 
     def wait_applied(self, check: Callable[[], None]) -> None:
         """Return once nothing of it is left."""

@@ -138,11 +138,11 @@ class _Run:
         firm.run()
         self._show("writing the history", 0, 0)
         dsns = {system: self._environment[f"TALLYSTREAM_{system.upper()}_DSN"] for system in ("erp", "time")}
-        write_history(dsns, settings.history)
+        rows = write_history(dsns, settings.history)
         self._pipeline.start()
         self._pipeline.wait_worker_ready(READY_S)
         with contextlib.closing(HistoryProgress(self._bootstrap)) as progress:
-            progress.wait_published(settings.history, self._pipeline.check)
+            progress.wait_published(rows, self._pipeline.check)
             before, began = progress.applied(), time.monotonic()
             reached: list[int] = []
             figures = self._measure(lambda: reached.append(progress.applied()))

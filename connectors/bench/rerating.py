@@ -45,6 +45,8 @@ class Rerating:
             self.look()
             time.sleep(LOOK_S)
         at, done = self._last
+        if done == 0:
+            raise DependencyUnavailable("no entry was rated again for the new prices; does the worker run?")
         return done, at - self._began
 
     def _count(self) -> int:

@@ -51,6 +51,15 @@ class Topics:
         """Partition count of a topic that was ensured."""
         return self._counts[topic]
 
+    def existing(self, topic: str) -> int | None:
+        """Partition count of a topic, None where there is none."""
+        if topic in self._counts:
+            return self._counts[topic]
+        try:
+            return self._count(topic)
+        except KafkaException as error:
+            raise DependencyUnavailable(f"Kafka at {self._bootstrap}: {error.args[0].str()}") from None
+
     def _ensure(self, topic: str, wanted: int | None, config: dict[str, str]) -> int:
         if topic in self._counts:
             return self._counts[topic]

@@ -102,6 +102,8 @@ tallystream_lane_events_total{{kind="rated",stage="billing-rate"}} 12.0
     assert rerating.Rerating(lambda: "").look() == 0
     with pytest.raises(DependencyUnavailable, match="metrics"):
         rerating.Rerating(lambda: None)
+    with pytest.raises(DependencyUnavailable, match="no entry was rated again"):
+        rerating.Rerating(lambda: "").wait(lambda: None)
 
 
 def test_three_embedded_brokers_are_refused() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError, RebalanceInProgressError
@@ -441,6 +442,29 @@ def test_a_worker_without_partitions_closes_its_lanes_and_is_ready(tmp_path: Pat
         assert opened == [set()]
         await consumer.on_partitions_assigned({TP("t", 0)}, 2)
         assert opened == [set()]
+
+    with_app(tmp_path, check)
+
+
+def test_records_that_wait_hold_up_no_fetch_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka's fetcher takes the time from the attribute, for each batch that it has fetched."""
+    assert "backoff=self._prefetch_backoff" in inspect.getsource(Fetcher)
+    assert "prefetch_backoff" in parameters(Fetcher.__init__)
+
+    async def check(app: FlowApp) -> None:
+        thread = app.consumer._thread
+        fetcher = SimpleNamespace(_prefetch_backoff=0.1)
+
+        async def start() -> None:
+            """Nothing is connected."""
+
+        monkeypatch.setattr(
+            thread, "_create_consumer", lambda loop: SimpleNamespace(start=start, _fetcher=fetcher)
+        )
+        await thread.on_start()
+        assert fetcher._prefetch_backoff == 0
 
     with_app(tmp_path, check)
 

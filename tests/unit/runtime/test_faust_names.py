@@ -16,6 +16,7 @@ import aiokafka
 import mode
 import pytest
 from aiokafka.consumer import group_coordinator
+from aiokafka.consumer.fetcher import Fetcher
 from faust.serializers.codecs import Codec
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
@@ -34,6 +35,8 @@ PRIVATE: dict[str, tuple[Callable[..., Any], str]] = {
     "_committed_offset": (base.Consumer.__init__, "self._committed_offset = defaultdict(lambda: None)"),
     "_read_offset": (base.Consumer.__init__, "self._read_offset = defaultdict(lambda: None)"),
     "_coordinator": (aiokafka.AIOKafkaConsumer.start, "self._coordinator = GroupCoordinator("),
+    "_fetcher": (aiokafka.AIOKafkaConsumer.start, "self._fetcher = Fetcher("),
+    "_prefetch_backoff": (Fetcher.__init__, "self._prefetch_backoff = prefetch_backoff"),
     "_assignor": (driver.AIOKafkaConsumerThread._create_worker_consumer, "self._assignor"),
 }
 

@@ -36,6 +36,7 @@ from connectors.sources.postgres.position import Progress
 from connectors.sources.postgres.repair.differences import Differences
 from connectors.sources.postgres.repair.foldedstate import (
     CountedState,
+    Folded,
     KeyedState,
     temporary_database,
 )
@@ -56,6 +57,7 @@ from connectors.sources.publisher import STREAM_TRANSACTION_S, Publisher
 from connectors.sources.running import Surroundings
 from connectors.sources.subjects import Subjects
 from connectors.sources.topics import Topics
+from streams.contracts.topics import backfill_topic
 from streams.errors import ConfigurationError, DependencyUnavailable, PositionLost
 
 log = structlog.get_logger()
@@ -203,11 +205,14 @@ class Repair:
             spelling = Spelling(table)
             writers = Writers(self._around.registry_url, spelling)
             state = CountedState(database) if table.encode_key is None else KeyedState(database)
+            folded: Folded = state
             try:
                 with steps.step(f"{table.topic}: records", None) as advance:
-                    for topic in dict.fromkeys((table.snapshot_topic, table.topic)):
-                        messages = read_records(self._around.kafka, topic, topics.partitions(topic), advance)
-                        folded = fold_topic(messages, Folding(topic, spelling, writers), state)
+                    # History that was published apart is there, also where it would not be any more.
+                    for topic in (backfill_topic(table.topic), table.topic):
+                        if partitions := topics.existing(topic):
+                            messages = read_records(self._around.kafka, topic, partitions, advance)
+                            folded = fold_topic(messages, Folding(topic, spelling, writers), state)
             finally:
                 writers.close()
             with steps.step(f"{one.full_name}: rows", _estimate(connection, one.oid)) as advance:
