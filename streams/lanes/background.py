@@ -7,7 +7,6 @@ backfill stand still for as long as anything is live, which is always. So each t
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 
 from streams.lanes.records import Chunk
 from streams.lanes.tickets import Ticket
@@ -44,8 +43,6 @@ class Background:
         records = chunk.records
         cut = records[most].offset
         piece = Chunk(chunk.topic, chunk.partition, chunk.base, cut, chunk.generation, records[:most])
-        rest = Chunk(
-            chunk.topic, chunk.partition, cut, chunk.end, chunk.generation, list(islice(records, most, None))
-        )
+        rest = Chunk(chunk.topic, chunk.partition, cut, chunk.end, chunk.generation, records[most:])
         self._chunks.appendleft((rest, ticket))
         return [(piece, None)]

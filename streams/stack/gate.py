@@ -55,7 +55,7 @@ OUR_FETCH_RANGE = struct.pack(">hhh", FETCH, 0, HIGHEST)
 OUR_PRODUCE_RANGE = struct.pack(">hhh", PRODUCE, 0, HIGHEST_PRODUCE)
 RANGES_AT = 7  # in an answer about versions, behind correlation, error and the list's length
 # After records became visible that an answer does not have yet, the broker is asked again this soon, and
-# without any such sign (it ends abandoned transactions by itself) this often.
+# without any such sign this often.
 ASK_SECONDS = 0.004
 IDLE_ASK_SECONDS = 0.05
 # Metadata and coordinator answers are far smaller; record batches need no look.

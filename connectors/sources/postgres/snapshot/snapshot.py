@@ -60,6 +60,7 @@ from connectors.sources.postgres.tables.table import Table
 from connectors.sources.postgres.tables.tables import Tables
 from connectors.sources.publisher import Publisher, send
 from connectors.sources.running import StopSignal, Surroundings
+from connectors.sources.snapshots import take_snapshots
 from connectors.sources.topics import Topics
 
 __all__ = ["ExportedSnapshot", "Snapshotting", "create_slot", "parse_line"]
@@ -96,16 +97,7 @@ class Snapshotting:
     def run(self, progress: Progress, captured: list[CapturedTable], stop: StopSignal) -> Progress | None:
         """Finish the snapshot that ``progress`` has begun, then snapshot the other tables of
         ``captured`` that it lacks. None when a stop was asked for."""
-        while True:
-            lacking = [one for one in captured if one.full_name not in progress.tables]
-            if progress.run is not None:
-                lacking = [one for one in lacking if one.full_name in progress.run.tables]
-            elif not lacking and progress.snapshot_done:
-                return progress
-            taken = self._session(progress, lacking, stop)
-            if taken is None:
-                return None
-            progress = taken
+        return take_snapshots(progress, captured, lambda at, lacking: self._session(at, lacking, stop))
 
     def _session(
         self, progress: Progress, captured: list[CapturedTable], stop: StopSignal
