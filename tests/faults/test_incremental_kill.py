@@ -71,7 +71,7 @@ def test_a_message_is_heard_once(world: World) -> None:
     config = PostgresConfig(name=capture.name, dsn=world.dsn, **capture.settings)
     with Supervised(commands) as source:
         for number in range(1, KILLS + 1):
-            wait_until(capture.slot_active, RECOVERY_S)
+            wait_until(capture.streaming, RECOVERY_S)
             world.pause(0.3)
             request_snapshot(config, [f"{capture.name}.bulk"])
             world.pause(0.15)

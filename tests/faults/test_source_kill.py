@@ -201,7 +201,7 @@ def test_a_stop_is_clean(capture: Capture) -> None:
     """SIGTERM ends the process with exit code 0, everything received published, nothing twice."""
     source = start(capture)
     with load(capture):
-        wait_until(lambda: capture.slot_active())
+        wait_until(capture.streaming)
         time.sleep(1)
         source.terminate()
         assert source.wait(10) == 0

@@ -118,7 +118,16 @@ class Capture(Running):
             self.sql.execute(f"DROP SCHEMA {self.name} CASCADE")
         self.sql.close()
 
+    def streaming(self) -> bool:
+        """Whether a session reads the log and has caught up: its tables are known, its snapshot is done."""
+        found = self.sql.execute(
+            "SELECT 1 FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'",
+            [f"tallystream source {self.name}"],
+        )
+        return found.fetchone() is not None
+
     def slot_active(self) -> bool:
+        """Whether a session uses the slot, or one of its snapshots' slots; also while it makes it."""
         found = self.sql.execute(
             "SELECT 1 FROM pg_replication_slots WHERE slot_name LIKE %s AND active", [f"%{self.name}%"]
         )

@@ -114,6 +114,10 @@ class Running:
         thread.start()
         try:
             yield
+        except BaseException as raised:
+            for one in errors:  # likely what the test waited for in vain
+                raised.add_note(f"the source had ended: {one!r}")
+            raise
         finally:
             stop.set()
             thread.join(DEADLINE_S)

@@ -47,7 +47,7 @@ def test_rows_that_were_there_are_read_again(capture: Capture, change: str, rest
         capture.run_once()
     else:
         with capture.running():
-            wait_until(lambda: capture.slot_active())
+            wait_until(capture.streaming)
             capture.sql.execute(f"ALTER TABLE line {ADD[change]}")
             capture.sql.execute("INSERT INTO line (id, note) VALUES (1001, 'new')")
             wait_until(lambda: read_again(capture))
@@ -86,7 +86,7 @@ def test_under_writers(capture: Capture) -> None:
 
     writer = threading.Thread(target=write)
     with capture.running():
-        wait_until(lambda: capture.slot_active() and capture.progress().snapshot_done)
+        wait_until(capture.streaming)
         writer.start()
         try:
             wait_until(lambda: read_again(capture))

@@ -177,7 +177,7 @@ def test_slot_and_position(line: Capture) -> None:
     """A gap fails with its bounds and the command; a slot in use warns; a foreign one fails."""
     line.run_once()
     with line.running():
-        wait_until(line.slot_active)
+        wait_until(line.streaming)
         found(report(line), WARN, "a source runs")
     found(report(line, slot_bytes_limit=1), WARN, "more than slot_bytes_limit = 1")
     line.drop_slot()

@@ -142,7 +142,7 @@ def test_a_masked_column_that_is_renamed_halts_its_table(capture: Capture) -> No
     capture.sql.execute(PERSON)
     capture.sql.execute("CREATE TABLE other (id int PRIMARY KEY, v int)")
     with capture.running(mask={f"{capture.name}.person.name": "***"}):
-        wait_until(capture.slot_active)
+        wait_until(capture.streaming)
         capture.sql.execute("INSERT INTO person VALUES (1, 'Ada Lovelace', 'm', now(), 1, 'n', 'k')")
         capture.sql.execute("ALTER TABLE person RENAME name TO called")
         capture.sql.execute("INSERT INTO person VALUES (2, 'Ada Lovelace', 'm', now(), 1, 'n', 'k')")

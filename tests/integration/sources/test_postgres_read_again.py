@@ -73,7 +73,7 @@ def test_killed_when_a_column_is_registered(
             line.run_once()
     else:
         with line.running(error=Killed):
-            wait_until(line.slot_active)
+            wait_until(line.streaming)
             monkeypatch.setattr(Publisher, "commit", kill)
             line.sql.execute(add)
             line.sql.execute("INSERT INTO line VALUES (1001, 'new', 'x', 8)")
@@ -196,7 +196,7 @@ def test_a_table_without_a_key_gets_a_column(line: Capture) -> None:
     line.sql.execute("ALTER TABLE line REPLICA IDENTITY FULL")
     line.run_once()
     with capture_logs() as logs, line.running():
-        wait_until(line.slot_active)
+        wait_until(line.streaming)
         line.sql.execute("ALTER TABLE line ADD COLUMN more int NOT NULL DEFAULT 7")
         line.sql.execute("INSERT INTO line VALUES (1001, 'new', 's', 8)")
         wait_until(lambda: len(line.messages("line")) == ROWS + 1)

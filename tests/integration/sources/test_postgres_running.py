@@ -60,7 +60,7 @@ def test_a_change_is_readable_within_milliseconds(capture: Capture) -> None:
     reader.assign([TopicPartition(capture.topic("line"), partition, 0) for partition in (0, 1)])
     delays = []
     with capture.running():
-        wait_until(capture.slot_active)
+        wait_until(capture.streaming)
         for number in range(60):
             capture.sql.execute("INSERT INTO line VALUES (%s, 1, 'x')", [number])
             committed = time.perf_counter()
@@ -83,7 +83,7 @@ def test_a_stop_is_heard_while_waiting(capture: Capture) -> None:
     stop = StopSignal()
     thread = threading.Thread(target=lambda: capture.source().run(stop))
     thread.start()
-    wait_until(lambda: capture.slot_active())
+    wait_until(capture.streaming)
     time.sleep(0.5)
     asked = time.monotonic()
     stop.set()

@@ -37,7 +37,7 @@ def test_a_label_added_while_streaming(capture: Capture) -> None:
     capture.sql.execute("CREATE TYPE state AS ENUM ('a', 'b')")
     capture.sql.execute("CREATE TABLE e (st state PRIMARY KEY, v state NOT NULL, w state[])")
     with capture.running():
-        wait_until(capture.slot_active)
+        wait_until(capture.streaming)
         capture.sql.execute("INSERT INTO e VALUES ('a', 'b', '{a}')")
         capture.sql.execute("ALTER TYPE state ADD VALUE 'between' BEFORE 'b'")
         capture.sql.execute("INSERT INTO e VALUES ('b', 'between', '{between,NULL}')")
@@ -60,7 +60,7 @@ def test_an_incompatible_change_halts_its_table_only(capture: Capture) -> None:
         capture.sql.execute(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
     full_name = f"{capture.name}.line"
     with structlog.testing.capture_logs() as logs, capture.running():
-        wait_until(capture.slot_active)
+        wait_until(capture.streaming)
         capture.sql.execute("INSERT INTO line VALUES (1, 1)")
         capture.sql.execute("ALTER TABLE line ALTER v TYPE text USING 'x' || v")
         with capture.sql.transaction():
@@ -116,7 +116,7 @@ def test_a_shared_publication_is_left_alone(capture: Capture) -> None:
 
     def run() -> None:
         with capture.running(publication=capture.slot()):
-            wait_until(capture.slot_active)
+            wait_until(capture.streaming)
             capture.sql.execute("ALTER TABLE line ALTER v TYPE text")
             capture.sql.execute("INSERT INTO line VALUES (2, 'text')")
             wait_until(lambda: not capture.slot_active())
@@ -137,7 +137,7 @@ def test_a_renamed_table_loses_nothing(capture: Capture, back: bool) -> None:
     capture.sql.execute("CREATE TABLE line (id int PRIMARY KEY, v int)")
     capture.sql.execute("CREATE TABLE other (id int PRIMARY KEY, v int)")
     with capture.running():
-        wait_until(capture.slot_active)
+        wait_until(capture.streaming)
         capture.sql.execute("INSERT INTO line VALUES (1, 1)")
         capture.sql.execute("ALTER TABLE line RENAME TO row")
         capture.sql.execute('INSERT INTO "row" VALUES (2, 2)')
@@ -161,7 +161,7 @@ def test_shapes_change_while_streaming(capture: Capture) -> None:
     )
     sql.execute("CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (100)")
     with capture.running():
-        wait_until(capture.slot_active)
+        wait_until(capture.streaming)
         sql.execute("INSERT INTO part VALUES (1, 1)")
         sql.execute("ALTER TABLE part DROP v CASCADE")
         sql.execute("INSERT INTO part VALUES (2)")
@@ -186,7 +186,7 @@ def test_a_column_made_nullable_stays_so(capture: Capture) -> None:
     capture.sql.execute("ALTER TABLE cap REPLICA IDENTITY FULL")
     capture.run_once()
     with capture.running():
-        wait_until(capture.slot_active)
+        wait_until(capture.streaming)
         capture.sql.execute("INSERT INTO cap VALUES (1, 1), (2, 'NaN')")
         capture.sql.execute("ALTER TABLE cap ADD note text")
         capture.sql.execute("INSERT INTO cap VALUES (3, 3, 'x')")

@@ -86,7 +86,7 @@ def test_a_successor_waits_for_its_predecessor(capture: Capture) -> None:
     capture.run_once()
     with contextlib.ExitStack() as successor:
         with capture.running():
-            wait_until(capture.slot_active)
+            wait_until(capture.streaming)
             successor.enter_context(capture.running())
             for number in range(100):
                 capture.sql.execute("INSERT INTO line VALUES (%s, 1, 'first')", [number])
