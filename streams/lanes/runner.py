@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from streams.lanes.background import ALONE, BESIDE_LIVE, Background
-from streams.lanes.core import FANOUT_BESIDE_LIVE, Gap
+from streams.lanes.core import FANOUT_BESIDE_LIVE, FANOUT_KEYS, Gap
 from streams.lanes.lane import Counts, Lane
 from streams.lanes.records import Chunk
 from streams.lanes.tickets import Ticket
@@ -111,20 +111,20 @@ class LaneRunner:
             self._wake.notify()
         self._thread.join()
 
-    def _next(self) -> list[tuple[Chunk, Ticket | None]]:
-        """Everything that has gathered, and a piece of what waits behind it."""
+    def _next(self) -> tuple[list[tuple[Chunk, Ticket | None]], bool]:
+        """Everything that has gathered, and a piece of what waits behind it; whether any of it is live."""
         with self._wake:
             waiting = self._inbox or self._background
             if not (waiting or self._stopping or self._paused or self.lane.has_references()):
                 self._wake.wait(TICK_SECONDS)
             if self._stopping or self._paused:
-                return []
+                return [], False
             items: list[tuple[Chunk, Ticket | None]] = list(self._inbox)
             self._inbox.clear()
             piece = self._background.take(BESIDE_LIVE if items else ALONE)
         if items:
             self._on_room()
-        return items + piece
+        return items + piece, bool(items)
 
     def _forget_background(self) -> None:
         """It is delivered again from where the lane is."""
@@ -135,14 +135,14 @@ class LaneRunner:
         next_tick = time.monotonic() + TICK_SECONDS
         try:
             while not self._stopping:
-                items = self._next()
+                items, live = self._next()
                 try:
                     if self._paused:
                         self._park()
                         continue
                     if items:
                         chunks = [chunk for chunk, _ in items]
-                        self._count(self.lane.apply(chunks, FANOUT_BESIDE_LIVE))
+                        self._count(self.lane.apply(chunks, FANOUT_BESIDE_LIVE if live else FANOUT_KEYS))
                         for _, ticket in items:
                             if ticket is not None:
                                 self._on_done(ticket)

@@ -8,12 +8,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from lane_builders import OTHER, TOPIC, CountingStage, ListLog, chunk, open_core, record
+from lane_builders import (
+    OTHER,
+    TOPIC,
+    CountingStage,
+    ListLog,
+    QueuedReferences,
+    chunk,
+    open_core,
+    record,
+)
 
 from streams.errors import DependencyUnavailable, Fenced
 from streams.lanes import runner as runner_module
 from streams.lanes.background import ALONE
-from streams.lanes.core import LaneCore
+from streams.lanes.core import FANOUT_BESIDE_LIVE, FANOUT_KEYS, LaneCore
 from streams.lanes.lane import Lane
 from streams.lanes.records import Chunk
 from streams.lanes.runner import LaneRunner
@@ -285,4 +294,31 @@ def test_a_gap_drops_what_waits_behind_the_others() -> None:
     runner.close()
     assert heard.reopened == 1
     assert len(log.outputs) == 1
+    assert not heard.failures
+
+
+@pytest.mark.parametrize(("background", "most"), [(True, FANOUT_KEYS), (False, FANOUT_BESIDE_LIVE)])
+def test_few_are_evaluated_again_only_where_somebody_waits(background: bool, most: int) -> None:
+    """In the transaction of a live record, which waits for it; beside a backfill as many as alone."""
+    log, references, heard = ListLog(), QueuedReferences(), Heard()
+
+    def opened() -> LaneCore:
+        core = open_core(log, references=references)
+        core.apply(chunk([record(n, b"%05d" % n) for n in range(FANOUT_KEYS + 1)]))
+        references.change()
+        return core
+
+    runner = heard.runner(opened)
+    runner.drain()
+    if background:
+        runner.offer_background(
+            Chunk(OTHER, 0, 0, 1, 1, [record(0, topic=OTHER)]), Ticket((OTHER, 0), 1, 0, 1)
+        )
+    else:
+        at = FANOUT_KEYS + 1
+        runner.offer(Chunk(TOPIC, 0, at, at + 1, 1, [record(at)]), ticket(at, at + 1))
+    runner.resume()
+    wait_for(lambda: sum(counts.get("again", 0) for counts in heard.counts) > FANOUT_KEYS)
+    runner.close()
+    assert next(counts["again"] for counts in heard.counts if "again" in counts) == most
     assert not heard.failures

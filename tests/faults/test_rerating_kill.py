@@ -1,0 +1,69 @@
+"""SIGKILL of the worker while a new price list rates thousands of entries again: none is left at its old price."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from support.pipelines import running_firm
+
+from connectors.bench.corrections import write_corrections
+from connectors.bench.history import HistoryProgress
+from connectors.bench.rerating import Rerating, raise_default_prices
+from connectors.demo.pipeline import wait_until
+from connectors.reference.firm import FirmSettings
+
+HISTORY = 12_000
+KILLS = 4
+CORRECTIONS_A_SECOND, SECONDS = 30, 25
+PATIENCE_S = 60.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+def test_kills_within_a_rerating_change_nothing(tmp_path: Path) -> None:
+    """Each worker is killed after it has rated some entries again, and before it has rated all; entries are
+    corrected meanwhile. The oracle finds no difference, and no line of the ledger is there twice."""
+    seed = random.SystemRandom().randrange(1_000_000)
+    rng = random.Random(seed)
+    print(f"seed {seed}")
+    firm = FirmSettings(seed=2, consultants=10, days=14)
+    with (
+        running_firm(tmp_path, "embedded", firm, history=HISTORY) as running,
+        psycopg.connect(running.environment["TALLYSTREAM_TIME_DSN"], autocommit=True) as times,
+    ):
+        pipeline = running.pipeline
+        with contextlib.closing(HistoryProgress(running.stack.broker.bootstrap)) as progress:
+            progress.wait_published(HISTORY, pipeline.check)
+            progress.wait_applied(pipeline.check)
+        load = threading.Thread(
+            target=write_corrections, args=(times, CORRECTIONS_A_SECOND, SECONDS, seed), daemon=True
+        )
+        load.start()
+        raise_default_prices(running.environment["TALLYSTREAM_ERP_DSN"])
+        killed_at = []
+        for _ in range(KILLS):
+            rated = Rerating(lambda: pipeline.fetch("worker", "/metrics"))
+            least = rng.randrange(100, 3000)
+            assert wait_until(lambda rated=rated, least=least: rated.look() >= least, PATIENCE_S)
+            killed_at.append(rated.look())
+            pipeline.kill("worker")
+            pipeline.start("worker")
+            pipeline.wait_worker_ready()
+        print(f"killed after {killed_at} entries")
+        assert max(killed_at) < HISTORY, "the last kill was no longer within it"
+        load.join(timeout=4 * SECONDS)
+        assert not load.is_alive()
+        for comparison in running.settle():
+            assert comparison.rows_compared > HISTORY
+            assert comparison.equal, f"seed {seed}: " + "\n".join(map(str, comparison.differences))
+        with running.warehouse.connect() as connection:
+            lines, distinct = connection.execute(
+                text("SELECT count(*), count(DISTINCT event_id) FROM fact_billing_event")
+            ).one()
+        assert lines == distinct
