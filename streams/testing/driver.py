@@ -192,8 +192,9 @@ class TopologyDriver:
         """Let time pass and timers run."""
         self.now += timedelta(seconds=seconds)
         self._open_all(self._rng)
-        for lane in list(self._lanes.values()):
-            self._attempt(lane, OpenLane.tick, self._rng)
+        for key, lane in list(self._lanes.items()):
+            if self._lanes.get(key) is lane:  # not lost with its worker in a crash of another one's tick
+                self._attempt(lane, OpenLane.tick, self._rng)
 
     def _open_all(self, rng: random.Random) -> None:
         """Open what is assigned. Who has not noticed its assignment goes on, until it has nothing to do."""
