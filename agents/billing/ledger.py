@@ -82,11 +82,7 @@ def diff(previous: Mapping[Key, LiveSegment], target: Mapping[Key, Segment]) -> 
     changed: dict[Key, LiveSegment] = {}
     for key in _moved(previous, target):
         live, wanted = previous.get(key), target.get(key)
-        if wanted is not None and wanted.invoice_line_id is not None:
-            wanted = _as_posted(wanted, previous)
         current = None if live is None else live.segment
-        if wanted == current:
-            continue
         if live is not None and current is not None:
             lines.append(_reversal(live, current))
         revision = 1 if live is None else live.revision + 1
@@ -102,26 +98,6 @@ def _moved(previous: Mapping[Key, LiveSegment], target: Mapping[Key, Segment]) -
     keys.extend(key for key in target if key not in previous)
     keys.sort()
     return keys
-
-
-def _as_posted(segment: Segment, previous: Mapping[Key, LiveSegment]) -> Segment:
-    """A segment about a posted line, with the person, project, parties and work date of its first charge.
-
-    What is posted does not move: a correction that changes the consultant, or a withdrawal, leaves the
-    billed line and its credit due as they were billed.
-    """
-    billed = previous.get((segment.entry_id, f"inv:{segment.invoice_line_id}"))
-    if billed is None or billed.segment is None:
-        return segment
-    frozen = billed.segment
-    return segment._replace(
-        client_id=frozen.client_id or segment.client_id,
-        project_id=frozen.project_id or segment.project_id,
-        task_id=frozen.task_id or segment.task_id,
-        consultant_id=frozen.consultant_id or segment.consultant_id,
-        legal_entity_id=frozen.legal_entity_id or segment.legal_entity_id,
-        work_date=frozen.work_date or segment.work_date,
-    )
 
 
 def _charge(segment: Segment, revision: int) -> LedgerLine:

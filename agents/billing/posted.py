@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from agents.billing.entities import Record
 from agents.billing.items import Item
@@ -21,6 +21,19 @@ CHARGE_LINE: Final = "charge"
 CREDIT_LINE: Final = "credit"
 POSTED: Final = "posted"
 WRITE_OFF_KIND: Final = "write_off"
+
+
+class Printed(NamedTuple):
+    """What an invoice line says of the work: who was billed for it, on what, by whom, of which day."""
+
+    client_id: str | None
+    project_id: str | None
+    task_id: str | None
+    consultant_id: str | None
+    work_date: date | None
+
+
+NOT_PRINTED: Final = Printed(None, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,7 @@ class PostedLine:
     seconds: int
     amount: Decimal
     posted_on: date
+    printed: Printed = NOT_PRINTED
 
     @classmethod
     def from_record(cls, record: Record) -> PostedLine | None:
@@ -62,6 +76,7 @@ class PostedLine:
             record["seconds"] or 0,
             record["amount"] or Decimal(0),
             record["posted_at"].astimezone(UTC).date(),
+            Printed(*(record.get(name) for name in Printed._fields)),  # earlier records have none of them
         )
 
 
@@ -120,29 +135,8 @@ def _id(line: PostedLine) -> str:
 
 
 def billed_segment(net: NetLine, item: Item | None, terms: Terms) -> Segment:
-    """The billed segment of a posted line: the ERP's figures, dated by its posting.
-
-    ``item`` is the entry's item of today, any version, for the person and project; it can be gone.
-    """
-    line = net.line
-    return Segment(
-        root_id=terms.root_id,
-        entry_id=line.entry_id,
-        segment=f"inv:{line.id}",
-        bucket=BILLED,
-        contract_line_id=line.contract_line_id,
-        client_id=terms.client_id,
-        project_id=None if item is None else item.project_id,
-        task_id=None if item is None else item.task_id,
-        consultant_id=None if item is None else item.consultant_id,
-        legal_entity_id=terms.legal_entity_id,
-        work_date=None if item is None else item.work_date,
-        accounting_date=line.posted_on,
-        seconds=net.seconds,
-        amount=net.amount,
-        currency=terms.currency,
-        invoice_line_id=line.id,
-    )
+    """The billed segment of a posted line: the ERP's figures, dated by its posting; see `_segment`."""
+    return _segment(f"inv:{net.line.id}", BILLED, net, item, terms)
 
 
 def credit_due_segment(net: NetLine, item: Item | None, terms: Terms) -> Segment:
@@ -151,23 +145,39 @@ def credit_due_segment(net: NetLine, item: Item | None, terms: Terms) -> Segment
     Example: posted 8 h/1,200 of version 1, corrected to 6 h: billed stays 8 h/1,200, -8 h/-1,200 are due as
     a credit, and version 2 is unbilled with 6 h/900.
     """
-    line = net.line
+    back = NetLine(net.line, -net.seconds, -net.amount)
+    return _segment(f"due:{net.line.id}", UNBILLED, back, item, terms, CREDIT_DUE)
+
+
+def _segment(
+    segment: str, bucket: str, net: NetLine, item: Item | None, terms: Terms, exception: str | None = None
+) -> Segment:
+    """A segment about a posted line.
+
+    What is posted does not move: client, project, task, person and work date are those that the line says, and
+    a correction that changes the consultant leaves what was billed as it was. Of a line that says none of
+    them they are those of ``item``, which is the entry as it is today, or of nobody once it is gone: whatever
+    came first, the outcome is the same.
+    """
+    line, printed = net.line, net.line.printed
+    if printed == NOT_PRINTED and item is not None:
+        printed = Printed(None, item.project_id, item.task_id, item.consultant_id, item.work_date)
     return Segment(
         root_id=terms.root_id,
         entry_id=line.entry_id,
-        segment=f"due:{line.id}",
-        bucket=UNBILLED,
+        segment=segment,
+        bucket=bucket,
         contract_line_id=line.contract_line_id,
-        client_id=terms.client_id,
-        project_id=None if item is None else item.project_id,
-        task_id=None if item is None else item.task_id,
-        consultant_id=None if item is None else item.consultant_id,
+        client_id=printed.client_id or terms.client_id,
+        project_id=printed.project_id,
+        task_id=printed.task_id,
+        consultant_id=printed.consultant_id,
         legal_entity_id=terms.legal_entity_id,
-        work_date=None if item is None else item.work_date,
+        work_date=printed.work_date,
         accounting_date=line.posted_on,
-        seconds=-net.seconds,
-        amount=-net.amount,
+        seconds=net.seconds,
+        amount=net.amount,
         currency=terms.currency,
         invoice_line_id=line.id,
-        exception_class=CREDIT_DUE,
+        exception_class=exception,
     )

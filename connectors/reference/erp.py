@@ -256,7 +256,8 @@ class InvoiceLine(Erp):
     """What was billed, with its source link: the entry, and the version of it, that was billed.
 
     ``entry_id`` is the canonical id (``time:123``, ``erp:M-1`` for a milestone). A credit line has
-    positive seconds and amount, ``kind`` credit, and names the charge line it takes back.
+    positive seconds and amount, ``kind`` credit, and names the charge line it takes back. Bill-to client,
+    project, task, person and work date are as printed; a milestone's line has the day of its acceptance.
     """
 
     __tablename__ = "invoice_line"
@@ -268,6 +269,11 @@ class InvoiceLine(Erp):
     credits_line_id: Mapped[OptionalCode]
     entry_id: Mapped[Code]
     entry_version: Mapped[Seconds]
+    client_id: Mapped[OptionalCode]
+    project_id: Mapped[OptionalCode]
+    task_id: Mapped[OptionalCode]
+    consultant_id: Mapped[OptionalCode]
+    work_date: Mapped[OptionalDay]
     seconds: Mapped[Seconds]
     amount: Mapped[Money]
     status: Mapped[Code]  # draft | posted

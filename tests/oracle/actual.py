@@ -51,11 +51,13 @@ class Actual:
 _LEDGER_SQL = """
 SELECT root_id, entry_id, segment, bucket, contract_line_id, currency,
        to_char(accounting_date, 'YYYY-MM') AS month,
+       client_id, project_id, task_id, consultant_id, work_date,
        CAST(sum(seconds) AS bigint) AS seconds,
        sum(amount) AS amount,
        CAST(sum(CASE WHEN kind = 'REVERSAL' THEN -1 ELSE 1 END) AS bigint) AS live
 FROM public.fact_billing_event
-GROUP BY root_id, entry_id, segment, bucket, contract_line_id, currency, to_char(accounting_date, 'YYYY-MM')
+GROUP BY root_id, entry_id, segment, bucket, contract_line_id, currency, to_char(accounting_date, 'YYYY-MM'),
+         client_id, project_id, task_id, consultant_id, work_date
 """
 _DUPLICATES_SQL = """
 SELECT event_id, count(*) AS times
@@ -65,7 +67,7 @@ HAVING count(*) > 1
 """
 _CURRENT_SQL = """
 SELECT root_id, entry_id, segment, deleted, bucket, contract_line_id, currency, accounting_date, seconds,
-       amount, exception_class, missing_keys
+       amount, exception_class, missing_keys, client_id, project_id, task_id, consultant_id, work_date
 FROM public.billing_current
 """
 _DAILY_SQL = """
@@ -183,6 +185,11 @@ def _fold_key(row: Record, month: str | None = None) -> FoldKey:
         row["contract_line_id"],
         row["currency"],
         month if month is not None else month_of(row.get("accounting_date")),
+        row["client_id"],
+        row["project_id"],
+        row["task_id"],
+        row["consultant_id"],
+        row["work_date"],
     )
 
 

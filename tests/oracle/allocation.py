@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from streams.money import ZERO, minor_unit
 
@@ -31,6 +31,16 @@ _SEGMENT_OF: Final = {
 }
 
 
+class Work(NamedTuple):
+    """Whose work it is, for whom, on what, of which day."""
+
+    client: str | None = None
+    project: str | None = None
+    task: str | None = None
+    consultant: str | None = None
+    day: date | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A part of one item's time and money in one bucket; ``amount`` None is unknown (parked)."""
@@ -44,6 +54,7 @@ class Segment:
     line_id: str | None
     currency: str | None
     accounting_date: date | None
+    work: Work
 
 
 def allocate(
@@ -100,8 +111,8 @@ class _Root:
         self.root = root
         self.rows = rows
         self.engagement = rows.engagements.get(root)
-        items = sorted(rated, key=item_order)
-        self.items = items + day_items(items, rows)
+        self.rated = sorted(rated, key=item_order)
+        self.items = self.rated + day_items(self.rated, rows)
         self.invoice_lines = sorted(invoice_lines, key=lambda line: line.id)
         self.write_offs: dict[str, list[BillAdjustment]] = defaultdict(list)
         for adjustment in sorted(adjustments, key=lambda a: a.id):
@@ -151,8 +162,28 @@ class _Root:
                 line_id=line.contract_line_id,
                 currency=None if self.engagement is None else self.engagement.currency,
                 accounting_date=None if line.posted_at is None else line.posted_at.astimezone(UTC).date(),
+                work=self._printed(line),
             )
         )
+
+    def _client(self) -> str | None:
+        return None if self.engagement is None else self.engagement.client_id
+
+    def _printed(self, line: InvoiceLine) -> Work:
+        """As the line says; of one that says nothing, as the entry is today, if it is on this root."""
+        said = Work(line.client_id, line.project_id, line.task_id, line.consultant_id, line.work_date)
+        if said == Work():
+            today = next((item for item in self.rated if item.entry_id == line.entry_id), None)
+            said = Work() if today is None else self._work(today)
+        return said._replace(client=said.client or self._client())
+
+    def _work(self, item: Item) -> Work:
+        """Of an entry, a milestone or a line of a day; the latter two are on no project."""
+        project = task = None
+        if item.kind == "entry":
+            entry = self.rows.time_entries[item.entry_id]
+            project, task = entry.project_id, entry.task_id
+        return Work(self._client(), project, task, item.consultant_id, item.work_date)
 
     def _open_caps(self) -> None:
         """Headroom is the cap less all that is billed, stale lines too."""
@@ -183,6 +214,7 @@ class _Root:
                 line_id=item.line_id,
                 currency=item.currency,
                 accounting_date=item.accounting_date,
+                work=self._work(item),
             )
         )
 

@@ -21,7 +21,11 @@ from .utilization import DayKey, Utilization, WindowKey, utilize
 
 
 class FoldKey(NamedTuple):
-    """What lines of the ledger are summed by. ``month`` is that of the accounting date, ``YYYY-MM``."""
+    """What lines of the ledger are summed by.
+
+    ``month`` is that of the accounting date, ``YYYY-MM``; what follows says whose work it is, and ``day`` is
+    the work date.
+    """
 
     root: str
     entry: str
@@ -30,6 +34,11 @@ class FoldKey(NamedTuple):
     line: str | None
     currency: str | None
     month: str | None
+    client: str | None = None
+    project: str | None = None
+    task: str | None = None
+    consultant: str | None = None
+    day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,7 @@ def fold_segments(segments: list[Segment]) -> dict[FoldKey, Fold]:
             segment.line_id,
             segment.currency,
             month_of(segment.accounting_date),
+            *segment.work,
         )
         folds[key] = Fold(segment.seconds, segment.amount)
     return folds

@@ -181,6 +181,11 @@ class InvoiceLine:
     amount: Decimal
     status: str
     posted_at: datetime | None
+    client_id: str | None = None
+    project_id: str | None = None
+    task_id: str | None = None
+    consultant_id: str | None = None
+    work_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "accounting_period": "id legal_entity_id starts_on ends_on status closed_at",
         "milestone": "id engagement_id contract_line_id amount status accepted_on accepted_at",
         "invoice_line": "id engagement_id contract_line_id kind credits_line_id entry_id entry_version"
-        " seconds amount status posted_at",
+        " seconds amount status posted_at client_id project_id task_id consultant_id work_date",
         "bill_adjustment": "id engagement_id entry_id kind hours",
     },
     "crm": {
@@ -256,6 +256,11 @@ def _invoice_line(x: SourceRow) -> r.InvoiceLine:
         amount=x["amount"],
         status=x["status"],
         posted_at=x["posted_at"],
+        client_id=_erp_or_none(x["client_id"]),
+        project_id=_erp_or_none(x["project_id"]),
+        task_id=_erp_or_none(x["task_id"]),
+        consultant_id=_erp_or_none(x["consultant_id"]),
+        work_date=x["work_date"],
     )
 
 

@@ -3,10 +3,10 @@
 A row that breaks a rule is quarantined: nothing downstream sees it, as if it had been deleted.
 The rules, by table and column:
 
-- hours of an entry, an absence or a calendar's weekday lie in [0, 24]; an FTE in [0, 2];
+- hours of an entry, an absence, a holiday, a calendar's weekday, or a day minimum lie in [0, 24],
+  those of an adjustment in [0, 1,000], of a cap or an inclusion in [0, 1,000,000]; an FTE in [0, 2];
 - prices, multipliers and exchange rates are above 0, quantity increments too;
-- caps, included hours, per-diem and day-minimum terms, milestone amounts, invoiced seconds and
-  amounts, and adjusted hours are not negative;
+- caps of money, per diems, milestone amounts, invoiced seconds and amounts are not negative;
 - a code of a closed list is one of the list;
 - an effective range does not end before or when it starts;
 - no number anywhere is NaN or infinite.
@@ -49,6 +49,7 @@ _ACTIVE_INACTIVE: Final = _one_of("active", "inactive")
 _ACTIVE_CLOSED: Final = _one_of("active", "closed")
 _OVER_CAP: Final = _one_of("hold", "write_off", "bill")
 _DAY_HOURS: Final = _between(0, 24)
+_CONTRACT_HOURS: Final = _between(0, 1_000_000)
 
 CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "account": {"status": _ACTIVE_INACTIVE},
@@ -56,18 +57,18 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "client": {"status": _ACTIVE_INACTIVE},
     "engagement": {
         "cap_money": _at_least_zero,
-        "cap_hours": _at_least_zero,
+        "cap_hours": _CONTRACT_HOURS,
         "over_cap_action": _OVER_CAP,
         "status": _ACTIVE_CLOSED,
     },
     "contract_line": {
         "billing_method": _one_of("tm", "milestone", "retainer", "prepaid", "per_diem", "non_billable"),
         "cap_money": _at_least_zero,
-        "cap_hours": _at_least_zero,
+        "cap_hours": _CONTRACT_HOURS,
         "over_cap_action": _OVER_CAP,
-        "included_hours": _at_least_zero,
+        "included_hours": _CONTRACT_HOURS,
         "per_diem_amount": _at_least_zero,
-        "day_minimum_hours": _at_least_zero,
+        "day_minimum_hours": _DAY_HOURS,
         "quantity_increment_seconds": _above_zero,
         "rounding": _one_of("half_up", "half_even"),
         "status": _ACTIVE_CLOSED,
@@ -83,6 +84,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "calendar": dict.fromkeys(
         ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), _DAY_HOURS
     ),
+    "holiday": {"hours": _DAY_HOURS},
     "fx_rate": {"rate": _inside(1_000_000)},
     "accounting_period": {"status": _one_of("open", "closed")},
     "milestone": {"amount": _at_least_zero, "status": _one_of("planned", "accepted", "cancelled")},
@@ -92,7 +94,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "amount": _at_least_zero,
         "status": _one_of("draft", "posted"),
     },
-    "bill_adjustment": {"kind": _one_of("write_off"), "hours": _at_least_zero},
+    "bill_adjustment": {"kind": _one_of("write_off"), "hours": _between(0, 1000)},
     "time_entry": {
         "hours": _DAY_HOURS,
         "kind": _one_of("standard", "overtime", "weekend"),

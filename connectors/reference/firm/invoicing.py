@@ -269,6 +269,7 @@ class Invoicing:
             credits_line_id=item.credits,
             entry_id=item.entry,
             entry_version=item.version,
+            **self._printed(engagement, item),
             seconds=item.seconds,
             amount=ZERO if zero_first else item.amount,
             status="posted" if posted else "draft",
@@ -278,3 +279,20 @@ class Invoicing:
             tx.update("invoice_line", key, amount=item.amount)
             self._world.trouble["zero_line_updated_in_transaction"] += 1
         return key
+
+    def _printed(self, engagement: str, item: Item) -> dict[str, Any]:
+        """Who was billed for whose work on what and when; a credit says what its charge said."""
+        names = ("client_id", "project_id", "task_id", "consultant_id", "work_date")
+        rows = self._world.rows
+        if item.credits is not None:
+            charge = rows["invoice_line"][item.credits]
+            return {name: charge[name] for name in names}
+        client = rows["engagement"][engagement]["client_id"]
+        system, _, native = item.entry.partition(":")
+        if system != "time":
+            return dict(
+                zip(names, (client, None, None, None, rows["milestone"][native]["accepted_on"]), strict=True)
+            )
+        entry = rows["time_entry"][int(native)]
+        codes = (entry[name] for name in ("project_code", "task_code", "consultant_code", "work_date"))
+        return dict(zip(names, (client, *codes), strict=True))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
+from typing import Any
 
+import pytest
 from billing_builders import (
     ROOT,
     allocated,
@@ -117,10 +120,18 @@ def test_the_live_map_is_read_back_from_the_current_state() -> None:
     assert LiveSegment.from_record({**fields, "deleted": True}) == state._replace(segment=None)
 
 
+PRINTED = {
+    "client_id": "erp:CL1",
+    "project_id": "erp:P1",
+    "consultant_id": "erp:C1",
+    "work_date": date(2026, 3, 2),
+}
+
+
 def test_a_billed_line_does_not_move_with_its_entry() -> None:
     """Another consultant, then a withdrawal: the billed line stays as it was billed, and so does its due."""
     firm = small_firm().put("consultant", "erp:C2", role="dev")
-    line = posted("erp:I1", "time:1", 8, 800)
+    line = posted("erp:I1", "time:1", 8, 800, **PRINTED)
     live = diff({}, allocated(firm, [item(firm, 1, "03-02", 8)], [line])).live({})
 
     moved = item(firm, 1, "03-03", 8, version=2, consultant_id="erp:C2")
@@ -132,6 +143,24 @@ def test_a_billed_line_does_not_move_with_its_entry() -> None:
     live = corrected.live(live)
     withdrawn = diff(live, allocated(firm, [], [line]))
     assert [(x.kind, x.segment.segment) for x in withdrawn.lines] == [("REVERSAL", "base")]
+
+
+@pytest.mark.parametrize("printed", [PRINTED, {}])
+def test_what_is_billed_does_not_depend_on_what_came_first(printed: dict[str, Any]) -> None:
+    """The posted line before the correction of its entry, or behind it: whose work it is comes out the same."""
+    firm = small_firm().put("consultant", "erp:C2", role="dev")
+    line = posted("erp:I1", "time:1", 8, 800, **printed)
+    moved = item(firm, 1, "03-03", 8, version=2, consultant_id="erp:C2")
+    late = diff({}, allocated(firm, [moved], [line])).live({})
+    live = diff({}, allocated(firm, [item(firm, 1, "03-02", 8)], [line])).live({})
+    early = diff(live, allocated(firm, [moved], [line])).live(live)
+    assert {key: state.segment for key, state in early.items()} == {
+        key: state.segment for key, state in late.items()
+    }
+    billed = late["time:1", "inv:erp:I1"].segment
+    assert billed is not None
+    assert billed.consultant_id == ("erp:C1" if printed else "erp:C2")
+    assert billed.work_date == date(2026, 3, 2 if printed else 3)
 
 
 def test_a_credit_moves_the_billed_line() -> None:

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.canonical import IgnoredTable, MappedChange, TableMapping, decide, map_change
+from agents.canonical.conversions import CONVERSIONS, Rules
 from streams.contracts import load_contracts, load_schema
+from streams.errors import InvalidValue
 from streams.money import hours_to_seconds
 
 TABLES = [(system, table) for system, tables in GOLDEN.items() for table in tables]
@@ -128,6 +130,9 @@ BREACHES = [
     ("erp", "milestone", {"amount": D("-5")}),
     ("erp", "milestone", {"status": "late"}),
     ("erp", "invoice_line", {"seconds": -1}),
+    ("erp", "engagement", {"cap_hours": D(27_000_000)}),  # an interval's microseconds
+    ("erp", "holiday", {"hours": D("24.5")}),
+    ("erp", "bill_adjustment", {"hours": D(1001)}),
     ("erp", "invoice_line", {"amount": D("-0.01")}),
     ("erp", "invoice_line", {"kind": "debit"}),
     ("erp", "bill_adjustment", {"hours": D("-1")}),
@@ -277,9 +282,16 @@ def test_decimals_that_do_not_fit() -> None:
     record = mapped("erp", "rate", price=D("1.2000000")).record
     assert record is not None
     assert str(record["price"]) == "1.2000"
-    assert "too many" in problem("erp", "engagement", cap_hours=D("1e17"))[1]
-    assert "too many" in problem("erp", "engagement", cap_hours=D("1e40"))[1]
+    assert "at most" in problem("erp", "engagement", cap_hours=D("1e17"))[1]
     assert "out of range" in problem("erp", "invoice_line", entry_version=2**63)[1]
+
+
+@pytest.mark.parametrize("hours", [D("1e17"), D("1e40")])
+def test_hours_beyond_what_counts_seconds(hours: Decimal) -> None:
+    """Also where the mapping names no bound."""
+    convert = CONVERSIONS["hours_to_seconds"].build(Rules())
+    with pytest.raises(InvalidValue, match="too many"):
+        convert(hours)
 
 
 def test_row_without_a_key() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -55,6 +56,26 @@ def test_a_posted_line_is_dated_by_its_posting_in_utc() -> None:
     at = datetime.fromisoformat("2026-05-01T01:00:00+02:00")
     rows = firm(entry(1, "03-05", 8 * HOUR), charge("I1", "time:1", 8 * HOUR, "800.00", posted_at=at))
     assert [key.month for key in expect(rows).billing] == ["2026-04"]
+
+
+def test_a_posted_line_is_whose_work_it_says() -> None:
+    """Client, project, person and day as printed, and of its credit due the same, whatever the entry is today."""
+    printed = replace(
+        POSTED_8H, client_id="erp:B", project_id="erp:P9", consultant_id="erp:C9", work_date=day("03-01")
+    )
+    corrected = entry(1, "03-05", 6 * HOUR, version=2)
+    work = {key.segment: key[-5:] for key in expect(firm(corrected, printed)).billing}
+    said = ("erp:B", "erp:P9", None, "erp:C9", day("03-01"))
+    today = ("erp:A", "erp:P", None, "erp:C", day("03-05"))
+    assert work == {"inv:erp:I1": said, "due:erp:I1": said, "base": today}
+
+
+def test_a_posted_line_that_says_nothing_is_the_work_of_its_entry() -> None:
+    """Of the entry as it is today; of nobody once it is gone."""
+    (key,) = expect(firm(entry(1, "03-05", 8 * HOUR), POSTED_8H)).billing
+    assert key[-5:] == ("erp:A", "erp:P", None, "erp:C", day("03-05"))
+    gone = expect(firm(POSTED_8H)).billing
+    assert {key[-5:] for key in gone} == {("erp:A", None, None, None, None)}
 
 
 def test_a_partial_credit_does_not_bill_twice() -> None:

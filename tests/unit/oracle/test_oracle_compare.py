@@ -69,6 +69,11 @@ def segment(key: FoldKey, fold: Fold) -> dict[str, Any]:
         "contract_line_id": key.line,
         "currency": key.currency,
         "accounting_date": None if key.month is None else date.fromisoformat(f"{key.month}-15"),
+        "client_id": key.client,
+        "project_id": key.project,
+        "task_id": key.task,
+        "consultant_id": key.consultant,
+        "work_date": key.day,
         "seconds": fold.seconds,
         "amount": fold.amount,
     }
@@ -178,7 +183,7 @@ def test_a_planted_cent_is_found() -> None:
     found = compare(expected, Actual(billing_from_records(records)))
     assert (found.rows_different, found.money_difference) == (1, D("0.01"))
     assert found.differences == (
-        "ledger erp:E time:2 base unbilled erp:L EUR 2026-03:"
+        "ledger erp:E time:2 base unbilled erp:L EUR 2026-03 erp:A erp:P - erp:C 2026-03-06:"
         " expected 10800 s 300.00 EUR, found 10800 s 300.01 EUR",
     )
 

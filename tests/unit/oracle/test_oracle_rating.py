@@ -40,6 +40,7 @@ def test_no_references_are_collected_together_under_a_root_of_its_own() -> None:
         "time:1": Parked("MISSING_REFERENCE", ("consultant:erp:C", "project:erp:P", "task:erp:T"))
     }
     key = FoldKey("entry:time:1", "time:1", "base", "parked", None, None, "2026-03")
+    key = key._replace(project="erp:P", task="erp:T", consultant="erp:C", day=day("03-05"))
     assert list(out.billing) == [key]
     assert (out.billing[key].seconds, out.billing[key].amount) == (HOUR, None)
 
@@ -54,7 +55,7 @@ def test_a_task_of_another_project_is_missing() -> None:
 def test_a_missing_consultant_is_parked_on_the_engagement() -> None:
     """The chain to the contract resolves, so the parked time shows there, with line and currency."""
     rows = without(firm(entry(1, "03-05")), "erp:C")
-    assert the_key(rows) == ("erp:E", "time:1", "base", "parked", "erp:L", "EUR", "2026-03")
+    assert the_key(rows)[:7] == ("erp:E", "time:1", "base", "parked", "erp:L", "EUR", "2026-03")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_internal_work_is_non_chargeable_and_needs_no_rate() -> None:
     """A project without an engagement: own root, no line, no currency, worth 0."""
     rows = without(firm(project(engagement=None, line=None), entry(1, "03-05")), "erp:R0")
     assert billing(rows) == {("time:1", "base"): ("non_chargeable", HOUR, D(0))}
-    assert the_key(rows) == ("entry:time:1", "time:1", "base", "non_chargeable", None, None, "2026-03")
+    assert the_key(rows)[:7] == ("entry:time:1", "time:1", "base", "non_chargeable", None, None, "2026-03")
 
 
 @pytest.mark.parametrize(
@@ -321,7 +322,7 @@ def test_a_parked_milestone_exists_without_time_or_money() -> None:
     assert the_key(rows).root == "erp:E"
     rows = without(firm(milestone()), "erp:E")
     assert expect(rows).parked == {"erp:M": Parked("MISSING_REFERENCE", ("engagement:erp:E",))}
-    assert the_key(rows) == ("entry:erp:M", "erp:M", "base", "parked", None, None, "2026-03")
+    assert the_key(rows)[:7] == ("entry:erp:M", "erp:M", "base", "parked", None, None, "2026-03")
 
 
 def test_a_posted_milestone_leaves_the_rest() -> None:

@@ -80,6 +80,11 @@ INVOICE_LINE = {
     "amount": Decimal(5),
     "status": "posted",
     "posted_at": datetime(2026, 4, 1, tzinfo=UTC),
+    "client_id": "A",
+    "project_id": "P",
+    "task_id": None,
+    "consultant_id": "C",
+    "work_date": date(2026, 3, 5),
 }
 VALID: dict[str, dict[str, Any]] = {
     "time_entry": ENTRY,
