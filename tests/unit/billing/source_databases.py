@@ -1,0 +1,109 @@
+"""The three source databases in memory: rows with the columns of the reference systems' own tables.
+
+What isn't given is a default or null. The firm: consultant ``C`` (role dev, 8 h Monday to Friday, FTE 1) on
+project ``P`` of line ``L`` (T&M) of engagement ``E`` in EUR, and a default rate ``R`` of EUR 100 an hour.
+Ids are native here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from connectors.reference.schema import SYSTEMS
+
+HOUR = 3600
+D = Decimal
+SYSTEM_OF = {table: system for system, base in SYSTEMS.items() for table in base.metadata.tables}
+
+_NAMED = {"name": "x", "currency": "EUR", "status": "active"}
+_PLACED = {"time_zone": "UTC", "region": "eu", "legal_entity_id": "LE"}
+_ON_LINE = {"engagement_id": "E", "contract_line_id": "L"}
+_WORKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
+_PERSON = {"role": "dev", "grade": "senior", "practice": "data", "calendar_id": "K", "fte": D(1)}
+_DATES = {"starts_on": date(2026, 1, 1), "hired_on": date(2020, 1, 1), "effective_from": date(2020, 1, 1)}
+_COMMON: dict[str, Any] = {**_NAMED, **_PLACED, **_PERSON, **_DATES, **_ON_LINE}
+_COMMON |= {"over_cap_action": "hold", "rounding": "half_up", "client_id": "A", "tax_region": "EU"}
+_COMMON |= {"service_line": "build", "delivery_model": "onsite", "reason": "agreed", "approver_id": "B"}
+_COMMON |= {"decided_at": datetime(2026, 3, 31, tzinfo=UTC), "consultant_code": "C", "project_code": "P"}
+_OWN: dict[str, dict[str, Any]] = {
+    "contract_line": {"billing_method": "tm"},
+    "rate": {
+        **dict.fromkeys(("project_id", "contract_line_id", "client_id", "role", "grade", "region")),
+        "price": D(100),
+        "overtime_multiplier": D("1.5"),
+        "weekend_multiplier": D(2),
+        "applies_to_invoiced": False,
+    },
+    "calendar": {**dict.fromkeys(_WORKDAYS, D(8)), "saturday": D(0), "sunday": D(0)},
+    "accounting_period": {"status": "open"},
+    "invoice_line": {
+        "invoice_id": "INV",
+        "client_id": None,
+        "kind": "charge",
+        "status": "posted",
+        "entry_version": 1,
+    },
+    "bill_adjustment": {"kind": "write_off"},
+    "time_entry": {"kind": "standard", "status": "approved", "version": 1},
+    "absence": {"kind": "vacation"},
+}
+
+
+def day(text: str) -> date:
+    """A day of 2026: ``day("03-05")``."""
+    return date.fromisoformat(f"2026-{text}")
+
+
+def at(text: str) -> datetime:
+    """An instant of 2026 in UTC: ``at("04-03 18:00")``."""
+    return datetime.fromisoformat(f"2026-{text}").replace(tzinfo=UTC)
+
+
+class Sources:
+    """Rows of the ERP, the CRM and the time tracker; `put` again to update some columns of a row."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[Any, dict[str, Any]]] = {table: {} for table in SYSTEM_OF}
+        for table, native in (("legal_entity", "LE"), ("client", "A"), ("engagement", "E")):
+            self.put(table, native)
+        self.put("contract_line", "L").put("project", "P").put("consultant", "C")
+        self.put("calendar", "K").put("rate", "R")
+
+    def put(self, table: str, native: str | int, **columns: Any) -> Sources:
+        """Insert a row, or update columns of one that is there."""
+        known = SYSTEMS[SYSTEM_OF[table]].metadata.tables[table].columns.keys()
+        defaults = {**_COMMON, **_OWN.get(table, {})}
+        fresh = {name: defaults.get(name) for name in known}
+        row = self.tables[table].get(native, fresh) | columns | {"id": native}
+        assert row.keys() == set(known), f"{table} has no {row.keys() - set(known)}"
+        self.tables[table][native] = row
+        return self
+
+    def drop(self, table: str, native: str | int) -> Sources:
+        """Delete a row."""
+        del self.tables[table][native]
+        return self
+
+    def work(self, number: int, on: str, hours: str | int, **columns: Any) -> Sources:
+        """An approved entry, approved at noon UTC of its day."""
+        defaults = {} if number in self.tables["time_entry"] else {"approved_at": at(f"{on} 12:00")}
+        given = {"work_date": day(on), "hours": D(hours), **defaults, **columns}
+        return self.put("time_entry", number, **given)
+
+    def charge(self, native: str, number: int, hours: int, amount: str | int, **columns: Any) -> Sources:
+        """A posted charge for an entry."""
+        given = {"entry_id": f"time:{number}", "seconds": hours * HOUR, "amount": D(amount)}
+        return self.put("invoice_line", native, **{"posted_at": at("03-31 10:00"), **given, **columns})
+
+    def credit(self, native: str, of: str) -> Sources:
+        """A posted credit of all of a charge."""
+        charged = self.tables["invoice_line"][of]
+        return self.put("invoice_line", native, **{**charged, "kind": "credit", "credits_line_id": of})
+
+    def of(self, system: str) -> dict[str, list[dict[str, Any]]]:
+        """The tables of one database."""
+        return {
+            table: list(self.tables[table].values()) for table, name in SYSTEM_OF.items() if name == system
+        }

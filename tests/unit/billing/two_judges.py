@@ -1,0 +1,219 @@
+"""Two judges of the same source rows: the agents' pure code, and the oracle."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, Protocol
+
+from oracle import canonical_rows, compute_from_rows
+from oracle.books import Books
+from oracle.rating import rate_entry as rate_by_the_oracle
+from source_databases import SYSTEM_OF, D, Sources
+
+from agents.billing import (
+    REFERENCE_ENTITIES,
+    Adjustment,
+    BillingReference,
+    Entry,
+    Item,
+    LedgerLine,
+    LiveSegment,
+    PostedLine,
+    Segment,
+    allocate,
+    diff,
+    rate_entry,
+)
+from agents.canonical import SystemMapping, TableMapping, load_mappings, map_change
+from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
+
+NOW = datetime(2026, 4, 30, tzinfo=UTC)
+EPOCH = date(1970, 1, 1)
+
+Figures = dict[tuple[str, str], tuple[str, int, Decimal | None]]  # bucket, seconds, amount
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge says: segments by (entry, segment), and what is known of each entry and consultant."""
+
+    figures: Figures
+    months: dict[tuple[str, str], str | None]
+    approved: dict[str, int]
+    dates: dict[str, date]
+    """Accounting dates of entries."""
+    parked: dict[str, tuple[str, tuple[str, ...]]]
+    days: dict[tuple[str, date], int]
+    """Billable seconds by consultant and local day."""
+    weeks: dict[tuple[str, date], tuple[int, int | None, Decimal | None]]
+    """Billable seconds, capacity and their ratio by consultant and Monday."""
+
+    def check_conservation(self) -> None:
+        """The seconds of an entry's segments are those approved of it."""
+        seconds: dict[str, int] = defaultdict(int)
+        for (entry_id, _), (_, part, _) in self.figures.items():
+            seconds[entry_id] += part
+        assert {key: sum_ for key, sum_ in seconds.items() if sum_} == self.approved
+
+
+class Judge(Protocol):
+    """Reads the databases as they are now."""
+
+    def __call__(self, sources: Sources) -> Judgement: ...
+
+
+@cache
+def _mappings() -> dict[str, SystemMapping]:
+    return load_mappings()
+
+
+def _on_the_wire(value: Any) -> Any:
+    """Dates and instants as change topics carry them."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return (value - EPOCH).days if isinstance(value, date) else value
+
+
+def _records(sources: Sources, table: str) -> list[tuple[str, dict[str, Any]]]:
+    """The canonical records of a table's valid rows, each with its entity."""
+    mapping = _mappings()[SYSTEM_OF[table]].tables[table]
+    if not isinstance(mapping, TableMapping):
+        return []
+    made = []
+    for row in sources.tables[table].values():
+        after = {column: _on_the_wire(value) for column, value in row.items()}
+        record = map_change(mapping, {"op": "r", "before": None, "after": after}).record
+        if record is not None:
+            made.append((mapping.entity, {**record, "deleted": False}))
+    return made
+
+
+@dataclass
+class Agents:
+    """The agents' pure code. Figures are the fold of all ledger lines; ``lines`` are the last judgement's."""
+
+    lines: tuple[LedgerLine, ...] = ()
+    ledger: list[LedgerLine] = field(default_factory=list)
+    _live: dict[str, dict[tuple[str, str], LiveSegment]] = field(default_factory=lambda: defaultdict(dict))
+
+    def __call__(self, sources: Sources) -> Judgement:
+        """Map, rate, allocate, and bring the ledger up to date."""
+        records = [record for table in SYSTEM_OF for record in _records(sources, table)]
+        reference, people = BillingReference(), UtilizationReference()
+        for entity, record in records:
+            people.apply(entity, record["id"], record)
+            if entity in REFERENCE_ENTITIES:
+                reference.apply(entity, record["id"], record)
+        found = [Entry.from_record(record) for entity, record in records if entity == "time_entry"]
+        entries = [entry for entry in found if entry is not None]
+        results = [rate_entry(entry, reference) for entry in entries]
+        items = [Item.from_record(result.item.fields()) for result in results if result.item is not None]
+        self._keep(items, records, reference)
+        states: dict[str, ConsultantState] = {}
+        for entry, result in zip(entries, results, strict=True):
+            assert result.contribution is not None
+            state = states.setdefault(entry.consultant_id, ConsultantState(entry.consultant_id))
+            state.apply(entry.id, Contribution(1, entry.work_date, *result.contribution))
+        lineage = Lineage(NOW, NOW, NOW, NOW, False)
+        facts = [recompute(state, people, list(state.days), lineage, NOW) for state in states.values()]
+        weeks = [row for fact in facts for row in fact.windows if row["window"] == "week"]
+        return Judgement(
+            *self._fold(),
+            approved={entry.id: entry.seconds for entry in entries},
+            dates={item.entry_id: item.accounting_date for item in items},
+            parked={
+                item.entry_id: (item.exception_class, item.missing_keys or ())
+                for item in items
+                if item.exception_class is not None
+            },
+            days={(r["consultant_id"], r["day"]): r["billable_seconds"] for f in facts for r in f.daily},
+            weeks={
+                (row["consultant_id"], row["starts_on"]): (
+                    row["billable_seconds"],
+                    row["capacity_seconds"],
+                    row["utilization"],
+                )
+                for row in weeks
+            },
+        )
+
+    def _keep(
+        self, items: list[Item], records: list[tuple[str, dict[str, Any]]], reference: BillingReference
+    ) -> None:
+        """Allocate every root that has or had anything, and append what changed to the ledger."""
+        found = [PostedLine.from_record(record) for entity, record in records if entity == "invoice_line"]
+        posted = [line for line in found if line is not None]
+        decided = [
+            Adjustment.from_record(record) for entity, record in records if entity == "bill_adjustment"
+        ]
+        adjustments = [adjustment for adjustment in decided if adjustment is not None]
+        appended: list[LedgerLine] = []
+        for root in sorted({x.root_id for x in items} | {x.root_id for x in posted} | set(self._live)):
+            target = allocate(
+                [item for item in items if item.root_id == root],
+                [line for line in posted if line.root_id == root],
+                [adjustment for adjustment in adjustments if adjustment.root_id == root],
+                reference.terms(root),
+            )
+            change = diff(self._live[root], target)
+            self._live[root] = change.live(self._live[root])
+            appended += change.lines
+        self.lines = tuple(appended)
+        self.ledger += appended
+
+    def _fold(self) -> tuple[Figures, dict[tuple[str, str], str | None]]:
+        """Sums of the ledger by entry, segment, bucket and month, where a charge is not reversed."""
+        parts: dict[tuple[str, str, str, str, str | None], list[tuple[int, Segment]]] = defaultdict(list)
+        for line in self.ledger:
+            of = line.segment
+            key = (of.root_id, of.entry_id, of.segment, of.bucket, _month(of.accounting_date))
+            parts[key].append((-1 if line.kind == "REVERSAL" else 1, of))
+        figures: Figures = {}
+        months: dict[tuple[str, str], str | None] = {}
+        for (_, entry_id, segment, bucket, month), lines in parts.items():
+            live = sum(sign for sign, _ in lines)
+            amounts = [of.amount for _, of in lines if of.amount is not None]
+            seconds, amount = sum(of.seconds for _, of in lines), sum(amounts, D(0)) if amounts else None
+            if live == 0:
+                assert (seconds, amount or 0) == (0, 0)
+                continue
+            assert live == 1
+            assert (entry_id, segment) not in figures
+            figures[entry_id, segment] = (bucket, seconds, amount)
+            months[entry_id, segment] = month
+        return figures, months
+
+
+class Oracle:
+    """The independent batch pass."""
+
+    def __call__(self, sources: Sources) -> Judgement:
+        """Compute everything anew."""
+        rows = canonical_rows(*(sources.of(system) for system in ("erp", "crm", "time")))
+        out = compute_from_rows(rows)
+        books = Books(rows)
+        entries = [rows.time_entries[entry_id] for entry_id in out.approved]
+        weeks = {key: week for key, week in out.windows.items() if key.window == "week"}
+        return Judgement(
+            figures={
+                (key.entry, key.segment): (key.bucket, fold.seconds, fold.amount)
+                for key, fold in out.billing.items()
+            },
+            months={(key.entry, key.segment): key.month for key in out.billing},
+            approved=dict(out.approved),
+            dates={entry.id: rate_by_the_oracle(entry, rows, books).accounting_date for entry in entries},
+            parked={entry: (why.exception_class, why.missing_keys) for entry, why in out.parked.items()},
+            days={(key.consultant_id, key.day): of_day.billable for key, of_day in out.daily.items()},
+            weeks={
+                (key.consultant_id, key.starts_on): (week.billable, week.capacity, week.ratio)
+                for key, week in weeks.items()
+            },
+        )
+
+
+def _month(on: date | None) -> str | None:
+    return None if on is None else f"{on:%Y-%m}"
