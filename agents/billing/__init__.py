@@ -6,13 +6,14 @@ The modules here are pure: values in, values out. Two stages use them: rating, k
 
 from __future__ import annotations
 
+from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.contracts import Cap, ContractLine, Engagement, LineTerms
 from agents.billing.explain import RateExplanation, explain_rate
 from agents.billing.inputs import Entry, Milestone
 from agents.billing.items import Item
 from agents.billing.ledger import LedgerDiff, LedgerLine, LiveSegment, diff
-from agents.billing.posted import Adjustment, PostedLine
+from agents.billing.posted import PostedLine
 from agents.billing.rates import RateFinding, RateSubject, find_rate
 from agents.billing.rating import rate_entry, rate_milestone
 from agents.billing.reference import REFERENCE_ENTITIES, BillingReference

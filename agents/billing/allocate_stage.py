@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.book import Books, EntryBook
 from agents.billing.items import Item
 from agents.billing.ledger import LedgerDiff, LiveSegment, diff
-from agents.billing.posted import Adjustment
 from agents.billing.rate_stage import RULES
 from agents.billing.reference import BillingReference
 from agents.billing.running import RunningAllocation

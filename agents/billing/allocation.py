@@ -1,7 +1,8 @@
 """Allocation: from a root's items, posted lines and write-offs to its segments.
 
 The result is a function of the present facts alone, never of the order in which they came. Posted lines are
-taken out first; write-offs reduce what remains; the rest is covered, unbilled or over a cap. For each entry,
+taken out first; discounts and write-offs reduce what remains; the rest is covered, unbilled, on hold or over
+a cap. For each entry,
 the seconds of its segments sum to its approved seconds (0 once it is withdrawn).
 """
 
@@ -10,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from agents.billing.adjustments import WRITE_OFF_KIND, Adjustment, discounts, hold, of_kind
 from agents.billing.caps import Limits, Part, share
 from agents.billing.daylines import DAY_VERSION, DayLine, day_lines
 from agents.billing.items import ENTRY, MILESTONE_ITEM, PARKED, PRICED, Item, order_key
 from agents.billing.posted import (
-    Adjustment,
     NetLine,
     PostedLine,
     billed_segment,
@@ -50,17 +51,18 @@ def allocate(
     by_entry = {item.entry_id: item for item in ordered}
     days = [] if independent else day_lines(ordered, terms)
     live = _place_posted(nets, by_entry, {day.entry_id for day in days}, terms)
-    write_offs: dict[str, list[Adjustment]] = {}
+    decided: dict[str, list[Adjustment]] = {}
     for adjustment in adjustments:
-        write_offs.setdefault(adjustment.entry_id, []).append(adjustment)
+        decided.setdefault(adjustment.entry_id, []).append(adjustment)
     segments = live.segments
     limits = None if independent else Limits(terms, nets)
     for item in ordered:
         entry_id = item.entry_id
-        rest = _place_item(item, live.of(entry_id), write_offs.get(entry_id, ()), segments)
+        own = decided.get(entry_id, ())
+        rest = _place_item(item, live.of(entry_id), own, segments)
         if rest is not None:
             parts = [Part(BASE, UNBILLED, *rest)] if limits is None else limits.place(item, *rest)
-            put_parts(item, parts, segments)
+            put_parts(item, parts, own, segments)
     for day in days:
         _place_day(day, live.of(day.entry_id), segments)
     return segments
@@ -78,9 +80,10 @@ def allocate_item(
     ``item`` is None once the entry left the root. ``posted_lines`` are the charge lines of the entry with
     all credits that name one of them, whatever entry the credits themselves carry.
     """
-    segments, rest = allocate_alone(entry_id, item, net_lines(posted_lines), list(adjustments), terms)
+    own = list(adjustments)
+    segments, rest = allocate_alone(entry_id, item, net_lines(posted_lines), own, terms)
     if item is not None and rest is not None:
-        put_parts(item, [Part(BASE, UNBILLED, *rest)], segments)
+        put_parts(item, [Part(BASE, UNBILLED, *rest)], own, segments)
     return segments
 
 
@@ -101,9 +104,11 @@ def allocate_alone(
     return live.segments, _place_item(item, live.of(entry_id), adjustments, live.segments)
 
 
-def put_parts(item: Item, parts: Iterable[Part], segments: Segments) -> None:
-    """Add the segments of the parts that an item's remainder went to; an empty part is none."""
-    for part in parts:
+def put_parts(
+    item: Item, parts: Iterable[Part], adjustments: Sequence[Adjustment], segments: Segments
+) -> None:
+    """Add the segments of the parts that an item's remainder went to, less what is on hold; an empty part is none."""
+    for part in hold(parts, adjustments, item.currency or "") if adjustments else parts:
         if part.seconds or part.amount:
             _put(segments, item_segment(item, part.segment, part.bucket, part.seconds, part.amount))
 
@@ -162,7 +167,12 @@ def _place_item(
             _put(segments, item_segment(item, BASE, disposition, seconds, None if parked else ZERO))
         return None
     assert item.amount is not None
-    seconds, amount = _remainder(item, nets) if nets else (item.quantity_seconds, item.amount)
+    worth = item.amount
+    if adjustments and item.item_kind == ENTRY:
+        for adjustment, off in discounts(worth, adjustments, item.currency or ""):
+            _put(segments, item_segment(item, adjustment.segment, WRITTEN_OFF, 0, off))
+            worth -= off
+    seconds, amount = _remainder(item, worth, nets) if nets else (item.quantity_seconds, worth)
     if item.item_kind != ENTRY:
         if seconds or amount:
             _put(segments, item_segment(item, BASE, UNBILLED, seconds, amount))
@@ -175,17 +185,18 @@ def _place_item(
     return seconds, amount
 
 
-def _remainder(item: Item, nets: Sequence[NetLine]) -> tuple[int, Decimal]:
-    """Seconds and money of a priced item that are not posted.
+def _remainder(item: Item, worth: Decimal, nets: Sequence[NetLine]) -> tuple[int, Decimal]:
+    """Seconds and money that are not posted of a priced item, which is ``worth`` so much after discounts.
 
     Where the posted money is the item's own price of the posted seconds, give or take a second's worth and
     a minor unit, money is by subtraction. Otherwise the rate changed after the posting: the posted
     part keeps its price and only the rest has the new one, unless the rate says that it applies to what
     was invoiced; then the whole difference is open. Example: 4 of 8 h posted at 100/h, 400; the rate
-    becomes 150: 4 h/600 remain, or 4 h/800 if it applies to invoiced time.
+    becomes 150: 4 h/600 remain, or 4 h/800 if it applies to invoiced time. The item's own price is also the one
+    before discounts: they may have been decided after the posting.
     """
-    amount, quantity = item.amount, item.quantity_seconds
-    assert amount is not None
+    gross, quantity = item.amount, item.quantity_seconds
+    assert gross is not None
     posted_seconds, posted_amount = 0, ZERO
     for net in nets:
         posted_seconds += net.seconds
@@ -193,13 +204,15 @@ def _remainder(item: Item, nets: Sequence[NetLine]) -> tuple[int, Decimal]:
     seconds = quantity - posted_seconds
     if quantity > 0 and not item.applies_to_invoiced:
         currency = item.currency or ""
-        # |posted - amount x posted seconds / quantity| <= amount / quantity + minor unit, times quantity.
-        difference = EXACT.multiply(posted_amount, Decimal(quantity)) - EXACT.multiply(
-            amount, Decimal(posted_seconds)
-        )
-        if abs(difference) > amount + minor_unit(currency) * quantity:
-            return seconds, share(amount, seconds, quantity, currency)
-    return seconds, amount - posted_amount
+        posted_worth = EXACT.multiply(posted_amount, Decimal(quantity))
+        for amount in (worth, gross):
+            # |posted - amount x posted seconds / quantity| <= amount / quantity + minor unit, times quantity.
+            difference = posted_worth - EXACT.multiply(amount, Decimal(posted_seconds))
+            if abs(difference) <= amount + minor_unit(currency) * quantity:
+                break
+        else:
+            return seconds, share(worth, seconds, quantity, currency)
+    return seconds, worth - posted_amount
 
 
 def _write_off(
@@ -209,14 +222,14 @@ def _write_off(
 
     Example: 8 h/1,200 with a write-off of 2 h: 2 h/300 written off, 6 h/900 remain.
     """
-    for adjustment in sorted(adjustments, key=_id):
-        off_seconds = min(adjustment.seconds, seconds)
+    for adjustment in of_kind(WRITE_OFF_KIND, adjustments):
+        off_seconds = min(adjustment.seconds or 0, seconds)
         if off_seconds <= 0:
             continue
         off_amount = amount
         if off_seconds != seconds:
             off_amount = share(amount, off_seconds, seconds, item.currency or "")
-        _put(segments, item_segment(item, f"adj:{adjustment.id}", WRITTEN_OFF, off_seconds, off_amount))
+        _put(segments, item_segment(item, adjustment.segment, WRITTEN_OFF, off_seconds, off_amount))
         seconds -= off_seconds
         amount -= off_amount
     return seconds, amount
@@ -232,7 +245,3 @@ def _place_day(day: DayLine, nets: Sequence[NetLine], segments: Segments) -> Non
 
 def _put(segments: Segments, segment: Segment) -> None:
     segments[segment.entry_id, segment.segment] = segment
-
-
-def _id(adjustment: Adjustment) -> str:
-    return adjustment.id

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents.billing.adjustments import Adjustment
 from agents.billing.items import Item
 from agents.billing.ledger import LiveSegment
-from agents.billing.posted import Adjustment, PostedLine
+from agents.billing.posted import PostedLine
 from streams.lanes.state import Overlay
 from streams.lanes.statecodec import StateCodec
 

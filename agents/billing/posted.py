@@ -1,4 +1,4 @@
-"""What the ERP has posted: invoice lines, net of the credits that name them, and write-off decisions.
+"""What the ERP has posted: invoice lines, net of the credits that name them.
 
 A posted line is frozen: the ERP's own quantity and amount count, not what we would compute today.
 """
@@ -20,7 +20,6 @@ from streams.errors import InvalidValue
 CHARGE_LINE: Final = "charge"
 CREDIT_LINE: Final = "credit"
 POSTED: Final = "posted"
-WRITE_OFF_KIND: Final = "write_off"
 
 
 class Printed(NamedTuple):
@@ -78,23 +77,6 @@ class PostedLine:
             record["posted_at"].astimezone(UTC).date(),
             Printed(*(record.get(name) for name in Printed._fields)),  # earlier records have none of them
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Adjustment:
-    """A write-off decision: bill this much less of an entry; its time stays approved."""
-
-    id: str
-    root_id: str
-    entry_id: str
-    seconds: int
-
-    @classmethod
-    def from_record(cls, record: Record) -> Adjustment | None:
-        """The adjustment of a decoded ``canonical.bill_adjustment``; None if deleted or another kind."""
-        if record["deleted"] or record["kind"] != WRITE_OFF_KIND:
-            return None
-        return cls(record["id"], record["engagement_id"], record["entry_id"], record["seconds"] or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
+from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import Segments, allocate_alone, put_parts
 from agents.billing.caps import Draw, Limit, Limits, Part, Room
 from agents.billing.items import Item, OrderKey, order_key
-from agents.billing.posted import Adjustment, NetLine, PostedLine, net_lines
+from agents.billing.posted import NetLine, PostedLine, net_lines
 from agents.billing.terms import Terms
 from streams.money import ZERO
 
@@ -28,24 +29,26 @@ CHILDREN = 12
 
 
 class _Leaf:
-    """An item with a remainder that limits are for; ``alone`` are its other segments."""
+    """An item with a remainder that limits are for, and its adjustments; ``alone`` are its other segments."""
 
-    __slots__ = ("alone", "draws", "item", "key", "parts", "rest", "stale")
+    __slots__ = ("adjustments", "alone", "draws", "item", "key", "parts", "rest", "stale")
 
     def __init__(self, item: Item, key: OrderKey) -> None:
         self.key = key
         self.draws: Sequence[Draw] = ()
         self.parts: list[Part] = []
-        self.renew(item, {}, (0, ZERO))
+        self.renew(item, (), {}, (0, ZERO))
 
-    def renew(self, item: Item, alone: Segments, rest: tuple[int, Decimal]) -> None:
-        self.item, self.alone, self.rest = item, alone, rest
+    def renew(
+        self, item: Item, adjustments: Sequence[Adjustment], alone: Segments, rest: tuple[int, Decimal]
+    ) -> None:
+        self.item, self.adjustments, self.alone, self.rest = item, adjustments, alone, rest
         self.stale = True
 
     def segments(self) -> Segments:
         """All segments of the entry."""
         found = dict(self.alone)
-        put_parts(self.item, self.parts, found)
+        put_parts(self.item, self.parts, self.adjustments, found)
         return found
 
 
@@ -100,7 +103,7 @@ class RunningAllocation:
         self._root = _Node([], [], True)
 
     def update(self, changes: Mapping[str, tuple[Item | None, Sequence[Adjustment]]]) -> dict[str, Segments]:
-        """Take in entries as they are now, None being gone, with their write-offs.
+        """Take in entries as they are now, None being gone, with their adjustments.
 
         Returns all segments of the entries given, and of each other whose parts have changed.
         """
@@ -108,7 +111,7 @@ class RunningAllocation:
         for entry_id, (item, adjustments) in changes.items():
             nets = self._nets.get(entry_id, ())
             alone, rest = allocate_alone(entry_id, item, nets, adjustments, self.terms)
-            self._put(entry_id, item if rest is not None else None, alone, rest or (0, ZERO))
+            self._put(entry_id, item if rest is not None else None, adjustments, alone, rest or (0, ZERO))
             found[entry_id] = alone
         self._limits.rooms = dict(self._rooms)
         moved: list[_Leaf] = []
@@ -121,7 +124,14 @@ class RunningAllocation:
                 found[entry_id] = self._leaves[entry_id].segments()
         return found
 
-    def _put(self, entry_id: str, item: Item | None, alone: Segments, rest: tuple[int, Decimal]) -> None:
+    def _put(
+        self,
+        entry_id: str,
+        item: Item | None,
+        adjustments: Sequence[Adjustment],
+        alone: Segments,
+        rest: tuple[int, Decimal],
+    ) -> None:
         leaf = self._leaves.get(entry_id)
         key = None if item is None else order_key(item)
         if leaf is not None and leaf.key != key:
@@ -136,7 +146,7 @@ class RunningAllocation:
         else:
             for _ in self._root.path(key):  # to mark it stale
                 pass
-        leaf.renew(item, alone, rest)
+        leaf.renew(item, adjustments, alone, rest)
 
     def _insert(self, leaf: _Leaf) -> None:
         path = list(self._root.path(leaf.key))

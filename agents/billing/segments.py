@@ -16,6 +16,7 @@ UNBILLED: Final = "unbilled"
 COVERED: Final = "covered"
 OVER_CAP: Final = "over_cap"
 WRITTEN_OFF: Final = "written_off"
+ON_HOLD: Final = "on_hold"
 ROUNDING: Final = "rounding"
 # (fixed_fee, non_chargeable and parked are named as the item's disposition.)
 

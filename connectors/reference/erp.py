@@ -281,14 +281,20 @@ class InvoiceLine(Erp):
 
 
 class BillAdjustment(Erp):
-    """A decision to bill less of approved time; the time itself stays approved."""
+    """A decision to bill less of approved time, or not yet; the time itself stays approved.
+
+    A ``write_off`` is of hours, a ``discount`` of money in the engagement's currency, a ``hold`` of hours or
+    (null) of everything, until it is released.
+    """
 
     __tablename__ = "bill_adjustment"
     id: Mapped[Key]
     engagement_id: Mapped[Code]
     entry_id: Mapped[Code]
-    kind: Mapped[Code]  # write_off
-    hours: Mapped[Hours]
+    kind: Mapped[Code]  # write_off | discount | hold
+    hours: Mapped[OptionalHours]
+    amount: Mapped[OptionalMoney]
     reason: Mapped[Code]
     approver_id: Mapped[Code]
     decided_at: Mapped[Instant]
+    released_at: Mapped[OptionalInstant]

@@ -1,7 +1,8 @@
 """Where the time and money of a root go: one engagement's items, split into segments.
 
 Posted ERP lines are frozen: they are *billed*, whatever happens to their entry. What an item has
-left is written off where that was decided, covered by what was prepaid, then runs through the caps.
+left is discounted or written off where that was decided, covered by what was prepaid, then runs through
+the caps; what then is to be billed may be on hold.
 Seconds are conserved: the segments of an entry add up to its approved seconds.
 """
 
@@ -14,10 +15,11 @@ from datetime import UTC, date
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from streams.money import ZERO, minor_unit
+from streams.money import ZERO
 
 from .caps import Allowance, share, split
 from .daylines import day_items
+from .decisions import Part, currency_of, discounts, hold, remaining
 from .rating import Item
 from .rows import BillAdjustment, InvoiceLine, Rows
 
@@ -114,10 +116,10 @@ class _Root:
         self.rated = sorted(rated, key=item_order)
         self.items = self.rated + day_items(self.rated, rows)
         self.invoice_lines = sorted(invoice_lines, key=lambda line: line.id)
-        self.write_offs: dict[str, list[BillAdjustment]] = defaultdict(list)
+        self.decided: dict[tuple[str, str], list[BillAdjustment]] = defaultdict(list)
         for adjustment in sorted(adjustments, key=lambda a: a.id):
-            if adjustment.kind == "write_off":
-                self.write_offs[adjustment.entry_id].append(adjustment)
+            if adjustment.released_at is None:
+                self.decided[adjustment.kind, adjustment.entry_id].append(adjustment)
         # seconds and money posted for an entry, by lines that name its current version
         self.posted: dict[str, tuple[int, Decimal]] = {}
         self.line_caps: dict[str, Allowance] = {}
@@ -230,17 +232,25 @@ class _Root:
             self._add(item, _SEGMENT_OF[item.kind, item.method == "per_diem"], "unbilled", seconds, money)
         else:
             self._add(item, "rounding", "rounding", item.seconds - item.quantity, item.rounding_amount)
-            seconds, money = remaining(item, posted_seconds, posted_money)
+            seconds, money = remaining(item, posted_seconds, posted_money, self._discount(item))
             seconds, money = self._write_off(item, seconds, money)
             seconds, money = self._cover(item, seconds, money)
             self._cap(item, seconds, money)
 
+    def _discount(self, item: Item) -> Decimal:
+        """Take decided discounts from what the entry is worth; returns their sum."""
+        assert item.amount is not None
+        taken = discounts(item.amount, self.decided["discount", item.entry_id], currency_of(item))
+        for adjustment_id, money in taken.items():
+            self._add(item, f"adj:{adjustment_id}", "written_off", 0, money)
+        return sum(taken.values(), ZERO)
+
     def _write_off(self, item: Item, seconds: int, money: Decimal) -> tuple[int, Decimal]:
         """Take decided write-offs from the remainder, in order of their ids, as far as time is left."""
-        for adjustment in self.write_offs[item.entry_id]:
+        for adjustment in self.decided["write_off", item.entry_id]:
             if seconds <= 0:
                 break
-            off_seconds = min(adjustment.seconds, seconds)
+            off_seconds = min(adjustment.seconds or 0, seconds)
             off_money = share(money, off_seconds, seconds, currency_of(item))
             self._add(item, f"adj:{adjustment.id}", "written_off", off_seconds, off_money)
             seconds, money = seconds - off_seconds, money - off_money
@@ -272,37 +282,20 @@ class _Root:
         if money >= 0:  # what is given back releases no headroom: only a posted credit does
             self.line_caps[line.id].use(at_line.seconds, at_line.money)
             self.root_cap.use(at_root.seconds, at_root.money)
-        self._add(item, "base", "unbilled", at_root.seconds, at_root.money)
-        over_line = OVER_CAP_BUCKET[line.over_cap_action]
-        self._add(item, "over-line", over_line, at_line.over_seconds, at_line.over_money)
-        over_root = OVER_CAP_BUCKET[engagement.over_cap_action]
-        self._add(item, "over-engagement", over_root, at_root.over_seconds, at_root.over_money)
-
-
-def remaining(item: Item, posted_seconds: int, posted_money: Decimal) -> tuple[int, Decimal]:
-    """Seconds and money of a priced item that are not posted.
-
-    If the rate changed after posting, without the right to touch invoiced time, the posted part keeps
-    its price and only the time left is priced anew. A posted amount counts as of this price when it
-    is within the value of one second and one minor unit, as splitting rounds time.
-    """
-    assert item.amount is not None
-    seconds, money = item.quantity - posted_seconds, item.amount - posted_money
-    is_posted = posted_seconds != 0 or posted_money != 0
-    if is_posted and not item.applies_to_invoiced and item.quantity > 0:
-        # |posted - amount x posted seconds / quantity| against amount / quantity + minor unit, both
-        # times the quantity, so that nothing is divided.
-        difference = abs(posted_money * item.quantity - item.amount * posted_seconds)
-        tolerance = item.amount + minor_unit(currency_of(item)) * item.quantity
-        if difference > tolerance:
-            money = share(item.amount, seconds, item.quantity, currency_of(item))
-    return seconds, money
-
-
-def currency_of(item: Item) -> str:
-    """The currency of a priced item: it always has one."""
-    assert item.currency is not None
-    return item.currency
+        over_line, over_root = (
+            OVER_CAP_BUCKET[line.over_cap_action],
+            OVER_CAP_BUCKET[engagement.over_cap_action],
+        )
+        parts = [
+            Part("base", "unbilled", at_root.seconds, at_root.money),
+            Part("over-line", over_line, at_line.over_seconds, at_line.over_money),
+            Part("over-engagement", over_root, at_root.over_seconds, at_root.over_money),
+        ]
+        for adjustment in self.decided["hold", item.entry_id]:
+            parts, held_seconds, held_money = hold(parts, adjustment.seconds, currency)
+            self._add(item, f"adj:{adjustment.id}", "on_hold", held_seconds, held_money)
+        for part in parts:
+            self._add(item, part.segment, part.bucket, part.seconds, part.money)
 
 
 def invoice_lines_by_root(rows: Rows) -> dict[str, list[InvoiceLine]]:

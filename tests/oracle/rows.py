@@ -190,13 +190,15 @@ class InvoiceLine:
 
 @dataclass(frozen=True, slots=True)
 class BillAdjustment:
-    """A decision to bill less of approved time."""
+    """A decision to bill less of approved time, or not yet: a write_off, a discount or a hold."""
 
     id: str
     engagement_id: str
     entry_id: str
     kind: str
-    seconds: int
+    seconds: int | None
+    amount: Decimal | None = None
+    released_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

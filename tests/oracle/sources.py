@@ -44,7 +44,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "milestone": "id engagement_id contract_line_id amount status accepted_on accepted_at",
         "invoice_line": "id engagement_id contract_line_id kind credits_line_id entry_id entry_version"
         " seconds amount status posted_at client_id project_id task_id consultant_id work_date",
-        "bill_adjustment": "id engagement_id entry_id kind hours",
+        "bill_adjustment": "id engagement_id entry_id kind hours amount released_at",
     },
     "crm": {
         "account": "id status",
@@ -265,8 +265,15 @@ def _invoice_line(x: SourceRow) -> r.InvoiceLine:
 
 
 def _bill_adjustment(x: SourceRow) -> r.BillAdjustment:
-    seconds = hours_to_seconds(x["hours"])
-    return r.BillAdjustment(_erp(x["id"]), _erp(x["engagement_id"]), x["entry_id"], x["kind"], seconds)
+    return r.BillAdjustment(
+        _erp(x["id"]),
+        _erp(x["engagement_id"]),
+        x["entry_id"],
+        x["kind"],
+        _seconds_or_none(x["hours"]),
+        x["amount"],
+        x["released_at"],
+    )
 
 
 def _time_entry(x: SourceRow) -> r.TimeEntry:

@@ -6,7 +6,7 @@ The rules, by table and column:
 - hours of an entry, an absence, a holiday, a calendar's weekday, or a day minimum lie in [0, 24],
   those of an adjustment in [0, 1,000], of a cap or an inclusion in [0, 1,000,000]; an FTE in [0, 2];
 - prices, multipliers and exchange rates are above 0, quantity increments too;
-- caps of money, per diems, milestone amounts, invoiced seconds and amounts are not negative;
+- caps of money, per diems, milestone amounts, discounts, invoiced seconds and amounts are not negative;
 - a code of a closed list is one of the list;
 - an effective range does not end before or when it starts;
 - no number anywhere is NaN or infinite.
@@ -94,7 +94,11 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "amount": _at_least_zero,
         "status": _one_of("draft", "posted"),
     },
-    "bill_adjustment": {"kind": _one_of("write_off"), "hours": _between(0, 1000)},
+    "bill_adjustment": {
+        "kind": _one_of("write_off", "discount", "hold"),
+        "hours": _between(0, 1000),
+        "amount": _at_least_zero,
+    },
     "time_entry": {
         "hours": _DAY_HOURS,
         "kind": _one_of("standard", "overtime", "weekend"),

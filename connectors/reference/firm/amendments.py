@@ -194,9 +194,11 @@ class Amendments:
                 entry_id=f"time:{row['id']}",
                 kind="write_off",
                 hours=hours,
+                amount=None,
                 reason="goodwill",
                 approver_id=self._people.managers[number % len(self._people.managers)].id,
                 decided_at=self._world.now,
+                released_at=None,
             )
         self._world.features["write_off"] += 1
         if number % 5 == 2:

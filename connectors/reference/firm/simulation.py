@@ -6,6 +6,7 @@ from itertools import groupby
 
 from connectors.reference.firm.amendments import Amendments
 from connectors.reference.firm.clients import Clients
+from connectors.reference.firm.concessions import Concessions
 from connectors.reference.firm.contracts import Contracts
 from connectors.reference.firm.entities import seed_calendars, seed_entities
 from connectors.reference.firm.entries import Entries
@@ -55,6 +56,7 @@ def plan(settings: FirmSettings) -> Plan:
     invoicing = Invoicing(world, contracts, people, rates, entries)
     invoicing.schedule()
     Amendments(world, clients, contracts, people, invoicing, entries).schedule()
+    Concessions(world, contracts, people, invoicing, entries).schedule()
     CodeTrouble(world, people, staffing, contracts, rates).schedule()
     ContractTrouble(world, clients, contracts, rates).schedule()
     EntryTrouble(world, people, contracts, entries, later, invoicing).schedule()

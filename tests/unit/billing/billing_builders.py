@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
 from agents.billing import (
     Adjustment,
     BillingReference,
@@ -201,6 +203,16 @@ def write_off(adjustment_id: str, entry_id: str, hours: str | int) -> Adjustment
     )
     assert made is not None
     return made
+
+
+def an_adjustment(adjustment_id: str, entry_id: str) -> st.SearchStrategy[Adjustment]:
+    """A decision of any kind about an entry of the root."""
+    seconds, money = st.integers(0, 20_000), st.decimals(0, 3000, places=2)
+    return st.one_of(
+        seconds.map(lambda s: Adjustment(adjustment_id, ROOT, entry_id, "write_off", s)),
+        money.map(lambda m: Adjustment(adjustment_id, ROOT, entry_id, "discount", None, m)),
+        st.one_of(st.none(), seconds).map(lambda s: Adjustment(adjustment_id, ROOT, entry_id, "hold", s)),
+    )
 
 
 def allocated(

@@ -113,11 +113,16 @@ def test_a_milestone_is_unbilled_until_posted_and_outside_caps() -> None:
     }
 
 
-def test_drafts_deletions_and_other_adjustments_have_no_effect() -> None:
-    """Only posted lines and write-offs count."""
+RELEASED = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def test_drafts_deletions_and_released_adjustments_have_no_effect() -> None:
+    """Only posted lines and what is decided now count."""
     assert PostedLine.from_record(record("invoice_line", "erp:I1", status="draft")) is None
     assert PostedLine.from_record(record("invoice_line", "erp:I1", status="posted", deleted=True)) is None
-    assert Adjustment.from_record(record("bill_adjustment", "erp:A1", kind="hold")) is None
+    assert (
+        Adjustment.from_record(record("bill_adjustment", "erp:A1", kind="hold", released_at=RELEASED)) is None
+    )
     assert Adjustment.from_record(record("bill_adjustment", "erp:A1", deleted=True)) is None
     with pytest.raises(InvalidValue, match="erp:I1 is posted but has no posted_at"):
         PostedLine.from_record(record("invoice_line", "erp:I1", status="posted"))

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from billing_builders import ROOT, Firm, day, fold, fold_ledger, item, money, put_rate, small_firm
+from billing_builders import (
+    ROOT,
+    Firm,
+    an_adjustment,
+    day,
+    fold,
+    fold_ledger,
+    item,
+    money,
+    put_rate,
+    small_firm,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,7 +131,7 @@ def roots(draw: st.DrawFn, firm: Firm | None = None, shared: bool = True, invoic
             )
         )
     adjustments = [
-        Adjustment(f"erp:A{number}", ROOT, draw(one_of(ENTRIES)), draw(st.integers(0, 20000)))
+        draw(an_adjustment(f"erp:A{number}", draw(one_of(ENTRIES))))
         for number in range(draw(st.integers(0, 4)))
     ]
     return Root(items, lines, adjustments, firm.ref.terms(ROOT))

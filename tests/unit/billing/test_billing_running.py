@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from billing_builders import ROOT, day, item, money, small_firm
+from billing_builders import ROOT, an_adjustment, day, item, money, small_firm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,7 +100,7 @@ def test_after_any_changes_it_is_the_allocation_of_the_whole_root(data: st.DataO
         for entry in changed:
             present[entry] = data.draw(items(entry, of))
             if data.draw(st.booleans()):
-                offs[entry] = [Adjustment("erp:A1", ROOT, entry, data.draw(st.integers(0, 9000)))]
+                offs[entry] = [data.draw(an_adjustment("erp:A1", entry))]
         update = kept.update({entry: (present[entry], offs[entry]) for entry in changed})
         for entry, segments in update.items():
             assert entry in changed or segments != found[entry]

@@ -136,7 +136,7 @@ BREACHES = [
     ("erp", "invoice_line", {"amount": D("-0.01")}),
     ("erp", "invoice_line", {"kind": "debit"}),
     ("erp", "bill_adjustment", {"hours": D("-1")}),
-    ("erp", "bill_adjustment", {"kind": "discount"}),
+    ("erp", "bill_adjustment", {"kind": "gift"}),
     ("crm", "account", {"status": "unknown"}),
     ("crm", "opportunity", {"stage": "maybe"}),
 ]

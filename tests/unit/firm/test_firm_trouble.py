@@ -32,6 +32,7 @@ FEATURES = {
     *("leave", "line_credited", "line_posted", "milestone_accepted", "milestone_accepted_after_close"),
     *("milestone_amount_change", "milestone_cancelled", "milestone_revoked", "opportunity_lost"),
     *("opportunity_proposal", "opportunity_won", "over_cap_action_change", "period_closed"),
+    *("discount", "discount_after_posting", "hold", "hold_released"),
     *("project_closed", "promotion", "rate_change", "rejected", "retainer_raised", "withdrawn", "write_off"),
 }
 

@@ -154,6 +154,8 @@ VALID: dict[str, dict[str, Any]] = {
         "entry_id": "time:7",
         "kind": "write_off",
         "hours": Decimal(1),
+        "amount": None,
+        "released_at": None,
     },
 }
 SYSTEM_OF = {table: system for system, tables in COLUMNS.items() for table in tables}
@@ -248,7 +250,8 @@ NAN, INFINITE = Decimal("NaN"), Decimal("-Infinity")
         ("invoice_line", "kind", "refund"),
         ("invoice_line", "status", "paid"),
         ("bill_adjustment", "hours", Decimal(-1)),
-        ("bill_adjustment", "kind", "discount"),
+        ("bill_adjustment", "amount", Decimal(-1)),
+        ("bill_adjustment", "kind", "gift"),
         ("holiday", "hours", NAN),
         ("account", "status", "new"),
         ("opportunity", "stage", "dreaming"),
