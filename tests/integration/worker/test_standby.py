@@ -81,7 +81,7 @@ def test_a_takeover_restores_the_tail_where_there_is_a_standby(kafka_site: Site,
     if standbys:
         assert restored == 0, "all had been followed before the kill"
     else:
-        assert restored > len(SUBJECTS) * ROUNDS // PARTITIONS // 2
+        assert restored > len(SUBJECTS) // PARTITIONS // 2, "compaction may have left one of each"
 
 
 @pytest.fixture
