@@ -7,6 +7,7 @@ operator does next, in one line.
     ├── UsageError                   exit 2   the command line or a file the user wrote
     ├── ConfigurationError           exit 2   a setting is missing, unknown or invalid
     ├── DependencyUnavailable        exit 3   a server does not answer, refuses, or lacks a permission
+    ├── NotFound                     exit 1   what was asked for does not exist
     ├── ContractViolation            exit 1   a schema, topic or partition count breaks its contract
     ├── PositionLost                 exit 1   an offset or log position we need no longer exists
     ├── Fenced                       exit 1   another process took over; stop without acknowledging
@@ -43,6 +44,10 @@ class DependencyUnavailable(TallystreamError):
 
     exit_code = 3
     retriable = True
+
+
+class NotFound(TallystreamError):
+    """What was asked for does not exist."""
 
 
 class ContractViolation(TallystreamError):

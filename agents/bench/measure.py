@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.bench.topics import Place, Positions
+from agents.bench.topics import Positions
 from streams.errors import DependencyUnavailable
 from streams.stack.process import ChildProcess, last_line
+from streams.topicreader import Place
 
 READY_SECONDS = 120.0
 # Often enough for a run of some seconds, seldom enough to cost nothing next to it.

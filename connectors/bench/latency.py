@@ -28,8 +28,8 @@ from connectors.bench.history import TABLE, HistoryProgress, write_history
 from connectors.bench.measure import Show
 from connectors.bench.process import cpu_seconds
 from connectors.bench.rerating import Rerating, raise_default_prices
-from connectors.demo.judgement import Judge
 from connectors.demo.pipeline import Pipeline
+from connectors.proof.judge import Judge
 from connectors.reference.firm import Firm, FirmSettings, connect, plan
 from connectors.reference.schema import SYSTEMS
 from streams.errors import DependencyUnavailable

@@ -16,8 +16,8 @@ from sqlalchemy import create_engine, make_url
 
 from connectors.demo.counters import lane_counters, total
 from connectors.demo.figures import Figures, business_digest, read_figures
-from connectors.demo.judgement import Judge
 from connectors.demo.pipeline import Pipeline
+from connectors.proof.judge import Judge
 from connectors.reference.firm import Firm, FirmSettings, Progress, connect, plan
 from streams.serde import Decoder, Registry
 from streams.stack import Stack

@@ -13,7 +13,7 @@ from typing import Any, cast
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from streams.errors import ContractViolation, DependencyUnavailable, SchemaMismatch
+from streams.errors import ConfigurationError, ContractViolation, DependencyUnavailable, SchemaMismatch
 
 AvroSchema = dict[str, Any]
 
@@ -25,12 +25,17 @@ CONFLICT = 409
 class Registry:
     """A Confluent-compatible schema registry at ``url``.
 
-    Raises `DependencyUnavailable` where it does not answer.
+    Raises `DependencyUnavailable` where it does not answer, `ConfigurationError` for no address at all.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = SchemaRegistryClient({"url": url, "timeout": 10, "max.retries": 3})
+        try:
+            self._client = SchemaRegistryClient({"url": url, "timeout": 10, "max.retries": 3})
+        except ValueError:
+            raise ConfigurationError(
+                f"{url!r} is no address of a schema registry; set TALLYSTREAM_REGISTRY_URL, as http://127.0.0.1:8081"
+            ) from None
         self._by_id: dict[int, AvroSchema] = {}
         self._unknown: set[int] = set()
         self._lock = threading.Lock()

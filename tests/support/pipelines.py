@@ -13,8 +13,8 @@ from sqlalchemy import Engine, create_engine, make_url
 
 from connectors.bench.history import TABLE as HISTORY_OF
 from connectors.bench.history import write_history
-from connectors.demo.judgement import Judge
 from connectors.demo.pipeline import Pipeline
+from connectors.proof.judge import Judge
 from connectors.reference.firm import Firm, FirmSettings, connect, plan
 from streams.serde import Decoder, Registry
 from streams.stack import Stack

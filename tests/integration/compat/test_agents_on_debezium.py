@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from connectors.demo.judgement import Judge, read_topic
 from connectors.demo.pipeline import Pipeline
+from connectors.proof.judge import Judge
+from connectors.proof.topics import read_topic
 from connectors.reference.firm import Firm, FirmSettings, Plan, connect, plan
 from connectors.reference.schema import SYSTEMS
 from streams.serde import Decoder, Registry

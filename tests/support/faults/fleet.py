@@ -18,7 +18,8 @@ from confluent_kafka import Consumer, TopicPartition
 from sqlalchemy import create_engine, make_url
 
 from agents.flows import all_flows
-from connectors.demo.judgement import Judge, read_topic
+from connectors.proof.judge import Judge
+from connectors.proof.topics import read_topic
 from connectors.reference.firm import Firm, FirmSettings, connect, plan
 from connectors.sinks.redis import keys
 from streams.serde import Decoder, Registry

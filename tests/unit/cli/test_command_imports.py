@@ -38,4 +38,15 @@ def test_a_command_loads_what_it_needs(command: str, needless: set[str]) -> None
 def test_all_is_there_without_a_command() -> None:
     """What help lists, and what a misspelt command is compared with."""
     names = set(typer.main.get_command(build()).commands)  # type: ignore[attr-defined]
-    assert {"stack", "contracts", "config", "source", "sink", "bench", "worker", "demo"} <= names
+    assert {
+        "stack",
+        "contracts",
+        "config",
+        "source",
+        "sink",
+        "bench",
+        "worker",
+        "demo",
+        "prove",
+        "explain",
+    } <= names
