@@ -78,7 +78,7 @@ def _on_the_wire(value: Any) -> Any:
     return (value - EPOCH).days if isinstance(value, date) else value
 
 
-def _records(sources: Sources, table: str) -> list[tuple[str, dict[str, Any]]]:
+def canonical_records(sources: Sources, table: str) -> list[tuple[str, dict[str, Any]]]:
     """The canonical records of a table's valid rows, each with its entity."""
     mapping = _mappings()[SYSTEM_OF[table]].tables[table]
     if not isinstance(mapping, TableMapping):
@@ -102,7 +102,7 @@ class Agents:
 
     def __call__(self, sources: Sources) -> Judgement:
         """Map, rate, allocate, and bring the ledger up to date."""
-        records = [record for table in SYSTEM_OF for record in _records(sources, table)]
+        records = [record for table in SYSTEM_OF for record in canonical_records(sources, table)]
         reference, people = BillingReference(), UtilizationReference()
         for entity, record in records:
             people.apply(entity, record["id"], record)

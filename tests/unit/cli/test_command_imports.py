@@ -49,4 +49,6 @@ def test_all_is_there_without_a_command() -> None:
         "demo",
         "prove",
         "explain",
+        "preview",
+        "explain",
     } <= names

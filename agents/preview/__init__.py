@@ -1,0 +1,1 @@
+"""``tallystream preview``: what a change would do to billing, before anybody makes it."""

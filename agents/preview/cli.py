@@ -1,0 +1,61 @@
+"""``tallystream preview``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def register(root: typer.Typer) -> None:
+    """Add the command."""
+    root.command()(preview)
+
+
+def preview(
+    change: Path = typer.Option(..., "--change", metavar="FILE", help="YAML file of the changes to suppose"),
+    as_json: bool = typer.Option(False, "--json", help="one JSON object, with all segments"),
+) -> None:
+    """Compute what a change would do to billing: which entries move, by how much money per client and period.
+
+    Reads the canonical topics as they are now and emits nothing. The file has a list under `changes`, each with
+    an entity (rate, engagement, contract_line, project, time_entry, bill_adjustment and others, as in the
+    canonical topics), an id or a `where` of values, and `set` with new values or `delete: true`:
+
+    \b
+      changes:
+        - {entity: rate, id: erp:R-7, set: {price: 160.00}}
+        - {entity: time_entry, where: {project_id: erp:P-OLD}, set: {project_id: erp:P-1}}
+
+    Example: tallystream preview --change new-prices.yaml --json > preview.json
+    """
+    import json
+    import logging
+
+    from rich.console import Console
+
+    from agents.preview.changefile import read_changes
+    from agents.preview.reading import FactsReader
+    from agents.preview.show import show
+    from agents.preview.totals import as_document, summed
+    from agents.preview.whatif import WhatIf
+    from streams.logs import LIBRDKAFKA
+    from streams.serde import Decoder, Registry
+    from streams.settings import load_settings
+    from streams.topicreader import TopicReader
+
+    what_if = WhatIf(read_changes(change))
+    settings = load_settings()
+    # What the client says of lost connections is in the one error that we raise.
+    logging.getLogger(LIBRDKAFKA).setLevel(logging.CRITICAL)
+    registry = Registry(settings.registry_url)
+    progress = Console(stderr=True).status("reading")  # shown on terminals only
+    with progress, TopicReader(settings.kafka_bootstrap, "tallystream-preview") as topics:
+        reader = FactsReader(topics, Decoder(registry), progress.update)
+        reader.read(what_if)
+        found = summed(what_if.difference(reader.scan))
+    registry.close()
+    if as_json:
+        typer.echo(json.dumps(as_document(found), indent=2))
+    else:
+        show(Console(), found)

@@ -1,0 +1,105 @@
+"""What a preview comes to: money and hours by client, accounting month and bucket, and the entries that move."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from agents.billing.segments import Segment
+from agents.preview.whatif import SegmentChange
+from streams.money import ZERO
+
+
+class TotalKey(NamedTuple):
+    """``month`` is that of the accounting date, ``YYYY-MM``."""
+
+    client_id: str | None
+    month: str | None
+    bucket: str
+    currency: str | None
+
+
+@dataclass(slots=True)
+class Total:
+    """The difference of a key. ``unpriced`` is by how many segments more, or less, are worth an unknown amount."""
+
+    seconds: int = 0
+    amount: Decimal = ZERO
+    unpriced: int = 0
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether what comes in is what goes out."""
+        return not (self.seconds or self.amount or self.unpriced)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The changes by entry and segment, their ``totals``, and how many ``entries`` they move."""
+
+    changes: Sequence[SegmentChange]
+    totals: dict[TotalKey, Total]
+    entries: int
+
+
+def summed(changes: Iterable[SegmentChange]) -> Preview:
+    """Totals of changes: what would be less what is."""
+    listed = list(changes)
+    totals: dict[TotalKey, Total] = defaultdict(Total)
+    for _, before, after in listed:
+        for sign, segment in ((-1, before), (1, after)):
+            if segment is not None:
+                total = totals[_key(segment)]
+                total.seconds += sign * segment.seconds
+                total.amount += sign * (segment.amount or ZERO)
+                total.unpriced += sign * (segment.amount is None)
+    ordered = sorted(totals, key=lambda key: tuple(part or "" for part in key))
+    return Preview(
+        listed,
+        {key: totals[key] for key in ordered if not totals[key].is_nothing},
+        len({change.key[0] for change in listed}),
+    )
+
+
+def as_document(preview: Preview) -> dict[str, Any]:
+    """For JSON: decimals as text, dates in ISO form."""
+    return {
+        "entries": preview.entries,
+        "totals": [
+            {
+                **key._asdict(),
+                "seconds": total.seconds,
+                "amount": str(total.amount),
+                "unpriced_segments": total.unpriced,
+            }
+            for key, total in preview.totals.items()
+        ],
+        "segments": [
+            {
+                "entry_id": key[0],
+                "segment": key[1],
+                "before": None if before is None else _shown(before),
+                "after": None if after is None else _shown(after),
+            }
+            for key, before, after in preview.changes
+        ],
+    }
+
+
+def _key(segment: Segment) -> TotalKey:
+    day = segment.accounting_date
+    return TotalKey(
+        segment.client_id, None if day is None else f"{day:%Y-%m}", segment.bucket, segment.currency
+    )
+
+
+def _shown(segment: Segment) -> dict[str, Any]:
+    """Its fields; what is not set is left out."""
+    return {
+        name: value if isinstance(value, int | list) else str(value)
+        for name, value in segment.fields().items()
+        if value is not None
+    }
