@@ -40,3 +40,13 @@ LATENCY_WINDOW = Gauge(
     ["hop", "quantile"],
 )
 EXCEPTIONS_OPEN = Gauge("tallystream_exceptions", "Exceptions of this worker's lanes", ["partition", "state"])
+CONSERVATION_GAP_SECONDS = Gauge(
+    "tallystream_conservation_gap_seconds",
+    "Approved time that is in no segment, or in too many, of entries allocated since start: 0",
+    ["partition"],
+)
+CONSERVATION_GAP_MONEY = Gauge(
+    "tallystream_conservation_gap_money",
+    "Worth of priced time that is in no segment, or in too many, all currencies added: 0",
+    ["partition"],
+)

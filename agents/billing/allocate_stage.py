@@ -15,6 +15,7 @@ from typing import Any
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.book import Books, EntryBook
+from agents.billing.conservation import Gaps
 from agents.billing.items import Item
 from agents.billing.ledger import LedgerDiff, LiveSegment, diff
 from agents.billing.rate_stage import RULES
@@ -52,6 +53,7 @@ class AllocateStage:
         self._current = environment.publisher("billing.current")
         self._raised = environment.publisher(RAISED)
         self._rejects = Rejects(environment, FLOW)
+        self._gaps = Gaps(environment.partition)
         self._roots: OrderedDict[str, dict[str, EntryBook]] = OrderedDict()
         self._running: dict[str, RunningAllocation] = {}  # of some of them
         # Of the slice: entries taken in per root, with the cause of each; None is the whole root.
@@ -127,6 +129,7 @@ class AllocateStage:
                     self._allocate_entry(root_id, entry_id, times, context)
             else:
                 self._allocate_root(root_id, causes, latest, context)
+        self._gaps.export()
         self._dirty.clear()
         self._taken.clear()
         while len(self._roots) > 1 and sum(map(len, self._roots.values())) > CACHED_ENTRIES:
@@ -184,7 +187,7 @@ class AllocateStage:
         self._running.pop(root_id, None)
         live = {(entry_id, segment): state for segment, state in book.live.items()}
         self._publish(live, diff(live, target), {entry_id: book}, {entry_id: times}, times, context)
-        self._books.write(context.state, root_id, entry_id, book)
+        self._write(context.state, root_id, entry_id, book)
 
     def _allocate_root(
         self,
@@ -210,7 +213,11 @@ class AllocateStage:
                 books[entry_id] = EntryBook({"rated": None, "lines": {}, "adjustments": {}, "live": {}})
         self._publish(live, change, books, causes, latest, context)
         for entry_id in {e for e, _ in change.changed} | {e for e in causes if e is not None}:
-            self._books.write(context.state, root_id, entry_id, books[entry_id])
+            self._write(context.state, root_id, entry_id, books[entry_id])
+
+    def _write(self, state: Overlay, root_id: str, entry_id: str, book: EntryBook) -> None:
+        self._gaps.look(root_id, entry_id, book)
+        self._books.write(state, root_id, entry_id, book)
 
     def _whole(self, root_id: str, books: dict[str, EntryBook], terms: Terms) -> dict[Key, Segment]:
         """All segments of a root; what can be is kept, so that the next changes cost only what they change."""

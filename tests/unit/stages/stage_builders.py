@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import oracle
+from prometheus_client import REGISTRY
 from support.changes import Change, ChangeLog
 
 from agents.flows import all_flows
@@ -99,6 +100,12 @@ class Firm:
         assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))
         assert comparison.money_difference == 0
         assert comparison.rows_compared > 100
+        for partition in ("0", "1"):
+            for unit in ("seconds", "money"):
+                gap = REGISTRY.get_sample_value(
+                    f"tallystream_conservation_gap_{unit}", {"partition": partition}
+                )
+                assert gap == 0, f"conservation of {unit} in partition {partition}"
 
     def exceptions(self, flow: str = "canonical") -> dict[str, dict[str, Any]]:
         """Latest state of each exception of a flow, by subject."""
