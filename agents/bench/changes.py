@@ -107,7 +107,7 @@ def entry_states(staffing: Staffing, number: int, progress: float, rng: random.R
         "version": next(version),
     }
     approved_at = datetime.combine(day, time(17), UTC) + timedelta(days=rng.randint(0, 6))
-    approved = {"status": "approved", "approved_at": approved_at, "approved_by": "erp:C-0000"}
+    approved = {"status": "approved", "approved_at": approved_at, "approved_by": "erp:APPROVER"}
     states = [row, {**row, **approved}]
     if rng.random() < CORRECTED:
         seconds = max(QUARTER, row["seconds"] + rng.randint(-4, 4) * QUARTER)

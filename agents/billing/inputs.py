@@ -30,6 +30,12 @@ class Entry(NamedTuple):
     kind: str
     version: int
     approved_at: datetime | None
+    approved_by: str | None = None
+
+    @property
+    def is_self_approved(self) -> bool:
+        """Whether who did the work has approved it."""
+        return self.approved_by == self.consultant_id
 
     @classmethod
     def from_record(cls, record: Record) -> Entry | None:
@@ -50,6 +56,7 @@ class Entry(NamedTuple):
             record["kind"] or STANDARD,
             record["version"] or 1,
             record["approved_at"],
+            record["approved_by"],
         )
 
 

@@ -5,9 +5,10 @@ The steps, of which the first that fails gives the exception:
 
 1. the references must be there (MISSING_REFERENCE, all missing ones together);
 2. the work date must be inside the engagement (INACTIVE_CONTRACT);
-3. internal and non-billable work is non-chargeable, work on a milestone or per-diem line is paid by a
-   fixed fee; neither needs a rate;
-4. otherwise the rate of the work date (MISSING_RATE, AMBIGUOUS_RATE), its multiplier and the exchange
+3. internal and non-billable work is non-chargeable, whoever approved it; other work must have been approved by
+   somebody else than who did it (SELF_APPROVAL);
+4. work on a milestone or per-diem line is paid by a fixed fee and needs no rate;
+5. otherwise the rate of the work date (MISSING_RATE, AMBIGUOUS_RATE), its multiplier and the exchange
    rate into the engagement's currency (MISSING_FX).
 
 Amount = quantity x price x multiplier x fx, rounded once. Example: 7.5 h at EUR 133.33 into USD at 1.0837
@@ -34,6 +35,7 @@ from agents.billing.results import (
     MISSING_RATE,
     MISSING_REFERENCE,
     NOTHING,
+    SELF_APPROVAL,
     Contribution,
     Parking,
     RatedResult,
@@ -62,6 +64,9 @@ def rate_entry(entry: Entry | None, ref: BillingReference) -> RatedResult:
         return _parked(entry, chain, parking, contribution)
     if line.method == NON_BILLABLE or chain.task_non_billable:
         return _unpriced(entry, chain, NON_CHARGEABLE, contribution, ref)
+    if entry.is_self_approved:
+        parking = Parking(SELF_APPROVAL, (f"approver:{entry.approved_by}",))
+        return _parked(entry, chain, parking, contribution)
     if line.method in (MILESTONE, PER_DIEM):
         return _unpriced(entry, chain, FIXED_FEE, contribution, ref)
     return _priced(entry, chain, line, engagement, contribution, ref)

@@ -11,12 +11,14 @@ INACTIVE_CONTRACT: Final = "INACTIVE_CONTRACT"
 MISSING_RATE: Final = "MISSING_RATE"
 AMBIGUOUS_RATE: Final = "AMBIGUOUS_RATE"
 MISSING_FX: Final = "MISSING_FX"
+SELF_APPROVAL: Final = "SELF_APPROVAL"
 
 _MESSAGES: Final = {
     MISSING_REFERENCE: "waits for a reference that is not there",
     INACTIVE_CONTRACT: "the work date is outside the engagement",
     MISSING_RATE: "no rate is effective on the work date",
     AMBIGUOUS_RATE: "several equally specific rates are effective on the work date",
+    SELF_APPROVAL: "was approved by its own author",
     MISSING_FX: "no exchange rate of the five days up to the work date",
 }
 

@@ -28,6 +28,7 @@ from streams.money import EXACT, hours_to_seconds
 Convert: TypeAlias = Callable[[Any], Any]
 
 UNAVAILABLE: Final = "__debezium_unavailable_value"
+NOT_SENT: Final = "the source did not send the unchanged value; set REPLICA IDENTITY FULL"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_ORDINAL: Final = EPOCH.toordinal()
 LONG_MIN: Final = -(2**63)
@@ -99,7 +100,7 @@ def _text(rules: Rules) -> Convert:
         if type(value) is not str:
             raise SchemaMismatch(f"{quoted(value)} is no text")
         if value == UNAVAILABLE:
-            raise SchemaMismatch("the source did not send the unchanged value; set REPLICA IDENTITY FULL")
+            raise SchemaMismatch(NOT_SENT)
         return value
 
     if allowed is None:
@@ -119,6 +120,8 @@ def _id(rules: Rules) -> Convert:
 
     def convert(value: Any) -> str:
         kind = type(value)
+        if value == UNAVAILABLE:
+            raise SchemaMismatch(NOT_SENT)
         if kind is str or kind is int:
             return f"{prefix}{value}"
         raise SchemaMismatch(f"{quoted(value)} is no id: expected text or a whole number")

@@ -2,7 +2,7 @@
 
 The result is one `Item` each. An item that can't be rated is *parked*: it keeps its seconds, has no
 amount (unknown, not 0), and says what is missing. The first step that fails decides the class:
-references, contract dates, rate, exchange rate.
+references, contract dates, who approved it, rate, exchange rate.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ def rate_entry(entry: TimeEntry, rows: Rows, books: Books) -> Item:
 
     if line.billing_method == "non_billable" or (task is not None and task.billing_class == "non_billable"):
         return _unpriced(entry, line, engagement, "non_chargeable", books)
+    if entry.approved_by == entry.consultant_id:
+        return _parked(entry, line, engagement, "SELF_APPROVAL", [f"approver:{entry.approved_by}"])
     if line.billing_method in ("milestone", "per_diem"):
         return _unpriced(entry, line, engagement, "fixed_fee", books)
 

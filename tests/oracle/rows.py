@@ -215,6 +215,7 @@ class TimeEntry:
     status: str
     version: int
     approved_at: datetime | None
+    approved_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "time": {
         "time_entry": "id consultant_code project_code task_code work_date hours kind status version"
-        " approved_at",
+        " approved_at approved_by",
         "absence": "id consultant_code day hours kind",
     },
 }
@@ -289,6 +289,7 @@ def _time_entry(x: SourceRow) -> r.TimeEntry:
         status=x["status"],
         version=x["version"],
         approved_at=x["approved_at"],
+        approved_by=_erp_or_none(x["approved_by"]),
     )
 
 

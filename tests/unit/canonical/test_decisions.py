@@ -78,7 +78,7 @@ def test_lineage() -> None:
         "captured_at": datetime(2024, 5, 6, 10, 0, 0, 40_000, tzinfo=UTC),
         "published_at": NOW,
         "snapshot": False,
-        "mapping_version": "reference-time/1",
+        "mapping_version": "reference-time/2",
     }.items() <= record.items()
 
 
@@ -186,7 +186,7 @@ def test_replay_after_a_mapping_fix() -> None:
     entry(lane, 500, "c", kind="on-call")
     assert entry(lane, 500, "c", kind="on-call").action is Action.SKIP_DUPLICATE
     tables = {
-        name: dataclasses.replace(table, version=2, label="reference-time/2")
+        name: dataclasses.replace(table, version=3, label="reference-time/3")
         if isinstance(table, TableMapping)
         else table
         for name, table in lane.mapping.tables.items()
@@ -194,7 +194,7 @@ def test_replay_after_a_mapping_fix() -> None:
     lane.mapping = dataclasses.replace(lane.mapping, version=2, tables=tables)
     assert entry(lane, 500, "c").action is Action.PUBLISH
     assert lane.raised == {}
-    assert [record["mapping_version"] for record in lane.live.values()] == ["reference-time/2"]
+    assert [record["mapping_version"] for record in lane.live.values()] == ["reference-time/3"]
     lane.mapping = mapping_of("time")
     assert entry(lane, 500, "c").action is Action.SKIP_DUPLICATE
 

@@ -50,5 +50,4 @@ def test_all_is_there_without_a_command() -> None:
         "prove",
         "explain",
         "preview",
-        "explain",
     } <= names

@@ -96,9 +96,12 @@ def test_what_comes_late_parks_entries_first_and_releases_them_then(
 
 
 def test_what_never_comes_stays_parked(firm_books: Expected) -> None:
-    """The last word: unknown task, another project's task, no rate, no FX, no contract, a negative cap."""
+    """The last word: unknown task, another project's task, no rate, no FX, no contract, a negative cap, one's own
+    approval."""
     classes = Counter(item.exception_class for item in firm_books.parked.values())
-    assert classes.keys() == {"MISSING_REFERENCE", "MISSING_RATE", "MISSING_FX", "INACTIVE_CONTRACT"}
+    assert classes.keys() == {
+        *("MISSING_REFERENCE", "MISSING_RATE", "MISSING_FX", "INACTIVE_CONTRACT", "SELF_APPROVAL")
+    }
     references = {
         key
         for item in firm_books.parked.values()

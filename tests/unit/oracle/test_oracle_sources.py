@@ -24,6 +24,7 @@ ENTRY = {
     "status": "approved",
     "version": 1,
     "approved_at": datetime(2026, 3, 6, tzinfo=UTC),
+    "approved_by": "M",
 }
 ABSENCE = {
     "id": "A",
