@@ -10,13 +10,15 @@ keeps hours, or everything, from being billed until it is released. Each shows a
 
 Adjustments of one kind count in the order of their ids, each as far as there is something left. A write-off
 gives headroom of caps back; what is on hold has its headroom, since it is still to be billed. A discount
-that is decided after the posting is due as a credit: -200 to bill.
+that is decided after the posting is due as a credit: -200 to bill. One that is taken back after the posting
+changes nothing of what was posted with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -40,6 +42,7 @@ class Adjustment:
     kind: str
     seconds: int | None
     amount: Decimal = ZERO
+    decided_at: datetime | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> Adjustment | None:
@@ -53,6 +56,7 @@ class Adjustment:
             record["kind"],
             record["seconds"],
             record.get("amount") or ZERO,
+            record["decided_at"],
         )
 
     @property

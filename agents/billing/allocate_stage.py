@@ -16,6 +16,7 @@ from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.book import Books, EntryBook
 from agents.billing.conservation import Gaps
+from agents.billing.filing import ADJUSTMENT, LINE, Filing
 from agents.billing.items import Item
 from agents.billing.ledger import LedgerDiff, LiveSegment, diff
 from agents.billing.rate_stage import RULES
@@ -53,6 +54,7 @@ class AllocateStage:
         self._current = environment.publisher("billing.current")
         self._raised = environment.publisher(RAISED)
         self._rejects = Rejects(environment, FLOW)
+        self._filing = Filing(self._book)
         self._gaps = Gaps(environment.partition)
         self._roots: OrderedDict[str, dict[str, EntryBook]] = OrderedDict()
         self._running: dict[str, RunningAllocation] = {}  # of some of them
@@ -69,27 +71,38 @@ class AllocateStage:
         if value is None:
             return
         row = decoded(record, self._decode, value)
-        root_id, entry_id = row.get("root_id") or row.get("engagement_id"), row.get("entry_id")
-        if root_id is None or entry_id is None:
-            # A deleted line or adjustment says only its id and root: find the entry that holds it.
-            entry_id = self._holder(context.state, root_id, row["id"])
-            if root_id is None or entry_id is None:
-                return
-        book = self._book(context.state, root_id, entry_id)
         if record.topic == "billing.rated":
-            if not book.put_rated(value, row):
+            root_id = row["root_id"]
+            if not self._book(context.state, root_id, row["entry_id"]).put_rated(value, row):
                 context.count("stale_revisions")
                 return
-        elif record.topic == "canonical.invoice_line":
-            book.put_line(value, row)
-            # Every posted line counts against the caps: the whole root is allocated anew.
-            self._running.pop(root_id, None)
+            entries = {row["entry_id"]}
         else:
-            book.put_adjustment(value, row)
+            root_id = row["engagement_id"]
+            entries = self._file(record.topic, value, row, context.state)
+            if not entries:
+                return
         times = {name: row.get(name) for name in (*TIMES, *POSITION)}
         if times["rated_at"] is None:
             times["rated_at"] = row["published_at"]
-        self._dirty.setdefault(root_id, {})[entry_id] = times
+        causes = self._dirty.setdefault(root_id, {})
+        for entry_id in sorted(entries):
+            causes[entry_id] = times
+
+    def _file(self, topic: str, value: bytes, row: dict[str, Any], state: Overlay) -> set[str]:
+        """Put an invoice line or adjustment where it belongs; the entries that this changes."""
+        root_id, entry_id = row["engagement_id"], row["entry_id"]
+        kind = LINE if topic == "canonical.invoice_line" else ADJUSTMENT
+        if root_id is not None and entry_id is None:
+            # A deleted row says only its id and root: find the entry that holds it.
+            entry_id = self._filing.holder(state, root_id, kind, row["id"])
+            entry_id = entry_id or self._holder(state, root_id, row["id"])
+        if root_id is None or entry_id is None:
+            return set()
+        if kind == LINE:
+            # Every posted line counts against the caps: the whole root is allocated anew.
+            self._running.pop(root_id, None)
+        return self._filing.take(state, root_id, entry_id, kind, value, row)
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Allocate whole roots again: their terms changed."""
@@ -143,9 +156,8 @@ class AllocateStage:
     def tick(self, context: SliceContext) -> None:
         """No timers."""
 
-    def _holder(self, state: Overlay, root_id: str | None, row_id: str) -> str | None:
-        if root_id is None:
-            return None
+    def _holder(self, state: Overlay, root_id: str, row_id: str) -> str | None:
+        """Who holds a row that was filed by an earlier version."""
         for entry_id, book in self._root(state, root_id).items():
             if row_id in book.lines or row_id in book.adjustments:
                 return entry_id
@@ -206,6 +218,8 @@ class AllocateStage:
         else:
             target = self._whole(root_id, books, terms)
             entries = books
+            for entry_id, book in books.items() if None in causes else ():
+                self._filing.remember_all(context.state, root_id, entry_id, book)
         live = {(e, s): state for e in entries if e in books for s, state in books[e].live.items()}
         change = diff(live, target)
         for entry_id, _ in change.changed:

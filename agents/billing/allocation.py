@@ -167,12 +167,12 @@ def _place_item(
             _put(segments, item_segment(item, BASE, disposition, seconds, None if parked else ZERO))
         return None
     assert item.amount is not None
-    worth = item.amount
+    taken: list[tuple[Adjustment, Decimal]] = []
     if adjustments and item.item_kind == ENTRY:
-        for adjustment, off in discounts(worth, adjustments, item.currency or ""):
+        taken = discounts(item.amount, adjustments, item.currency or "")
+        for adjustment, off in taken:
             _put(segments, item_segment(item, adjustment.segment, WRITTEN_OFF, 0, off))
-            worth -= off
-    seconds, amount = _remainder(item, worth, nets) if nets else (item.quantity_seconds, worth)
+    seconds, amount = _remainder(item, taken, nets)
     if item.item_kind != ENTRY:
         if seconds or amount:
             _put(segments, item_segment(item, BASE, UNBILLED, seconds, amount))
@@ -185,34 +185,53 @@ def _place_item(
     return seconds, amount
 
 
-def _remainder(item: Item, worth: Decimal, nets: Sequence[NetLine]) -> tuple[int, Decimal]:
-    """Seconds and money that are not posted of a priced item, which is ``worth`` so much after discounts.
+def _remainder(
+    item: Item, taken: Sequence[tuple[Adjustment, Decimal]], nets: Sequence[NetLine]
+) -> tuple[int, Decimal]:
+    """Seconds and money of a priced item that are neither posted nor ``taken`` by discounts.
 
     Where the posted money is the item's own price of the posted seconds, give or take a second's worth and
-    a minor unit, money is by subtraction. Otherwise the rate changed after the posting: the posted
-    part keeps its price and only the rest has the new one, unless the rate says that it applies to what
-    was invoiced; then the whole difference is open. Example: 4 of 8 h posted at 100/h, 400; the rate
-    becomes 150: 4 h/600 remain, or 4 h/800 if it applies to invoiced time. The item's own price is also the one
-    before discounts: they may have been decided after the posting.
+    a minor unit, money is by subtraction; its own price is the one with all discounts, the one with none, or any
+    in between, since a discount may have been decided after the posting. Otherwise the rate changed after the
+    posting: see `_at_the_new_price`; unless the rate says that it applies to what was invoiced.
     """
     gross, quantity = item.amount, item.quantity_seconds
     assert gross is not None
+    worth = gross
+    for _, off in taken:
+        worth -= off
+    if not nets:
+        return quantity, worth
     posted_seconds, posted_amount = 0, ZERO
     for net in nets:
         posted_seconds += net.seconds
         posted_amount += net.amount
-    seconds = quantity - posted_seconds
     if quantity > 0 and not item.applies_to_invoiced:
-        currency = item.currency or ""
-        posted_worth = EXACT.multiply(posted_amount, Decimal(quantity))
-        for amount in (worth, gross):
-            # |posted - amount x posted seconds / quantity| <= amount / quantity + minor unit, times quantity.
-            difference = posted_worth - EXACT.multiply(amount, Decimal(posted_seconds))
-            if abs(difference) <= amount + minor_unit(currency) * quantity:
-                break
-        else:
-            return seconds, share(worth, seconds, quantity, currency)
-    return seconds, worth - posted_amount
+        # worth x posted seconds / quantity <= posted <= gross x posted seconds / quantity, times quantity.
+        least, most = sorted(EXACT.multiply(price, Decimal(posted_seconds)) for price in (worth, gross))
+        tolerance = gross + minor_unit(item.currency or "") * quantity
+        if not least - tolerance <= EXACT.multiply(posted_amount, Decimal(quantity)) <= most + tolerance:
+            return quantity - posted_seconds, _at_the_new_price(item, taken, nets, quantity - posted_seconds)
+    return quantity - posted_seconds, worth - posted_amount
+
+
+def _at_the_new_price(
+    item: Item, taken: Sequence[tuple[Adjustment, Decimal]], nets: Sequence[NetLine], seconds: int
+) -> Decimal:
+    """The posted part keeps its price, and the ``seconds`` that are left have the new one.
+
+    What was posted has its share of the discounts that were decided before; later ones are due as a whole.
+    Examples: 4 of 8 h posted at 100/h, 400; the rate becomes 150: 4 h/600 remain (4 h/800 if it applied to
+    invoiced time). With a discount of 200 it is 4 h/500, or 4 h/400 if that was decided after the posting.
+    """
+    assert item.amount is not None
+    currency, quantity = item.currency or "", item.quantity_seconds
+    last = max(net.line.posted_at for net in nets)
+    money = share(item.amount, seconds, quantity, currency)
+    for adjustment, off in taken:
+        decided_later = adjustment.decided_at is not None and adjustment.decided_at > last
+        money -= off if decided_later else share(off, seconds, quantity, currency)
+    return money
 
 
 def _write_off(
@@ -220,15 +239,16 @@ def _write_off(
 ) -> tuple[int, Decimal]:
     """Take the write-offs, by id, out of the remainder; each takes at most what is left of it.
 
-    Example: 8 h/1,200 with a write-off of 2 h: 2 h/300 written off, 6 h/900 remain.
+    Example: 8 h/1,200 with a write-off of 2 h: 2 h/300 written off, 6 h/900 remain. Money that goes back to the
+    client is not written off: of 2 h/-100 the 2 h are, and -100 remain.
     """
     for adjustment in of_kind(WRITE_OFF_KIND, adjustments):
         off_seconds = min(adjustment.seconds or 0, seconds)
         if off_seconds <= 0:
             continue
-        off_amount = amount
+        off_amount = max(amount, ZERO)
         if off_seconds != seconds:
-            off_amount = share(amount, off_seconds, seconds, item.currency or "")
+            off_amount = share(off_amount, off_seconds, seconds, item.currency or "")
         _put(segments, item_segment(item, adjustment.segment, WRITTEN_OFF, off_seconds, off_amount))
         seconds -= off_seconds
         amount -= off_amount

@@ -52,6 +52,21 @@ class EntryBook:
             self.stored["adjustments"], self.adjustments, record["id"], value, Adjustment.from_record(record)
         )
 
+    def drop(self, is_line: bool, row_id: str) -> None:
+        """Take a line or an adjustment out."""
+        for place in (
+            (self.stored["lines"], self.lines) if is_line else (self.stored["adjustments"], self.adjustments)
+        ):
+            place.pop(row_id, None)
+
+    def hand_line(self, row_id: str, other: EntryBook) -> bool:
+        """Give a line to another book; False if it is not here."""
+        if row_id not in self.lines:
+            return False
+        other.stored["lines"][row_id] = self.stored["lines"].pop(row_id)
+        other.lines[row_id] = self.lines.pop(row_id)
+        return True
+
 
 def _put(stored: dict[str, bytes], decoded: dict[str, Any], row_id: str, value: bytes, meaning: Any) -> None:
     if meaning is None:

@@ -2,8 +2,8 @@
 
 The law holds by construction, so its gap is 0; it is looked at with every change all the same, since what it
 would find is money. Seconds: the live segments of an entry sum to its approved seconds, to 0 once it is
-gone. Money: those of a priced entry of which nothing is posted sum to what it is worth, with what the rounding
-of its quantity is worth. (What is posted has the ERP's amount, which need not be today's price.)
+gone. Money: those of a priced entry of which nothing is posted as it is now sum to what it is worth, with what the
+rounding of its quantity is worth. (What is posted has the ERP's amount, which need not be today's price.)
 
 Example: 8 h/1,200 approved, 6 h/900 unbilled, 2 h/300 written off: no gap. Without the write-off, 7,200 s and 300.
 """
@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from agents.billing.book import EntryBook
 from agents.billing.items import PRICED
+from agents.billing.posted import net_lines
 from streams import metrics
 from streams.money import ZERO
 
@@ -23,7 +24,9 @@ def gap_of(book: EntryBook) -> tuple[int, Decimal]:
     item = book.item
     live = [state.segment for state in book.live.values() if state.segment is not None]
     seconds = (0 if item is None else item.seconds) - sum(segment.seconds for segment in live)
-    if item is None or item.disposition != PRICED or item.amount is None or book.lines:
+    if item is None or item.disposition != PRICED or item.amount is None:
+        return seconds, ZERO
+    if any(net.line.entry_version == item.version for net in net_lines(book.lines.values())):
         return seconds, ZERO
     worth = item.amount + (item.rounding_amount or ZERO)
     return seconds, worth - sum((segment.amount or ZERO for segment in live), ZERO)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -51,14 +51,14 @@ class PostedLine:
     entry_version: int
     seconds: int
     amount: Decimal
-    posted_on: date
+    posted_at: datetime
     printed: Printed = NOT_PRINTED
 
     @classmethod
     def from_record(cls, record: Record) -> PostedLine | None:
         """The line of a decoded ``canonical.invoice_line``; None where it is a draft or deleted.
 
-        ``posted_on`` is the UTC date of the posting. Raises InvalidValue for a posted line without it.
+        Raises InvalidValue for a posted line without the time of its posting.
         """
         if record["deleted"] or record["status"] != POSTED:
             return None
@@ -74,9 +74,14 @@ class PostedLine:
             record["entry_version"] or 1,
             record["seconds"] or 0,
             record["amount"] or Decimal(0),
-            record["posted_at"].astimezone(UTC).date(),
+            record["posted_at"],
             Printed(*(record.get(name) for name in Printed._fields)),  # earlier records have none of them
         )
+
+    @property
+    def posted_on(self) -> date:
+        """The UTC date of the posting."""
+        return self.posted_at.astimezone(UTC).date()
 
 
 @dataclass(frozen=True, slots=True)

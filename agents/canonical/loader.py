@@ -132,6 +132,7 @@ class _Table:
             backfill=self._backfill(body),
             plan=tuple((field.name, field.column, field.convert, field.required) for field in fields),
             ranges=tuple((f.name, f.before, f.where) for f in fields if f.before is not None),
+            conditions=tuple((f.name, *f.required_where) for f in fields if f.required_where is not None),
             by_column={field.column: field for field in fields},
         )
 
@@ -168,8 +169,9 @@ class _Table:
         absent = body.get("absent", "absent")  # YAML's null is a value here
         if absent not in ("absent", None) or (absent is None and body.get("required")):
             raise ConfigurationError(f"{where}: absent takes null, for a field that is not required")
+        required, condition = _required(where, body, bodies)
         return FieldMapping(
-            name, body["column"], convert, _flag(where, body, "required"), absent is None, before, where
+            name, body["column"], convert, required, absent is None, before, where, condition, body["as"]
         )
 
     def _conversion(self, where: str, body: Located, avro_type: Any) -> Any:
@@ -260,6 +262,24 @@ class _Table:
 def _known_keys(where: str, body: Mapping[str, Any], known: set[str]) -> None:
     if unknown := sorted(body.keys() - known):
         raise ConfigurationError(f"{where}: unknown key {unknown[0]}; known are {', '.join(sorted(known))}")
+
+
+def _required(
+    where: str, body: Mapping[str, Any], bodies: Mapping[str, Any]
+) -> tuple[bool, tuple[str, frozenset[str]] | None]:
+    """Always, never, or with some values of another field: ``required: {kind: [write_off]}``."""
+    given = body.get("required", False)
+    if not isinstance(given, dict):
+        return _flag(where, body, "required"), None
+    other, values = next(iter(given.items()), ("", None))
+    body_of = bodies.get(other)
+    listed = body_of.get("one_of", ()) if isinstance(body_of, dict) else ()
+    if len(given) != 1 or not isinstance(values, list) or not values or any(v not in listed for v in values):
+        raise ConfigurationError(
+            f"{where}: required takes true, or another field of this table with some of the values that its "
+            "one_of lists"
+        )
+    return False, (other, frozenset(values))
 
 
 def _flag(where: str, body: Mapping[str, Any], key: str) -> bool:

@@ -33,6 +33,10 @@ class FieldMapping:
     absent_is_null: bool
     before: str | None
     where: str
+    required_where: tuple[str, frozenset[str]] | None = None
+    """Another field, and the values of it with which this one is required."""
+    conversion: str = ""
+    """What its YAML has under ``as``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class TableMapping:
     """(name, column, convert, required) a field, for the loop."""
     ranges: tuple[tuple[str, str, str], ...]
     """(from, to, where): dates of which the first must be before the second."""
+    conditions: tuple[tuple[str, str, frozenset[str]], ...]
+    """(name, other, values): fields that are required where another has one of these values."""
     by_column: Mapping[str, FieldMapping]
 
     def convert_row(self, row: Row, specials: Mapping[str, str] | None, unknown: Collection[str]) -> Record:
@@ -91,6 +97,9 @@ class TableMapping:
                 first, last = record[name], record[until]
                 if first is not None and last is not None and first >= last:
                     raise InvalidValue(f"{first} must be before {until} {last}")
+            for name, other, values in self.conditions:
+                if record[name] is None and record[other] in values:
+                    raise InvalidValue(f"null, but required where {other} is {record[other]}")
         except RecordError as error:
             field = next(field for field in self.fields if field.name == name)
             raise type(error)(f"{field.where} (column {field.column}): {error}") from None

@@ -19,7 +19,7 @@ from streams.money import ZERO
 
 from .caps import Allowance, share, split
 from .daylines import day_items
-from .decisions import Part, currency_of, discounts, hold, remaining
+from .decisions import LONG_AGO, Part, Posted, currency_of, discounts, hold, remaining
 from .rating import Item
 from .rows import BillAdjustment, InvoiceLine, Rows
 
@@ -120,8 +120,8 @@ class _Root:
         for adjustment in sorted(adjustments, key=lambda a: a.id):
             if adjustment.released_at is None:
                 self.decided[adjustment.kind, adjustment.entry_id].append(adjustment)
-        # seconds and money posted for an entry, by lines that name its current version
-        self.posted: dict[str, tuple[int, Decimal]] = {}
+        # by lines that name the current version of an entry
+        self.posted: dict[str, Posted] = {}
         self.line_caps: dict[str, Allowance] = {}
         self.root_cap = Allowance(None, None)
         self.lots: dict[tuple[str, str], Allowance] = {}
@@ -144,8 +144,9 @@ class _Root:
         for line, seconds, amount in net_posted(self.invoice_lines):
             self._add_posted(line, f"inv:{line.id}", "billed", seconds, amount)
             if version_here.get(line.entry_id) == line.entry_version:
-                so_far = self.posted.get(line.entry_id, (0, ZERO))
-                self.posted[line.entry_id] = (so_far[0] + seconds, so_far[1] + amount)
+                so_far = self.posted.get(line.entry_id) or Posted(0, ZERO, LONG_AGO)
+                last = max(so_far.last, line.posted_at or LONG_AGO)
+                self.posted[line.entry_id] = Posted(so_far.seconds + seconds, so_far.money + amount, last)
             else:
                 self._add_posted(line, f"due:{line.id}", "unbilled", -seconds, -amount)
 
@@ -222,28 +223,29 @@ class _Root:
 
     def _place(self, item: Item) -> None:
         """Put everything of the item that is not posted into its buckets."""
-        posted_seconds, posted_money = self.posted.get(item.entry_id, (0, ZERO))
+        posted = self.posted.get(item.entry_id)
+        posted_seconds = 0 if posted is None else posted.seconds
         if item.disposition == "parked":
             self._add(item, "base", "parked", item.seconds - posted_seconds, None)
         elif item.disposition in ("fixed_fee", "non_chargeable"):
             self._add(item, "base", item.disposition, item.seconds - posted_seconds, ZERO)
         elif item.kind != "entry":  # milestones and lines of a day bypass write-offs, lots and caps
-            seconds, money = remaining(item, posted_seconds, posted_money)
+            seconds, money = remaining(item, posted)
             self._add(item, _SEGMENT_OF[item.kind, item.method == "per_diem"], "unbilled", seconds, money)
         else:
             self._add(item, "rounding", "rounding", item.seconds - item.quantity, item.rounding_amount)
-            seconds, money = remaining(item, posted_seconds, posted_money, self._discount(item))
+            seconds, money = remaining(item, posted, self._discount(item))
             seconds, money = self._write_off(item, seconds, money)
             seconds, money = self._cover(item, seconds, money)
             self._cap(item, seconds, money)
 
-    def _discount(self, item: Item) -> Decimal:
-        """Take decided discounts from what the entry is worth; returns their sum."""
+    def _discount(self, item: Item) -> list[tuple[BillAdjustment, Decimal]]:
+        """Take decided discounts from what the entry is worth."""
         assert item.amount is not None
         taken = discounts(item.amount, self.decided["discount", item.entry_id], currency_of(item))
-        for adjustment_id, money in taken.items():
-            self._add(item, f"adj:{adjustment_id}", "written_off", 0, money)
-        return sum(taken.values(), ZERO)
+        for adjustment, money in taken:
+            self._add(item, f"adj:{adjustment.id}", "written_off", 0, money)
+        return taken
 
     def _write_off(self, item: Item, seconds: int, money: Decimal) -> tuple[int, Decimal]:
         """Take decided write-offs from the remainder, in order of their ids, as far as time is left."""
@@ -251,7 +253,7 @@ class _Root:
             if seconds <= 0:
                 break
             off_seconds = min(adjustment.seconds or 0, seconds)
-            off_money = share(money, off_seconds, seconds, currency_of(item))
+            off_money = share(max(money, ZERO), off_seconds, seconds, currency_of(item))
             self._add(item, f"adj:{adjustment.id}", "written_off", off_seconds, off_money)
             seconds, money = seconds - off_seconds, money - off_money
         return seconds, money
@@ -259,9 +261,10 @@ class _Root:
     def _cover(self, item: Item, seconds: int, money: Decimal) -> tuple[int, Decimal]:
         """Cover hours from the prepaid lot, or the retainer of the work date's month; return the excess.
 
-        A lot is of hours: a remainder without hours (a price difference) is not covered.
+        A lot is of hours: a remainder without hours (a price difference) is not covered, nor is what goes back
+        to the client.
         """
-        if item.method not in PREPAID_METHODS or seconds <= 0:
+        if item.method not in PREPAID_METHODS or seconds <= 0 or money < 0:
             return seconds, money
         line = self.rows.contract_lines[str(item.line_id)]
         month = item.work_date.strftime("%Y-%m") if item.method == "retainer" else "all"

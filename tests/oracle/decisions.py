@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streams.money import ZERO, minor_unit, round_money
 
 from .caps import share
 from .rating import Item
 from .rows import BillAdjustment
+
+
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Part(NamedTuple):
@@ -22,15 +26,25 @@ class Part(NamedTuple):
     money: Decimal
 
 
-def discounts(worth: Decimal, adjustments: Iterable[BillAdjustment], currency: str) -> dict[str, Decimal]:
+class Posted(NamedTuple):
+    """What is posted of the current version of an entry, and when the last of it was."""
+
+    seconds: int
+    money: Decimal
+    last: datetime
+
+
+def discounts(
+    worth: Decimal, adjustments: Iterable[BillAdjustment], currency: str
+) -> list[tuple[BillAdjustment, Decimal]]:
     """What each discount takes of what an entry is worth, in their order, as far as it goes.
 
     Example: of 1,200, discounts of 1,000 and 300 take 1,000 and 200.
     """
-    taken = {}
+    taken = []
     for adjustment in adjustments:
         off = min(round_money(adjustment.amount or ZERO, currency), worth)
-        taken[adjustment.id] = off
+        taken.append((adjustment, off))
         worth -= off
     return taken
 
@@ -55,31 +69,37 @@ def hold(parts: Sequence[Part], seconds: int | None, currency: str) -> tuple[lis
 
 
 def remaining(
-    item: Item, posted_seconds: int, posted_money: Decimal, discount: Decimal = ZERO
+    item: Item, posted: Posted | None, taken: Sequence[tuple[BillAdjustment, Decimal]] = ()
 ) -> tuple[int, Decimal]:
     """Seconds and money of a priced item that are neither posted nor discounted.
 
-    If the rate changed after posting, without the right to touch invoiced time, the posted part keeps
-    its price and only the time left is priced anew. A posted amount counts as of this price when it
-    is within the value of one second and one minor unit, as splitting rounds time. This price is the one
-    with the discount, or the one before it: the discount may have been decided after the posting.
+    A posted amount counts as of today's price when it lies between what the posted time is worth with all
+    discounts and without any: they may have been decided later. (Within the value of one second and one minor
+    unit, as splitting rounds time.) If it does not, the rate changed after posting, and without the right to
+    touch invoiced time the posted part keeps its price: only the time left is priced anew, less its share of
+    the discounts that were decided before the posting, less all of those that were decided since.
     """
     assert item.amount is not None
-    worth = item.amount - discount
-    seconds, money = item.quantity - posted_seconds, worth - posted_money
-    is_posted = posted_seconds != 0 or posted_money != 0
-    if not is_posted or item.applies_to_invoiced or item.quantity <= 0:
+    net = item.amount - sum((off for _, off in taken), ZERO)
+    if posted is None:
+        return item.quantity, net
+    seconds, money = item.quantity - posted.seconds, net - posted.money
+    if item.applies_to_invoiced or item.quantity <= 0:
         return seconds, money
-    if not any(_is_price(item, price, posted_seconds, posted_money) for price in (worth, item.amount)):
-        money = share(worth, seconds, item.quantity, currency_of(item))
-    return seconds, money
+    # All times the quantity, so that nothing is divided.
+    bounds = sorted((net * posted.seconds, item.amount * posted.seconds))
+    slack = item.amount + minor_unit(currency_of(item)) * item.quantity
+    if bounds[0] - slack <= posted.money * item.quantity <= bounds[1] + slack:
+        return seconds, money
+    anew = _share_of(item, item.amount, seconds)
+    for adjustment, off in taken:
+        since = adjustment.decided_at is not None and adjustment.decided_at > posted.last
+        anew -= off if since else _share_of(item, off, seconds)
+    return seconds, anew
 
 
-def _is_price(item: Item, worth: Decimal, posted_seconds: int, posted_money: Decimal) -> bool:
-    """|posted - worth x posted seconds / quantity| against worth / quantity + minor unit, both times the
-    quantity, so that nothing is divided."""
-    difference = abs(posted_money * item.quantity - worth * posted_seconds)
-    return difference <= worth + minor_unit(currency_of(item)) * item.quantity
+def _share_of(item: Item, money: Decimal, seconds: int) -> Decimal:
+    return share(money, seconds, item.quantity, currency_of(item))
 
 
 def currency_of(item: Item) -> str:

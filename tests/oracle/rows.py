@@ -198,6 +198,7 @@ class BillAdjustment:
     kind: str
     seconds: int | None
     amount: Decimal | None = None
+    decided_at: datetime | None = None
     released_at: datetime | None = None
 
 

@@ -44,7 +44,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "milestone": "id engagement_id contract_line_id amount status accepted_on accepted_at",
         "invoice_line": "id engagement_id contract_line_id kind credits_line_id entry_id entry_version"
         " seconds amount status posted_at client_id project_id task_id consultant_id work_date",
-        "bill_adjustment": "id engagement_id entry_id kind hours amount released_at",
+        "bill_adjustment": "id engagement_id entry_id kind hours amount decided_at released_at",
     },
     "crm": {
         "account": "id status",
@@ -272,6 +272,7 @@ def _bill_adjustment(x: SourceRow) -> r.BillAdjustment:
         x["kind"],
         _seconds_or_none(x["hours"]),
         x["amount"],
+        x["decided_at"],
         x["released_at"],
     )
 

@@ -9,6 +9,7 @@ The rules, by table and column:
 - caps of money, per diems, milestone amounts, discounts, invoiced seconds and amounts are not negative;
 - a code of a closed list is one of the list;
 - an effective range does not end before or when it starts;
+- a write-off has hours, a discount an amount;
 - no number anywhere is NaN or infinite.
 
 A null is not checked: whether a column may be null is the source's business.
@@ -121,6 +122,10 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
         complaint = None if value is None else check(value)
         if complaint is not None:
             return f"{column} {value} {complaint}"
+    if table == "bill_adjustment":
+        needed = {"write_off": "hours", "discount": "amount"}.get(row["kind"])
+        if needed is not None and row[needed] is None:
+            return f"{needed} of a {row['kind']} is not there"
     starts, ends = row.get("effective_from"), row.get("effective_to")
     if starts is not None and ends is not None and not starts < ends:
         return f"effective range ends on {ends}, not after its start {starts}"

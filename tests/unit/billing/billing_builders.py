@@ -210,7 +210,11 @@ def an_adjustment(adjustment_id: str, entry_id: str) -> st.SearchStrategy[Adjust
     seconds, money = st.integers(0, 20_000), st.decimals(0, 3000, places=2)
     return st.one_of(
         seconds.map(lambda s: Adjustment(adjustment_id, ROOT, entry_id, "write_off", s)),
-        money.map(lambda m: Adjustment(adjustment_id, ROOT, entry_id, "discount", None, m)),
+        st.tuples(money, st.integers(28, 31)).map(
+            lambda of: Adjustment(
+                adjustment_id, ROOT, entry_id, "discount", None, of[0], datetime(2026, 3, of[1], tzinfo=UTC)
+            )
+        ),
         st.one_of(st.none(), seconds).map(lambda s: Adjustment(adjustment_id, ROOT, entry_id, "hold", s)),
     )
 

@@ -54,6 +54,81 @@ def test_half_posted_at_the_full_price(judge: Judge) -> None:
     assert judge(sources).figures["time:1", "base"] == ("unbilled", 4 * HOUR, D(400))
 
 
+@pytest.mark.parametrize(
+    ("posted", "discounts", "rest"),
+    [
+        (
+            [(4, 600), (2, 200)],
+            [200],
+            (2, 200),
+        ),  # the second invoice has half of the discount, the first none
+        ([(8, 1000)], [200, 100], (0, -100)),  # one decided before, one after
+        ([(8, 1000)], [250], (0, -50)),  # the discount became larger
+        ([(4, 600), (4, 400)], [200], None),
+    ],
+)
+def test_postings_with_some_of_the_discounts(
+    judge: Judge, posted: list[tuple[int, int]], discounts: list[int], rest: tuple[int, int] | None
+) -> None:
+    """Whatever was posted at a price between none and all of them: billed and left are what it is worth."""
+    sources = eight_hours()
+    for number, amount in enumerate(discounts):
+        sources.put("bill_adjustment", f"B{number}", kind="discount", entry_id="time:1", amount=D(amount))
+    for number, (hours, amount) in enumerate(posted):
+        sources.charge(f"I{number}", 1, hours, amount)
+    figures = judge(sources).figures
+    left = None if rest is None else ("unbilled", rest[0] * HOUR, D(rest[1]))
+    assert figures.get(("time:1", "base")) == left
+    assert sum(amount for _, _, amount in figures.values() if amount is not None) == 1200
+
+
+def test_a_partial_credit_of_a_discounted_posting(judge: Judge) -> None:
+    """Posted 1,200, discount of 200, 100 credited: 100 are still due."""
+    sources = eight_hours(kind="discount", amount=D(200)).charge("I1", 1, 8, 1200).credit("K1", "I1")
+    sources.put("invoice_line", "K1", seconds=0, amount=D(100))
+    assert judge(sources).figures["time:1", "base"] == ("unbilled", 0, D(-100))
+
+
+@pytest.mark.parametrize(("decided", "rest"), [("03-20 12:00", None), ("04-02 12:00", D(-200))])
+def test_a_rate_change_keeps_what_is_due(judge: Judge, decided: str, rest: Decimal | None) -> None:
+    """Posted at 1,200, then 160 an hour: what was posted keeps its price, and a discount decided since is due."""
+    sources = eight_hours(kind="discount", amount=D(200), decided_at=at(decided)).charge("I1", 1, 8, 1200)
+    sources.put("rate", "R", price=D(200))
+    left = None if rest is None else ("unbilled", 0, rest)
+    assert judge(sources).figures.get(("time:1", "base")) == left
+
+
+@pytest.mark.parametrize(("decided", "rest"), [("03-20 12:00", 700), ("04-02 12:00", 600)])
+def test_a_rate_change_of_half_posted_work(judge: Judge, decided: str, rest: int) -> None:
+    """4 h/600 posted, 200 an hour for the rest: 800 less its share of the discount, or less all of a later one."""
+    sources = eight_hours(kind="discount", amount=D(200), decided_at=at(decided)).charge("I1", 1, 4, 600)
+    sources.put("rate", "R", price=D(200))
+    assert judge(sources).figures["time:1", "base"] == ("unbilled", 4 * HOUR, D(rest))
+
+
+def test_a_write_off_leaves_what_goes_back(judge: Judge) -> None:
+    """6 h/900 posted, discount of 400: 2 h/-100 are left; with the 2 h written off the client still gets 100."""
+    sources = eight_hours(kind="discount", amount=D(400)).charge("I1", 1, 6, 900)
+    sources.put("bill_adjustment", "W", kind="write_off", entry_id="time:1", hours=D(2))
+    figures = judge(sources).figures
+    assert figures["time:1", "base"] == ("unbilled", 0, D(-100))
+    assert figures["time:1", "adj:erp:W"] == ("written_off", 2 * HOUR, D(0))
+
+
+@pytest.mark.parametrize("method", ["prepaid", "retainer"])
+def test_what_goes_back_is_not_covered(judge: Judge, method: str) -> None:
+    """100 h are included; 6 h/900 posted, discount of 400: -100 goes back, and the lot keeps its hours."""
+    sources = eight_hours(kind="discount", amount=D(400)).charge("I1", 1, 6, 900)
+    sources.put("contract_line", "L", billing_method=method, included_hours=D(100))
+    assert judge(sources).figures["time:1", "base"] == ("unbilled", 2 * HOUR, D(-100))
+
+
+@pytest.mark.parametrize("kind", ["write_off", "discount"])
+def test_half_a_decision_is_none(judge: Judge, kind: str) -> None:
+    """A write-off without hours, a discount without money: quarantined, and as if it were not there."""
+    assert judge(eight_hours(kind=kind)).figures == {("time:1", "base"): ("unbilled", 8 * HOUR, D(1200))}
+
+
 def test_a_write_off_takes_time_at_the_discounted_price(judge: Judge) -> None:
     """400 off, then 2 h written off: 2 h/200, and 6 h/600 to bill."""
     sources = eight_hours(kind="discount", amount=D(400))
@@ -127,6 +202,7 @@ DECISION = st.fixed_dictionaries(
         "hours": st.one_of(st.none(), HOURS),
         "amount": st.one_of(st.none(), MONEY),
         "entry_id": st.sampled_from(["time:1", "time:2"]),
+        "decided_at": st.sampled_from([at("03-09 12:00"), at("04-09 12:00")]),
         "released_at": st.sampled_from([None, None, at("03-20 12:00")]),
     }
 )
@@ -144,6 +220,8 @@ CAP = st.fixed_dictionaries(
     line=CAP,
     root=CAP,
     price=st.sampled_from(["150", "33.33", "99.99"]),
+    later=st.sampled_from(["150", "40"]),
+    method=st.sampled_from(["tm", "prepaid", "retainer"]),
     posted=st.lists(st.tuples(st.integers(1, 2), st.integers(0, 8), MONEY), max_size=2),
 )
 @settings(max_examples=250, deadline=None)
@@ -152,11 +230,15 @@ def test_both_judges_agree(
     line: dict[str, Any],
     root: dict[str, Any],
     price: str,
+    later: str,
+    method: str,
     posted: list[tuple[int, int, Decimal]],
 ) -> None:
-    """On any decisions about two entries under any caps, whatever was posted of them; change by change."""
+    """On any decisions about two entries under any caps, whatever was posted of them, and at a price that came
+    later; change by change."""
     sources = Sources().put("rate", "R", price=D(price)).work(1, "03-05", 8).work(2, "03-06", "6.5")
-    sources.put("contract_line", "L", **line).put("engagement", "E", **root)
+    sources.put("contract_line", "L", billing_method=method, included_hours=D(5), **line)
+    sources.put("engagement", "E", **root)
     agents, oracle = Agents(), Oracle()
     for number, decision in enumerate(decisions):
         sources.put("bill_adjustment", f"B{number}", **decision)
@@ -166,3 +248,5 @@ def test_both_judges_agree(
         judgement = agents(sources)
         assert judgement.figures == oracle(sources).figures
         judgement.check_conservation()
+    sources.put("rate", "R", price=D(later))
+    assert agents(sources).figures == oracle(sources).figures

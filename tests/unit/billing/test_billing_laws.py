@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,6 @@ from billing_builders import (
     ROOT,
     Firm,
     an_adjustment,
-    day,
     fold,
     fold_ledger,
     item,
@@ -127,7 +127,7 @@ def roots(draw: st.DrawFn, firm: Firm | None = None, shared: bool = True, invoic
                 entry_version=draw(st.integers(1, 2)),
                 seconds=draw(st.integers(0, 20000)),
                 amount=draw(AMOUNTS),
-                posted_on=day("03-31"),
+                posted_at=datetime(2026, 3, draw(st.integers(29, 31)), tzinfo=UTC),
             )
         )
     adjustments = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from agents.billing.running import RunningAllocation
 one_of = st.sampled_from
 BASIS = item(small_firm(), 1, "03-01", 8)
 ENTRIES = [f"time:{number}" for number in range(30)]
+POSTED_AT = datetime(2026, 3, 31, tzinfo=UTC)
 DATES = [day("02-27"), day("03-01"), day("03-02"), day("04-01")]
 MONEY = st.one_of(st.none(), one_of([money(0), money("333.33"), money(1500), money(9000)]))
 SECONDS = st.one_of(st.none(), one_of([0, 10001, 70000, 400000]))
@@ -73,7 +75,7 @@ def posted_lines(draw: st.DrawFn) -> list[PostedLine]:
             draw(st.integers(1, 2)),
             draw(st.integers(0, 20000)),
             draw(one_of([money(0), money("33.33"), money(400)])),
-            day("03-31"),
+            POSTED_AT,
         )
         for number in range(draw(st.integers(0, 3)))
     ]

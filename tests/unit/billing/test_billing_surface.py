@@ -7,8 +7,17 @@ from pathlib import Path
 
 import agents.billing as billing
 
-# Edges: they send, and may do what they need.
-STAGES = {"agent.py", "allocate_stage.py", "book.py", "flow.py", "index.py", "rate_stage.py", "view.py"}
+# Edges: they send, or read and write state, and may do what they need.
+STAGES = {
+    "agent.py",
+    "allocate_stage.py",
+    "book.py",
+    "filing.py",
+    "flow.py",
+    "index.py",
+    "rate_stage.py",
+    "view.py",
+}
 IMPURE = {"asyncio", "faust", "aiokafka", "confluent_kafka", "time", "os", "random", "socket", "threading"}
 
 

@@ -50,6 +50,18 @@ def test_another_vendor_needs_no_code(tmp_path: Path) -> None:
         ("as: text}", "as: text, max: 5}", r"company.name: min, max and exclusive are for numbers"),
         ("as: text}", "as: text, size: 5}", r"company.name: unknown key size; known are"),
         ("as: text}", "as: text, required: 1}", r"company.name: required must be true or false"),
+        (
+            "as: text}",
+            "as: text, required: {id: [a]}}",
+            r"company.name: required takes true, or another field",
+        ),
+        ("as: text}", "as: text, required: {nobody: [a]}}", r"company.name: required takes true, or another"),
+        ("as: text}", "as: text, required: {}}", r"company.name: required takes true, or another field"),
+        (
+            "as: text}",
+            "as: text, required: {name: a}}",
+            r"company.name: required takes true, or another field",
+        ),
         ("as: text}", "as: text, system: erp}", r"company.name: system is for id, not for text"),
         ("as: text}", "as: text, before: id}", r"company.name: before must name another text field"),
         ("as: text}", "as: text, absent: 0}", r"company.name: absent takes null"),

@@ -133,6 +133,8 @@ BREACHES = [
     ("erp", "engagement", {"cap_hours": D(27_000_000)}),  # an interval's microseconds
     ("erp", "holiday", {"hours": D("24.5")}),
     ("erp", "bill_adjustment", {"hours": D(1001)}),
+    ("erp", "bill_adjustment", {"hours": None}),
+    ("erp", "bill_adjustment", {"kind": "discount", "amount": None}),
     ("erp", "invoice_line", {"amount": D("-0.01")}),
     ("erp", "invoice_line", {"kind": "debit"}),
     ("erp", "bill_adjustment", {"hours": D("-1")}),
@@ -156,6 +158,8 @@ def test_rules(system: str, table: str, columns: dict[str, Any]) -> None:
     ("system", "table", "columns"),
     [
         ("time", "time_entry", {"hours": D(0)}),
+        ("erp", "bill_adjustment", {"kind": "hold", "hours": None}),
+        ("erp", "bill_adjustment", {"kind": "discount", "hours": None, "amount": D(5)}),
         ("time", "time_entry", {"hours": D(24)}),
         ("erp", "engagement", {"cap_money": D(0), "cap_hours": None}),
         ("erp", "consultant", {"fte": D(2)}),

@@ -156,6 +156,7 @@ VALID: dict[str, dict[str, Any]] = {
         "kind": "write_off",
         "hours": Decimal(1),
         "amount": None,
+        "decided_at": datetime(2026, 3, 9, tzinfo=UTC),
         "released_at": None,
     },
 }
