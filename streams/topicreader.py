@@ -52,7 +52,7 @@ def consumer(bootstrap: str, group: str, **settings: Any) -> Consumer:
 
 
 def places_of(reader: Consumer, bootstrap: str, topics: Sequence[str]) -> list[Place]:
-    """All partitions of topics; `DependencyUnavailable` if a topic does not exist."""
+    """All partitions of topics; `DependencyUnavailable` if a topic does not exist or can't be read."""
     try:
         known = reader.list_topics(timeout=ANSWER_SECONDS).topics
     except KafkaException as error:
@@ -61,10 +61,16 @@ def places_of(reader: Consumer, bootstrap: str, topics: Sequence[str]) -> list[P
             "start it or set TALLYSTREAM_KAFKA_BOOTSTRAP"
         ) from None
     for topic in topics:
-        if topic not in known:
+        refused = known[topic].error if topic in known else None
+        if topic not in known or (refused is not None and refused.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
             raise DependencyUnavailable(
                 f"topic {topic} does not exist at {bootstrap}; run `tallystream contracts create`, "
                 "or set TALLYSTREAM_KAFKA_BOOTSTRAP to the brokers that have it"
+            )
+        if refused is not None:  # it is listed without any partition, as if it were empty
+            raise DependencyUnavailable(
+                f"topic {topic} can't be read at {bootstrap} ({refused.str()}); see that its brokers are up and "
+                "that this user may read it"
             )
     return [(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
 

@@ -24,6 +24,7 @@ def explain(
     Example: tallystream explain erp:E1:time:5:base:1:CHARGE
     """
     import logging
+    from contextlib import closing
 
     from rich.console import Console
 
@@ -41,9 +42,12 @@ def explain(
     settings = load_settings()
     # What the client says of lost connections is in the one error that we raise.
     logging.getLogger(LIBRDKAFKA).setLevel(logging.CRITICAL)
-    registry = Registry(settings.registry_url)
     progress = Console(stderr=True).status("reading")  # shown on terminals only
-    with progress, TopicReader(settings.kafka_bootstrap, "tallystream-explain") as topics:
+    with (
+        progress,
+        closing(Registry(settings.registry_url)) as registry,
+        TopicReader(settings.kafka_bootstrap, "tallystream-explain") as topics,
+    ):
         reader = FactsReader(
             topics,
             Decoder(registry),
@@ -51,7 +55,6 @@ def explain(
             lambda topic: progress.update(f"reading {topic}"),
         )
         explanation = explain_line(reader.read(readings))
-    registry.close()
     if as_json:
         typer.echo(as_text(explanation))
     else:

@@ -85,8 +85,9 @@ def posted_remarks(segment: Segment, invoice_lines: Sequence[Record]) -> list[st
         seconds += sign * (row["seconds"] or 0)
         amount += sign * (row["amount"] or ZERO)
         hours, money = seconds_to_hours(row["seconds"] or 0), money_text(row["amount"], segment.currency)
+        posted_on = "with no date" if row["posted_at"] is None else f"{row['posted_at']:%Y-%m-%d}"
         remarks.append(
-            f"{row['kind']} {row['id']} on invoice {row['invoice_id']}, posted {row['posted_at']:%Y-%m-%d}: "
+            f"{row['kind']} {row['id']} on invoice {row['invoice_id']}, posted {posted_on}: "
             f"{hours} h, {money} {segment.currency}, version {row['entry_version']} of the entry"
         )
     total = f"{seconds_to_hours(seconds)} h, {money_text(amount, segment.currency)} {segment.currency}"

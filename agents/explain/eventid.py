@@ -34,7 +34,7 @@ _PLAIN: Final = {
     *(BASE, ROUNDING_SEGMENT, COVERED_SEGMENT, OVER_LINE, OVER_ENGAGEMENT, UPLIFT_SEGMENT, PER_DIEM_SEGMENT)
 }
 _PREFIXES: Final = {prefix.removesuffix(":") for prefix in (POSTED_PREFIX, DUE_PREFIX, ADJUSTMENT_PREFIX)}
-_TAIL: Final = re.compile(r"(?P<key>.+):(?P<revision>[1-9][0-9]*):(?P<kind>[A-Z][A-Z_]*)", re.ASCII)
+_TAIL: Final = re.compile(r"(?P<key>.+):(?P<revision>[1-9][0-9]{0,9}):(?P<kind>[A-Z][A-Z_]*)", re.ASCII)
 
 
 class EventId(NamedTuple):

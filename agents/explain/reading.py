@@ -112,10 +112,11 @@ class FactsReader:
         rows: dict[str, Row] = {}
         for _, value in self._partition_of(INVOICE_LINE, {"engagement_id": wanted.root_id}):
             row = self._decode(value)
-            if line_id in (row["id"], row["credits_line_id"]):
+            on_root = row["engagement_id"] == wanted.root_id  # others share the partition
+            if on_root and line_id in (row["id"], row["credits_line_id"]):
                 rows[row["id"]] = row
             else:
-                rows.pop(row["id"], None)  # a credit that no longer names it
+                rows.pop(row["id"], None)  # went to another engagement, or a credit that no longer names it
         return list(rows.values())
 
     def _adjustment(self, wanted: EventId) -> Row | None:

@@ -27,15 +27,19 @@ def prove(
     """
     import json
     import logging
+    import math
     import signal
 
     from rich.console import Console
 
     from connectors.proof.report import figures, print_report
     from connectors.proof.run import TOPICS, WAREHOUSE, Prover
+    from streams.errors import UsageError
     from streams.logs import LIBRDKAFKA
     from streams.settings import load_settings
 
+    if not math.isfinite(wait):
+        raise UsageError(f"--wait {wait} is no number of seconds; give one such as --wait 30")
     settings = load_settings()
     # Clients say each attempt to reach a broker; what can't be reached is said once, as the error.
     logging.getLogger(LIBRDKAFKA).setLevel(logging.CRITICAL)

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from streams.errors import ConfigurationError, DependencyUnavailable
@@ -60,10 +60,16 @@ def open_database(name: str, setting: str, dsn: SecretStr | None) -> Database:
         ) from None
     if url.get_backend_name() != "postgresql":
         raise ConfigurationError(f"{setting}: {url.get_backend_name()} is not read, only postgresql")
-    engine = create_engine(
-        url.set(drivername="postgresql+psycopg2"),
-        poolclass=NullPool,
-        connect_args={"connect_timeout": CONNECT_S},
-        execution_options={"postgresql_readonly": True},
-    )
+    try:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg2"),
+            poolclass=NullPool,
+            connect_args={"connect_timeout": CONNECT_S},
+            execution_options={"postgresql_readonly": True},
+        )
+        engine.dialect.create_connect_args(engine.url)  # or what is wrong in it shows at the first connection
+    except (SQLAlchemyError, ValueError, TypeError):  # their texts may quote the URL
+        raise ConfigurationError(
+            f"{setting} has options after its ? that can't be used; write postgresql://user@host/database"
+        ) from None
     return Database(name, setting, engine)

@@ -5,8 +5,12 @@ differences of a look are followed through the next ones, each by its place and 
 
     none left at a look                            EQUAL
     those left stay the same for the time to wait  DIFFERENT, unless it was under way for longer than that
-    all of them went, others came meanwhile        followed anew; after the time to wait IN_FLIGHT, if every
-                                                   place agreed at one look at least, else in the end UNSETTLED
+    all of them went, others came meanwhile        followed anew, until IN_FLIGHT or UNSETTLED
+
+IN_FLIGHT vouches for the first look after the time to wait: every place that differed at it agreed at a later
+look, so it takes three looks at least. What differs at the last look came after that one; none of it may have
+been there unchanged for the time to wait. A place that does not agree leads to UNSETTLED in the end, whatever
+its figures did meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from enum import StrEnum
 
 from connectors.proof.differences import Difference, Place
 
-# Times to wait after which a place that changes before each look, and so never agrees, is given up.
+# Times to wait, and looks, after which a place that changes before each look, and so never agrees, is given up.
 UNSETTLED_AFTER = 6
 
 
@@ -39,35 +43,38 @@ class Looks:
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
-        self._started: float | None = None
+        self._looks = 0
+        self._started = 0.0
         self._since = 0.0
-        self._never_equal: set[Place] = set()
+        self._first_seen: dict[Difference, float] = {}
+        self._unconfirmed: set[Place] | None = None
         self.staying: frozenset[Difference] = frozenset()
 
     def take(self, differences: Iterable[Difference], now: float) -> Verdict | None:
         """Take in a look; None means that another one is needed."""
         present = frozenset(differences)
         places = {difference.place for difference in present}
+        if self._looks == 0:
+            self._started = now
+        self._looks += 1
+        elapsed = now - self._started
+        self._first_seen = {one: self._first_seen.get(one, now) for one in present}
         left = self.staying & present
-        all_went = False
-        if self._started is None:
-            self._started, self._since = now, now
-            self._never_equal = places
-            self.staying = present
-        else:
-            self._never_equal &= places
-            if not left:
-                all_went = True
-                self.staying, self._since = present, now
-            elif left != self.staying:
-                self.staying, self._since = left, now
+        if not left or left != self.staying:
+            self.staying, self._since = left or present, now
+        if self._unconfirmed is not None:
+            self._unconfirmed &= places
+        elif elapsed >= self._wait_s:
+            self._unconfirmed = places
         if not present:
             return Verdict.EQUAL
         if now - self._since >= self._wait_s:
             return Verdict.DIFFERENT
-        elapsed = now - self._started
-        if all_went and not self._never_equal and elapsed >= self._wait_s:
+        if left:
+            return None
+        unchanged = any(now - first >= self._wait_s for first in self._first_seen.values())
+        if self._unconfirmed is not None and not self._unconfirmed and not unchanged:
             return Verdict.IN_FLIGHT
-        if all_went and elapsed >= UNSETTLED_AFTER * self._wait_s:
+        if self._looks >= UNSETTLED_AFTER and elapsed >= UNSETTLED_AFTER * self._wait_s:
             return Verdict.UNSETTLED
         return None

@@ -22,7 +22,7 @@ SHOWN = 8
 
 
 def figures(proof: Proof) -> dict[str, Any]:
-    """All figures of a proof."""
+    """All figures of a proof. Differences are those that stayed, or if none did, those of the last look."""
     expected = conservation_of(proof.expected, proof.expected.billing)
     return {
         "verdict": proof.verdict.value,
@@ -32,11 +32,11 @@ def figures(proof: Proof) -> dict[str, Any]:
         "rows_compared": sum(side.comparison.rows_compared for side in proof.sides.values()),
         "rows_different": sum(side.comparison.rows_different for side in proof.sides.values()),
         "differences_staying": len(proof.staying),
-        "differences_in_flight": proof.in_flight,
+        "differences_in_flight": len(proof.in_flight),
         "oracle": _sums(expected) | {"utilization": _utilization(proof.expected.daily)},
         "sides": {name: _side(side, proof.expected) for name, side in proof.sides.items()},
         "first_difference": None if proof.first is None else trace(proof.first),
-        "differences": [str(difference) for difference in proof.staying[:LISTED]],
+        "differences": [str(difference) for difference in (proof.staying or proof.in_flight)[:LISTED]],
     }
 
 
@@ -98,10 +98,15 @@ def _sentence(proof: Proof) -> str:
         case Verdict.EQUAL:
             return "The system says what the oracle says."
         case Verdict.IN_FLIGHT:
-            return "Every row agreed with the oracle at one look; those different at the last look are in flight."
+            return (
+                "Every row different at one look agreed with the oracle later; those different at the last look "
+                "came after that one and are in flight."
+            )
         case Verdict.UNSETTLED:
             return "Rows changed before each look and never agreed: run it again when less is going on."
-    return f"{_count(len(proof.staying), 'difference')} stayed, {proof.in_flight:,} more may be in flight."
+    return (
+        f"{_count(len(proof.staying), 'difference')} stayed, {len(proof.in_flight):,} more may be in flight."
+    )
 
 
 def _side(side: Side, expected: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The outcome. ``staying`` are the differences that stayed; ``in_flight`` counts the others."""
+    """The outcome. ``staying`` are the differences that stayed; ``in_flight`` the others of the last look."""
 
     verdict: Verdict
     looks: int
@@ -54,7 +54,7 @@ class Proof:
     expected: Any
     sides: dict[str, Side]
     staying: list[Difference]
-    in_flight: int
+    in_flight: list[Difference]
     first: Lineage | None
 
 
@@ -103,25 +103,26 @@ class Prover:
                 database.ask()
             if self._with_topics:
                 self._folds = stack.enter_context(closing(self._open_topics()))
+                # Or its absence shows after the oracle's long pass only.
+                self._registry.learn(f"{EVENTS}-value")
             while verdict is None:
                 if taken:
                     time.sleep(PAUSE_S)
                 look, taken = self._look(), taken + 1
                 verdict = looks.take(look.differences, time.monotonic())
                 self._say(f"look {taken}: {len(look.differences):,} differences")
-            staying = sorted(looks.staying, key=lambda difference: difference.order)
-            first = (
-                self._trace(staying[0], look, stayed=wait_s > 0) if staying and not verdict.proven else None
-            )
-        in_flight = len(look.differences) - (0 if verdict.proven else len(staying))
+            found = sorted(look.differences, key=lambda difference: difference.order)
+            stayed = frozenset() if verdict.proven else looks.staying
+            staying = [difference for difference in found if difference in stayed]
+            first = self._trace(staying[0], look, stayed=wait_s > 0) if staying else None
         return Proof(
             verdict,
             taken,
             time.monotonic() - started,
             look.expected,
             look.sides,
-            [] if verdict.proven else staying,
-            in_flight,
+            staying,
+            [difference for difference in found if difference not in stayed],
             first,
         )
 
@@ -131,11 +132,9 @@ class Prover:
             yield self._warehouse
 
     def _open_topics(self) -> TopicFolds:
-        folds = TopicFolds(
+        return TopicFolds(
             self._bootstrap, self._decoder, lambda count: self._say(f"reading the topics: {count:,} records")
         )
-        self._registry.learn(f"{EVENTS}-value")  # or its absence shows after the oracle's long pass only
-        return folds
 
     def _look(self) -> _Look:
         oracle, tables = self._oracle, {}

@@ -271,6 +271,9 @@ def test_a_posted_line_has_the_figures_of_the_erp() -> None:
     assert found.arithmetic.remarks[-1] == "net of credits: 3.0000 h, 300.00 EUR"
     assert found.line.amount == Decimal(300)
     assert "the accounting date is the day of the ERP's posting" in found.notes
+    undated = [{**row, "posted_at": None} for row in rows]
+    found = ledger.explain("erp:E1:time:1:inv:erp:I1:1:CHARGE", invoice_lines=undated)
+    assert "charge erp:I1 on invoice erp:1, posted with no date: 5.0000 h" in text_of(found)
     gone = ledger.explain("erp:E1:time:1:inv:erp:I1:1:CHARGE")
     assert "is not among the posted invoice lines now" in text_of(gone)
 

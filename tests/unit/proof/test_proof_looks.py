@@ -61,8 +61,8 @@ def test_a_row_that_never_stands_still_keeps_no_other_waiting() -> None:
 
 
 def test_a_system_at_work_is_proven_when_each_row_agreed_once() -> None:
-    """Other rows differ at each look, none of them at all: they were in flight."""
-    looks = [(float(at), [different(f"entry {at}")]) for at in range(11)]
+    """Other rows differ at each look, none of them twice; the look after the time to wait is confirmed."""
+    looks = [(float(at), [different(f"entry {at}")]) for at in range(12)]
     assert verdict_of(looks[:-1]) is None
     assert verdict_of(looks) is Verdict.IN_FLIGHT
     assert Verdict.IN_FLIGHT.proven
@@ -83,3 +83,40 @@ def test_a_row_that_never_agrees_is_no_proof() -> None:
     assert verdict_of(looks[:-1]) is None
     assert verdict_of(looks) is Verdict.UNSETTLED
     assert not Verdict.UNSETTLED.proven
+
+
+def test_a_difference_that_was_seen_once_is_followed() -> None:
+    """Looks that take longer than the time to wait: three of them at least, and the second's must have gone."""
+    looks = [(0.0, [different("a")]), (120.0, [different("b")])]
+    assert verdict_of(looks) is None
+    assert verdict_of([*looks, (240.0, [different("b")])]) is Verdict.DIFFERENT
+    assert verdict_of([*looks, (240.0, [different("b", 2)])]) is None
+    assert verdict_of([*looks, (240.0, [different("c")])]) is Verdict.IN_FLIGHT
+    assert verdict_of([*looks, (240.0, [])]) is Verdict.EQUAL
+
+
+def test_a_row_that_begins_to_change_and_never_agrees_again_is_no_proof() -> None:
+    """It agreed at the first look; its figures are new at each one after that, fast or slow."""
+    for step, last in ((1, int(UNSETTLED_AFTER * WAIT)), (120, UNSETTLED_AFTER - 1)):
+        looks = [(0.0, [different("a")])]
+        looks += [(float(at * step), [different("b", at)]) for at in range(1, last + 1)]
+        assert verdict_of(looks[:-1]) is None
+        assert verdict_of(looks) is Verdict.UNSETTLED
+
+
+def test_each_place_of_the_look_that_is_confirmed_must_agree_at_a_later_one() -> None:
+    """Not all at the same one, and with other differences meanwhile."""
+    looks = [(0.0, [different("a")]), (10.0, [different("b"), different("c")])]
+    looks += [(11.0, [different("c", 2)]), (12.0, [different("c", 3), different("b", 2)])]
+    assert verdict_of(looks) is None
+    assert verdict_of([*looks, (13.0, [different("b", 3)])]) is Verdict.IN_FLIGHT
+    assert verdict_of([*looks, (13.0, [different("c", 4)])]) is None
+
+
+def test_what_stayed_the_same_while_others_went_is_no_change_in_flight() -> None:
+    """It came after the look that is confirmed, and outlasts a backlog for longer than the time to wait."""
+    a, b, c, late = (different(name) for name in ("a", "b", "c", "late"))
+    looks = [(0.0, [a, b, c]), (9.0, [b, c]), (10.0, [b, c]), (11.0, [b, c, late]), (18.0, [c, late])]
+    looks += [(22.0, [late])]
+    assert verdict_of(looks) is None
+    assert verdict_of([*looks, (32.0, [late])]) is Verdict.DIFFERENT

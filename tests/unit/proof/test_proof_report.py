@@ -13,7 +13,7 @@ from rich.console import Console
 from unit.proof.doctored import a_firm, actual, expected, key_of
 
 from connectors.proof import lineage
-from connectors.proof.differences import find
+from connectors.proof.differences import Difference, Place, find
 from connectors.proof.lineage import LedgerLine, Lineage, Position
 from connectors.proof.looks import Verdict
 from connectors.proof.report import figures, print_report
@@ -45,7 +45,8 @@ def proof() -> Proof:
         {"time:2": lineage.Captured(Position("time", 1, 160, 3), ())},
         "do this",
     )
-    return Proof(Verdict.DIFFERENT, 3, 12.34, of, sides, differences, 1, first)
+    moving = Difference(Place("topics", "ledger", ("moving",)), None, None)
+    return Proof(Verdict.DIFFERENT, 3, 12.34, of, sides, differences, [moving], first)
 
 
 def floats_in(value: Any) -> list[float]:
@@ -121,10 +122,23 @@ def test_a_proof_says_so() -> None:
     sides = {"topics": Side(actual(of), compare(of, actual(of)))}
     for verdict, words in (
         (Verdict.EQUAL, "The system says what the oracle says"),
-        (Verdict.IN_FLIGHT, "in flight"),
+        (Verdict.IN_FLIGHT, "came after that one and are in flight"),
         (Verdict.UNSETTLED, "never agreed"),
     ):
         console = Console(file=io.StringIO(), width=200)
-        print_report(console, Proof(verdict, 1, 1.0, of, sides, [], 0, None))
+        print_report(console, Proof(verdict, 1, 1.0, of, sides, [], [], None))
         assert isinstance(console.file, io.StringIO)
         assert words in console.file.getvalue()
+
+
+def test_json_lists_what_stayed_or_else_what_is_in_flight() -> None:
+    """A proof with changes in flight says which they were at the last look."""
+    different = proof()
+    staying = [str(difference) for difference in different.staying]
+    assert figures(different)["differences"] == staying
+    proven = replace(
+        different, verdict=Verdict.IN_FLIGHT, staying=[], in_flight=different.staying, first=None
+    )
+    told = figures(proven)
+    assert (told["equal"], told["differences_staying"], told["differences_in_flight"]) == (True, 0, 2)
+    assert told["differences"] == staying
