@@ -9,35 +9,37 @@
       - entity: time_entry                # all rows that have these values: a code, mapped once for all
         where: {project_id: erp:P-OLD}
         set: {project_id: erp:P-1}
-      - entity: engagement                # an id that is not there is a new row
-        id: erp:E-NEW
-        set: {client_id: erp:C-1, legal_entity_id: erp:LE, currency: EUR}
+      - entity: bill_adjustment           # an id that is not there is a new row, with all that it must have
+        id: erp:BA-9
+        set: {entry_id: time:1, engagement_id: erp:E, kind: discount, amount: 200.00, reason: agreed,
+              approver_id: erp:C-2, decided_at: 2026-04-01T09:00:00Z}
       - entity: bill_adjustment
         id: erp:BA-3
         delete: true
 
-Numbers are read as they are written, never by way of a float; ``null`` takes a value away.
+Numbers are read as they are written, never by way of a float; ``null`` takes a value away. A corrected time entry
+has the next ``version``, as in its source, unless the file sets one. Its ``approved_at`` stays unless it is set: who
+approves the correction later sets it too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from agents.billing.reference import REFERENCE_ENTITIES
+from agents.canonical.conversions import quoted
+from agents.preview.values import NULLS, kind_name, read_value
 from streams.contracts import load_schema
 from streams.errors import UsageError
 
 FACT_ENTITIES: Final = ("time_entry", "milestone", "invoice_line", "bill_adjustment")
 ENTITIES: Final = (*REFERENCE_ENTITIES, *FACT_ENTITIES)
 _KEYS: Final = frozenset(("entity", "id", "where", "set", "delete"))
-_NULLS: Final = ("null", "~", "")
 
 Row = dict[str, Any]
 
@@ -57,8 +59,8 @@ class Change:
     deletes: bool
 
     def concerns(self, row: Row) -> bool:
-        """Whether the row, as it is now, is one of those."""
-        return all(row.get(name) == value for name, value in self.where.items())
+        """Whether the row, as it is now, is one of those; a deleted row is none of any."""
+        return not row["deleted"] and all(row.get(name) == value for name, value in self.where.items())
 
     def amended(self, row: Row) -> Row:
         """The row afterwards."""
@@ -66,20 +68,37 @@ class Change:
 
     def new_row(self) -> Row:
         """A row of this id that has nothing but what is set."""
-        names = (field["name"] for field in _fields(self.entity).values())
         position = {"source_system": "preview", "source_epoch": 0, "source_lsn": 0, "source_ordinal": 0}
-        return {**dict.fromkeys(names), **position, "id": self.id, "deleted": False, **self.fields}
+        nothing = dict.fromkeys(content_fields(self.entity))
+        return {**nothing, **position, "id": self.id, "deleted": False, **self.fields}
+
+
+class _Loader(yaml.BaseLoader):
+    """Scalars as they are written: a float would round money before anybody has looked. No key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value):
+            names = [key.value for key, _ in node.value]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {quoted(twice)} is there twice", node.start_mark
+            )
+        return mapping
 
 
 def read_changes(path: Path) -> list[Change]:
     """The changes of a file, in its order; `UsageError` says what is wrong and where."""
     try:
-        # Scalars as they are written: a float would round money before anybody has looked.
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 -- text only
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read: {error}") from None
-    except yaml.YAMLError as error:
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 -- makes text, lists and mappings only
+    except (yaml.YAMLError, ValueError, ArithmeticError) as error:
         raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UsageError(f"{path} is nested too deeply; changes are three levels") from None
     given = document.get("changes") if isinstance(document, dict) else None
     if not isinstance(given, list) or not given or len(document) != 1:
         raise UsageError(f"{path}: give a list of changes under the one key `changes`")
@@ -90,14 +109,14 @@ def _change(place: str, given: object) -> Change:
     if not isinstance(given, dict):
         raise UsageError(f"{place}: give entity, id or where, and set or delete")
     if unknown := sorted(given.keys() - _KEYS):
-        raise UsageError(f"{place}: unknown key {unknown[0]}; known are {', '.join(sorted(_KEYS))}")
-    entity = given.get("entity")
+        raise UsageError(f"{place}: unknown key {quoted(unknown[0])}; known are {', '.join(sorted(_KEYS))}")
+    entity = _scalar(place, "entity", given.get("entity", ""))
     if entity not in ENTITIES:
-        raise UsageError(f"{place}: entity {entity!r} is none of {', '.join(ENTITIES)}")
-    deletes = given.get("delete", "false")
+        raise UsageError(f"{place}: entity {quoted(entity)} is none of {', '.join(ENTITIES)}")
+    deletes = _scalar(place, "delete", given.get("delete", "false"))
     if deletes not in ("true", "false"):
-        raise UsageError(f"{place}: delete is true or false, not {deletes!r}")
-    row_id, where = given.get("id"), _values(place, entity, "where", given)
+        raise UsageError(f"{place}: delete is true or false, not {quoted(deletes)}")
+    row_id, where = _id(place, given), _values(place, entity, "where", given)
     if (row_id is None) == (not where):
         raise UsageError(f"{place}: say which rows, by either id or where")
     fields = _values(place, entity, "set", given)
@@ -108,66 +127,48 @@ def _change(place: str, given: object) -> Change:
     return Change(place, entity, row_id, where, fields, deletes == "true")
 
 
+def _id(place: str, given: Mapping[str, Any]) -> str | None:
+    if "id" not in given:
+        return None
+    text = _scalar(place, "id", given["id"])
+    if text in NULLS:
+        raise UsageError(f"{place}: id is empty; give that of a row, or where instead")
+    try:
+        return str(read_value("string", text))
+    except ValueError:
+        raise UsageError(f"{place}: id {quoted(text)} is no text") from None
+
+
+def _scalar(place: str, name: str, given: object) -> str:
+    if not isinstance(given, str):
+        raise UsageError(f"{place}: {name} takes one value, not a {_shape(given)}")
+    return given
+
+
+def _shape(given: object) -> str:
+    return "list" if isinstance(given, list) else "mapping"
+
+
 def _values(place: str, entity: str, key: str, given: Mapping[str, Any]) -> Row:
     values = given.get(key, {})
     if not isinstance(values, dict):
         raise UsageError(f"{place}: {key} takes fields and their values")
-    known = _fields(entity)
+    known = content_fields(entity)
     found = {}
-    for name, text in values.items():
+    for name, given_value in values.items():
         if name not in known:
-            raise UsageError(f"{place}: {entity} has no field {name}; it has {', '.join(known)}")
+            raise UsageError(f"{place}: {entity} has no field {quoted(name)}; it has {', '.join(known)}")
+        text = _scalar(place, name, given_value)
         try:
-            found[name] = _value(known[name]["type"], text)
-        except (ValueError, InvalidOperation):
-            raise UsageError(f"{place}: {name}: {text!r} is no {_kind(known[name]['type'])[1]}") from None
+            found[name] = read_value(known[name], text)
+        except (ValueError, ArithmeticError):
+            raise UsageError(f"{place}: {name}: {quoted(text)} is no {kind_name(known[name])}") from None
     return found
 
 
-def _fields(entity: str) -> dict[str, Any]:
-    """The fields that a change may name: those before the bookkeeping of capture, without the id."""
+def content_fields(entity: str) -> dict[str, Any]:
+    """The types of the fields that a change may name: those before the bookkeeping of capture, without the id."""
     fields = load_schema(f"canonical/{entity}")["fields"]
-    names = [field["name"] for field in fields]
-    return {field["name"]: field for field in fields[1 : names.index("deleted")]}
-
-
-def _kind(schema: Any) -> tuple[Any, str]:
-    """The type within its union with null, and its name."""
-    kind = schema[1] if isinstance(schema, list) else schema
-    return kind, str(kind.get("logicalType", kind["type"]) if isinstance(kind, dict) else kind)
-
-
-def _value(schema: Any, text: object) -> Any:
-    if not isinstance(text, str):
-        raise ValueError
-    if text in _NULLS:
-        return None
-    kind, name = _kind(schema)
-    if name == "decimal":
-        number = Decimal(text)
-        exponent = number.as_tuple().exponent
-        if not isinstance(exponent, int) or -exponent > kind["scale"]:
-            raise ValueError
-        return number
-    return _READERS[name](text)
-
-
-def _instant(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError
-    return moment.astimezone(UTC)
-
-
-def _boolean(text: str) -> bool:
-    return ("false", "true").index(text) == 1
-
-
-_READERS: Final[dict[str, Callable[[str], Any]]] = {
-    "string": str,
-    "long": int,
-    "int": int,
-    "boolean": _boolean,
-    "date": date.fromisoformat,
-    "timestamp-micros": _instant,
-}
+    bookkeeping = [field["name"] for field in fields].index("deleted")
+    names = {field["name"]: field["type"] for field in fields[1:bookkeeping]}
+    return names

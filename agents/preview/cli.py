@@ -20,7 +20,8 @@ def preview(
 
     Reads the canonical topics as they are now and emits nothing. The file has a list under `changes`, each with
     an entity (rate, engagement, contract_line, project, time_entry, bill_adjustment and others, as in the
-    canonical topics), an id or a `where` of values, and `set` with new values or `delete: true`:
+    canonical topics), an id or a `where` of values, and `set` with new values or `delete: true`. An id that is not
+    there is a new row. What the mappings would quarantine is refused; a corrected time entry has the next version:
 
     \b
       changes:
@@ -31,11 +32,14 @@ def preview(
     """
     import json
     import logging
+    from contextlib import closing
 
     from rich.console import Console
 
+    from agents.canonical.loader import load_mappings
     from agents.preview.changefile import read_changes
     from agents.preview.reading import FactsReader
+    from agents.preview.rules import MappingRules
     from agents.preview.show import show
     from agents.preview.totals import as_document, summed
     from agents.preview.whatif import WhatIf
@@ -44,17 +48,21 @@ def preview(
     from streams.settings import load_settings
     from streams.topicreader import TopicReader
 
-    what_if = WhatIf(read_changes(change))
+    what_if = WhatIf(read_changes(change), MappingRules(load_mappings()).problem)
     settings = load_settings()
     # What the client says of lost connections is in the one error that we raise.
     logging.getLogger(LIBRDKAFKA).setLevel(logging.CRITICAL)
-    registry = Registry(settings.registry_url)
     progress = Console(stderr=True).status("reading")  # shown on terminals only
-    with progress, TopicReader(settings.kafka_bootstrap, "tallystream-preview") as topics:
+    with (
+        closing(Registry(settings.registry_url)) as registry,
+        TopicReader(settings.kafka_bootstrap, "tallystream-preview") as topics,
+        progress,
+    ):
         reader = FactsReader(topics, Decoder(registry), progress.update)
         reader.read(what_if)
-        found = summed(what_if.difference(reader.scan))
-    registry.close()
+        found = summed(what_if.difference(reader.scan), what_if.effects, reader.unreadable)
+    if found.unreadable:
+        typer.echo(f"{found.unreadable:,} records can't be read and count for nothing", err=True)
     if as_json:
         typer.echo(json.dumps(as_document(found), indent=2))
     else:

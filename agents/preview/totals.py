@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from agents.billing.segments import Segment
+from agents.preview.following import Effect
 from agents.preview.whatif import SegmentChange
 from streams.money import ZERO
 
@@ -38,14 +39,19 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The changes by entry and segment, their ``totals``, and how many ``entries`` they move."""
+    """The changes by entry and segment, their ``totals``, and how many ``entries`` they move.
+
+    ``effects`` are those of the file's changes on rows; so many records were ``unreadable`` and count for nothing.
+    """
 
     changes: Sequence[SegmentChange]
     totals: dict[TotalKey, Total]
     entries: int
+    effects: Sequence[Effect]
+    unreadable: int
 
 
-def summed(changes: Iterable[SegmentChange]) -> Preview:
+def summed(changes: Iterable[SegmentChange], effects: Sequence[Effect], unreadable: int = 0) -> Preview:
     """Totals of changes: what would be less what is."""
     listed = list(changes)
     totals: dict[TotalKey, Total] = defaultdict(Total)
@@ -61,18 +67,30 @@ def summed(changes: Iterable[SegmentChange]) -> Preview:
         listed,
         {key: totals[key] for key in ordered if not totals[key].is_nothing},
         len({change.key[0] for change in listed}),
+        effects,
+        unreadable,
     )
 
 
 def as_document(preview: Preview) -> dict[str, Any]:
     """For JSON: decimals as text, dates in ISO form."""
     return {
+        "unreadable_records": preview.unreadable,
+        "changes": [
+            {
+                "entity": effect.change.entity,
+                "id": effect.change.id,
+                "concerns_rows": effect.concerns,
+                "makes_new_row": effect.makes_new,
+            }
+            for effect in preview.effects
+        ],
         "entries": preview.entries,
         "totals": [
             {
                 **key._asdict(),
                 "seconds": total.seconds,
-                "amount": str(total.amount),
+                "amount": f"{total.amount:f}",
                 "unpriced_segments": total.unpriced,
             }
             for key, total in preview.totals.items()
@@ -99,7 +117,12 @@ def _key(segment: Segment) -> TotalKey:
 def _shown(segment: Segment) -> dict[str, Any]:
     """Its fields; what is not set is left out."""
     return {
-        name: value if isinstance(value, int | list) else str(value)
+        name: value if isinstance(value, int | list) else plain(value)
         for name, value in segment.fields().items()
         if value is not None
     }
+
+
+def plain(value: object) -> str:
+    """As text: a decimal never in the form ``1E+2``, a day as ``2026-03-01``."""
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -2,7 +2,8 @@
 
 Nothing is emitted and no clock is asked. Allocation is a function of the present facts alone, so what it gives
 with the changed rows is what the ledger comes to once they are made. Facts are gone through twice: first all
-of them are rated both ways, to find the roots that something happens to; then the facts of those are kept.
+of them are rated both ways, to find the roots that something happens to; then the facts of those are kept. What
+is held grows with the facts of these roots: a change of the default price holds all that it prices.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from agents.billing.posted import PostedLine
 from agents.billing.rating import rate_entry, rate_milestone
 from agents.billing.reference import BillingReference
 from agents.billing.segments import Key, Segment
-from agents.preview.changefile import FACT_ENTITIES, Change
+from agents.preview.changefile import ENTITIES, FACT_ENTITIES, Change
+from agents.preview.following import Check, Effect, Following
 from streams.errors import RecordError, UsageError
 
 Row = dict[str, Any]
+Meaning = Item | PostedLine | Adjustment
 # All latest rows of an entity, as often as it is asked.
 Scan = Callable[[str], Iterable[Row]]
 
@@ -46,25 +49,23 @@ class _Side:
     lines: dict[str, list[PostedLine]] = field(default_factory=lambda: defaultdict(list))
     adjustments: dict[str, list[Adjustment]] = field(default_factory=lambda: defaultdict(list))
 
-    def take(self, entity: str, row: Row, roots: set[str]) -> None:
+    def take(self, meaning: Meaning | None, roots: set[str]) -> None:
         """Keep a fact of one of the roots."""
-        with suppress(RecordError):
-            meaning = _meaning(entity, row, self.reference)
-            if meaning is None or meaning.root_id not in roots:
-                return
-            if isinstance(meaning, PostedLine):
-                self.lines[meaning.root_id].append(meaning)
-            elif isinstance(meaning, Adjustment):
-                self.adjustments[meaning.root_id].append(meaning)
-            else:
-                self.items[meaning.root_id].append(meaning)
+        if meaning is None or meaning.root_id not in roots:
+            return
+        if isinstance(meaning, PostedLine):
+            self.lines[meaning.root_id].append(meaning)
+        elif isinstance(meaning, Adjustment):
+            self.adjustments[meaning.root_id].append(meaning)
+        else:
+            self.items[meaning.root_id].append(meaning)
 
     def segments(self, root_id: str) -> dict[Key, Segment]:
-        """All segments of a root."""
+        """All segments of a root, whose facts are then let go."""
         return allocate(
-            self.items.get(root_id, ()),
-            self.lines.get(root_id, ()),
-            self.adjustments.get(root_id, ()),
+            self.items.pop(root_id, ()),
+            self.lines.pop(root_id, ()),
+            self.adjustments.pop(root_id, ()),
             self.reference.terms(root_id),
         )
 
@@ -72,51 +73,38 @@ class _Side:
 class WhatIf:
     """Two worlds: the reference tables as they are, and after the changes."""
 
-    def __init__(self, changes: Sequence[Change]) -> None:
+    def __init__(self, changes: Sequence[Change], check: Check) -> None:
+        self._following = {entity: Following(entity, changes, check) for entity in ENTITIES}
         self._changes = changes
-        self._used: set[str] = set()
         self._before, self._after = BillingReference(), BillingReference()
 
     def reference_rows(self, entity: str, rows: Iterable[Row]) -> None:
         """Take in all rows of a reference entity."""
-        for row, other in self._both(entity, rows):
+        for row, other in self._following[entity].both(rows):
             if row is not None:
                 self._before.apply(entity, row["id"], row)
-            self._after.apply(entity, other["id"], other)
+            try:
+                self._after.apply(entity, other["id"], other)
+            except OverflowError as error:  # a day at the very end of the calendar
+                raise _invalid(entity, other, error) from None
 
     def difference(self, scan: Scan) -> list[SegmentChange]:
         """All segments that the changes move, by root, entry and segment. `UsageError` for a change of nothing,
         and for one that makes a row invalid."""
         roots = self._terms_moved()
         for entity in FACT_ENTITIES:
-            for row, other in self._both(entity, scan(entity)):
+            for row, other in self._following[entity].both(scan(entity)):
                 roots |= self._moved(entity, row, other)
-        for change in self._changes:
-            if change.place not in self._used:
-                raise UsageError(f"{change.place} concerns no {change.entity} that there is")
+        for effect in self.effects:
+            if effect.is_nothing:
+                raise UsageError(f"{effect.change.place} concerns no {effect.change.entity} that there is")
         return list(self._compare(scan, roots))
 
-    def _both(self, entity: str, rows: Iterable[Row]) -> Iterator[tuple[Row | None, Row]]:
-        """Each row as it is and as it would be; then those that would be new. A deleted row is not there."""
-        own = [change for change in self._changes if change.entity == entity]
-        fresh = [change for change in own if change.id is not None and not change.deletes]
-        for row in rows:
-            if own and not row["deleted"]:
-                fresh = [change for change in fresh if change.id != row["id"]]
-                yield row, self._amended(own, row)
-            else:
-                yield row, row
-        for row_id in dict.fromkeys(change.id for change in fresh):
-            first = next(change for change in fresh if change.id == row_id)
-            yield None, self._amended(own, first.new_row())
-
-    def _amended(self, own: Sequence[Change], row: Row) -> Row:
-        """The row after all changes that concern it, each as the ones before left it."""
-        for change in own:
-            if change.concerns(row):
-                self._used.add(change.place)
-                row = change.amended(row)
-        return row
+    @property
+    def effects(self) -> list[Effect]:
+        """What each change came to, in the order of the file."""
+        by_place = {one.change.place: one for of in self._following.values() for one in of.effects}
+        return [by_place[change.place] for change in self._changes]
 
     def _terms_moved(self) -> set[str]:
         engagements = self._before.engagements.keys() | self._after.engagements.keys()
@@ -124,34 +112,32 @@ class WhatIf:
 
     def _moved(self, entity: str, row: Row | None, other: Row) -> set[str]:
         """The roots where a fact is another one."""
-        before = after = None
-        if row is not None:
-            with suppress(RecordError):
-                before = _meaning(entity, row, self._before)
+        before = None if row is None else _meaning_or_none(entity, row, self._before)
+        after = None
         try:
             after = _meaning(entity, other, self._after)
-        except RecordError as error:
+        except (RecordError, OverflowError) as error:
             if row is not other:
-                raise UsageError(
-                    f"with these changes {entity} {other['id']} would be invalid: {error}"
-                ) from None
+                raise _invalid(entity, other, error) from None
         return set() if before == after else {one.root_id for one in (before, after) if one is not None}
 
     def _compare(self, scan: Scan, roots: set[str]) -> Iterator[SegmentChange]:
         before, after = _Side(self._before), _Side(self._after)
         for entity in FACT_ENTITIES:
-            for row, other in self._both(entity, scan(entity)):
-                if row is not None:
-                    before.take(entity, row, roots)
-                after.take(entity, other, roots)
+            for row, other in self._following[entity].both(scan(entity)):
+                was = None if row is None else _meaning_or_none(entity, row, self._before)
+                will_be = _meaning_or_none(entity, other, self._after)
+                before.take(was, roots)
+                # Most facts of a root are the same on both sides, and held once.
+                after.take(was if was == will_be else will_be, roots)
         for root_id in sorted(roots):
-            was, will_be = before.segments(root_id), after.segments(root_id)
-            for key in sorted(was.keys() | will_be.keys()):
-                if was.get(key) != will_be.get(key):
-                    yield SegmentChange(key, was.get(key), will_be.get(key))
+            old, new = before.segments(root_id), after.segments(root_id)
+            for key in sorted(old.keys() | new.keys()):
+                if old.get(key) != new.get(key):
+                    yield SegmentChange(key, old.get(key), new.get(key))
 
 
-def _meaning(entity: str, row: Row, reference: BillingReference) -> Item | PostedLine | Adjustment | None:
+def _meaning(entity: str, row: Row, reference: BillingReference) -> Meaning | None:
     """What a fact says to allocation; None where it counts for nothing. `RecordError` if it is invalid."""
     if entity == "invoice_line":
         return PostedLine.from_record(row)
@@ -160,3 +146,14 @@ def _meaning(entity: str, row: Row, reference: BillingReference) -> Item | Poste
     if entity == "milestone":
         return rate_milestone(Milestone.from_record(row), reference).item
     return rate_entry(Entry.from_record(row), reference).item
+
+
+def _meaning_or_none(entity: str, row: Row, reference: BillingReference) -> Meaning | None:
+    """Likewise; None also if it is invalid."""
+    with suppress(RecordError, OverflowError):
+        return _meaning(entity, row, reference)
+    return None
+
+
+def _invalid(entity: str, row: Row, error: Exception) -> UsageError:
+    return UsageError(f"with these changes {entity} {row['id']!r} would be invalid: {error}")

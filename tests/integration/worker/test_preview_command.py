@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from billed_records import FACTS, HOUR, REFERENCES, rate, refused, row, run, send
+from confluent_kafka import Producer
 from worker_harness import Site, wait_for
 
 from streams.stack import Stack
@@ -17,13 +18,16 @@ CHANGES = """
 changes:
   - entity: rate
     id: erp:R-line
-    set: {price: 160.00}
+    set: {price: 160.00, overtime_multiplier: 1.5, weekend_multiplier: 2, applies_to_invoiced: false}
   - entity: project
     id: erp:P9
-    set: {engagement_id: erp:E1, contract_line_id: erp:L1}
+    set:
+      {engagement_id: erp:E1, contract_line_id: erp:L1, name: Old, service_line: build, delivery_model: onsite,
+       status: active}
 """
+MULTIPLIERS = {"overtime_multiplier": Decimal("1.5"), "weekend_multiplier": Decimal(2)}
 MADE = [
-    rate("erp:R-line", 160, contract_line_id="erp:L1", role="dev"),
+    rate("erp:R-line", 160, contract_line_id="erp:L1", role="dev", **MULTIPLIERS),
     row("project", "erp:P9", engagement_id="erp:E1", contract_line_id="erp:L1"),
 ]
 BILLED = {
@@ -69,6 +73,8 @@ def test_the_change_does_what_the_preview_said(embedded: Stack, tmp_path: Path) 
         shown = run("preview", environment, tmp_path, "--change", "changes.yaml")
         assert (shown.returncode, shown.stderr) == (0, "")
         assert "3 entries would change" in shown.stdout
+        assert "change 2, project 'erp:P9': makes a new row" in shown.stdout
+        assert preview["unreadable_records"] == 0
 
         send(site, MADE)
         moved = {(one["entry_id"], one["segment"]) for one in preview["segments"]}
@@ -120,3 +126,29 @@ def test_a_change_of_nothing_and_servers_that_are_away(embedded: Stack, tmp_path
     assert "no-file.yaml can't be read" in refused(
         run("preview", {}, tmp_path, "--change", "no-file.yaml"), 2
     )
+
+
+def test_records_that_are_none_and_another_registry(embedded: Stack, tmp_path: Path) -> None:
+    """The first are counted, on standard error and in JSON; without schemas there is no answer at all.
+
+    It comes last: what it puts into the module's topics stays there.
+    """
+    (tmp_path / "c.yaml").write_text(
+        "changes: [{entity: time_entry, id: 'time:1', delete: true}]", encoding="utf-8"
+    )
+    with Site(embedded, tmp_path) as site:
+        send(site, [*REFERENCES, *FACTS])
+        producer = Producer({"bootstrap.servers": site.bootstrap, "log_level": 0})
+        producer.produce("canonical.time_entry", b"junk", b"time:1", partition=0)
+        producer.produce("canonical.rate", b"junk", b"erp:R-line", partition=0)
+        assert producer.flush(20) == 0
+        environment = embedded.settings_environment()
+        done = run("preview", environment, tmp_path, "--change", "c.yaml", "--json")
+        assert (done.returncode, done.stderr) == (0, "2 records can't be read and count for nothing\n")
+        preview = json.loads(done.stdout)
+        assert (preview["unreadable_records"], preview["entries"]) == (2, 1)
+        producer.produce("canonical.rate", b"\0\x7f\0\0\0junk", b"erp:R-line", partition=0)
+        assert producer.flush(20) == 0
+        line = refused(run("preview", environment, tmp_path, "--change", "c.yaml"), 3)
+        assert "schema id 2130706432 is unknown" in line
+        assert "TALLYSTREAM_REGISTRY_URL" in line

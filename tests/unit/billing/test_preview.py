@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,27 +16,36 @@ from source_databases import HOUR, D, Sources, day
 from two_judges import SYSTEM_OF, Agents, canonical_records
 
 from agents.billing.reference import REFERENCE_ENTITIES
+from agents.canonical import load_mappings
 from agents.preview.changefile import read_changes
-from agents.preview.show import show
-from agents.preview.totals import Preview, TotalKey, as_document, summed
+from agents.preview.rules import MappingRules
+from agents.preview.show import hours, money, show
+from agents.preview.totals import Preview, Total, TotalKey, as_document, summed
 from agents.preview.whatif import WhatIf
 from streams.errors import UsageError
 
 Row = dict[str, Any]
 
 
-def previewed(sources: Sources, tmp_path: Path, text: str) -> Preview:
-    """The preview of a change file over the rows of the databases."""
+RULES = MappingRules(load_mappings())
+
+
+def previewed(
+    sources: Sources, tmp_path: Path, text: str, deleted: Sequence[tuple[str, Row]] = ()
+) -> Preview:
+    """The preview of a change file over the rows of the databases, and rows that were deleted."""
     path = tmp_path / "changes.yaml"
     path.write_text(text, encoding="utf-8")
     rows: dict[str, list[Row]] = defaultdict(list)
     for table in SYSTEM_OF:
         for entity, record in canonical_records(sources, table):
             rows[entity].append(record)
-    what_if = WhatIf(read_changes(path))
+    for entity, record in deleted:
+        rows[entity].append(record)
+    what_if = WhatIf(read_changes(path), RULES.problem)
     for entity in REFERENCE_ENTITIES:
         what_if.reference_rows(entity, rows[entity])
-    return summed(what_if.difference(lambda entity: rows[entity]))
+    return summed(what_if.difference(lambda entity: rows[entity]), what_if.effects)
 
 
 def firm() -> Sources:
@@ -67,7 +76,8 @@ CASES: list[tuple[str, Callable[[Sources], object]]] = [
     ("{entity: rate, id: 'erp:R', delete: true}", lambda s: s.drop("rate", "R")),
     (
         "{entity: bill_adjustment, id: 'erp:B',"
-        " set: {kind: discount, entry_id: 'time:1', engagement_id: 'erp:E', amount: 200}}",
+        " set: {kind: discount, entry_id: 'time:1', engagement_id: 'erp:E', amount: 200, reason: agreed,"
+        " approver_id: 'erp:B', decided_at: 2026-03-31T00:00:00Z}}",
         lambda s: s.put("bill_adjustment", "B", kind="discount", entry_id="time:1", amount=D(200)),
     ),
     (
@@ -75,8 +85,22 @@ CASES: list[tuple[str, Callable[[Sources], object]]] = [
         lambda s: s.put("invoice_line", "I4", seconds=1800, amount=D(75)),
     ),
     (
-        "{entity: project, id: 'erp:P-OLD', set: {engagement_id: 'erp:E', contract_line_id: 'erp:L'}}",
+        "{entity: project, id: 'erp:P-OLD', set: {engagement_id: 'erp:E', contract_line_id: 'erp:L', name: x,"
+        " service_line: build, delivery_model: onsite, status: active}}",
         lambda s: s.put("project", "P-OLD", engagement_id="E", contract_line_id="L"),
+    ),
+    # The source gives a corrected entry the next version: what was posted of the first one is due as a credit.
+    (
+        "{entity: time_entry, id: 'time:4', set: {seconds: 7200}}",
+        lambda s: s.work(4, "03-04", 2, version=2),
+    ),
+    (
+        "{entity: time_entry, where: {work_date: 2026-03-04}, set: {task_id: null, kind: overtime}}",
+        lambda s: s.work(4, "03-04", 1, kind="overtime", version=2),
+    ),
+    (
+        "{entity: time_entry, id: 'time:4', set: {seconds: 7200, version: 1}}",
+        lambda s: s.work(4, "03-04", 2),
     ),
 ]
 
@@ -137,7 +161,14 @@ def test_totals_by_client_and_period(tmp_path: Path) -> None:
 
 def test_changes_build_on_each_other(tmp_path: Path) -> None:
     """A new rate for the project, then another price of it: the last word counts."""
-    rate = {"project_id": "erp:P", "role": "dev", "currency": "EUR", "price": "200"}
+    rate = {
+        "project_id": "erp:P",
+        "role": "dev",
+        "currency": "EUR",
+        "price": "200",
+        "overtime_multiplier": "1.5",
+    }
+    rate |= {"weekend_multiplier": "2", "applies_to_invoiced": "false", "effective_from": "2020-01-01"}
     text = "changes:\n" + "\n".join(
         f"- {{entity: rate, id: 'erp:NEW', set: {json.dumps(fields)}}}" for fields in (rate, {"price": "210"})
     )
@@ -163,12 +194,34 @@ def test_a_terminal_shows_the_sum_first(tmp_path: Path) -> None:
     assert "of unknown worth" in text
 
 
-def printed(preview: Preview) -> str:
+def printed(preview: Preview, width: int = 160) -> str:
     """What a wide terminal shows."""
-    console = Console(width=160, file=io.StringIO())
+    console = Console(width=width, file=io.StringIO())
     show(console, preview)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def of_rate(fields: str) -> str:
+    """A file that sets fields of the rate."""
+    return f"changes: [{{entity: rate, id: 'erp:R', set: {{{fields}}}}}]"
+
+
+def of_entry(fields: str) -> str:
+    """Of an entry."""
+    return f"changes: [{{entity: time_entry, id: 'time:1', set: {{{fields}}}}}]"
+
+
+def line_with(fields: str) -> str:
+    """Of the contract line."""
+    return f"changes: [{{entity: contract_line, id: 'erp:L', set: {{{fields}}}}}]"
+
+
+def adjusting(fields: str) -> str:
+    """A new adjustment of an entry."""
+    known = "entry_id: 'time:1', engagement_id: 'erp:E', reason: agreed, approver_id: 'erp:B'"
+    decided = "decided_at: 2026-03-31T00:00:00Z"
+    return f"changes: [{{entity: bill_adjustment, id: 'erp:B', set: {{{known}, {decided}, {fields}}}}}]"
 
 
 @pytest.mark.parametrize(
@@ -180,15 +233,15 @@ def printed(preview: Preview) -> str:
         ("changes: [x]\nmore: 1", "give a list of changes"),
         ("changes: [x]", "change 1: give entity"),
         ("changes: [{entity: rates, id: a, delete: true}]", "entity 'rates' is none of consultant"),
-        ("changes: [{entity: rate, id: a, erase: true}]", "unknown key erase"),
+        ("changes: [{entity: rate, id: a, erase: true}]", "unknown key 'erase'"),
         ("changes: [{entity: rate, id: a, delete: maybe}]", "delete is true or false"),
         ("changes: [{entity: rate, delete: true}]", "by either id or where"),
         ("changes: [{entity: rate, id: a, where: {role: b}, delete: true}]", "by either id or where"),
         ("changes: [{entity: rate, id: a}]", "by either set or delete"),
         ("changes: [{entity: rate, id: a, set: {price: 1}, delete: true}]", "by either set or delete"),
         ("changes: [{entity: rate, id: a, set: [price]}]", "set takes fields"),
-        ("changes: [{entity: rate, id: a, set: {cost: 1}}]", "rate has no field cost; it has task_id"),
-        ("changes: [{entity: rate, id: a, set: {deleted: true}}]", "rate has no field deleted"),
+        ("changes: [{entity: rate, id: a, set: {cost: 1}}]", "rate has no field 'cost'; it has task_id"),
+        ("changes: [{entity: rate, id: a, set: {deleted: true}}]", "rate has no field 'deleted'"),
         ("changes: [{entity: rate, id: a, set: {price: 12 EUR}}]", "price: '12 EUR' is no decimal"),
         ("changes: [{entity: rate, id: a, set: {price: 1.00001}}]", "price: '1.00001' is no decimal"),
         ("changes: [{entity: rate, id: a, set: {price: NaN}}]", "price: 'NaN' is no decimal"),
@@ -203,11 +256,74 @@ def printed(preview: Preview) -> str:
         ("changes: [{entity: task, where: {name: x}, delete: true}]", "change 1 concerns no task"),
         (
             "changes: [{entity: time_entry, id: 'time:1', set: {work_date: null}}]",
-            "time_entry time:1 would be invalid: time:1 has no work_date",
+            "change 1: time_entry 'time:1': work_date: reference-time.yaml:",
         ),
         (
             "changes: [{entity: time_entry, id: 'time:9', set: {status: approved}}]",
-            "time_entry time:9 would be invalid",
+            "change 1: time_entry 'time:9': consultant_id: reference-time.yaml:",
+        ),
+        ("changes: [{entity: rate, id: [a], delete: true}]", "id takes one value, not a list"),
+        ("changes: [{entity: rate, id: {a: b}, delete: true}]", "id takes one value, not a mapping"),
+        ("changes: [{entity: rate, id: '', delete: true}]", "id is empty"),
+        ("changes: [{entity: rate, id: null, delete: true}]", "id is empty"),
+        ('changes: [{entity: rate, id: "\\uD800", delete: true}]', "is no text"),
+        ("changes: [{entity: [rate], id: a, delete: true}]", "entity takes one value, not a list"),
+        ("changes: [{entity: rate, id: a, set: {role: [x]}}]", "role takes one value, not a list"),
+        ('changes: [{entity: rate, id: a, "x\\ny": 1}]', "unknown key 'x\\ny'"),
+        ('changes: [{entity: rate, id: a, set: {"x\\ny": 1}}]', "rate has no field 'x\\ny'"),
+        ("changes: [{entity: rate, id: a, set: {price: 1, price: 2}}]", "the key 'price' is there twice"),
+        ("changes: [{entity: rate, id: a, delete: true}]\nchanges: []", "the key 'changes' is there twice"),
+        ("changes: " + "[" * 3000, "is nested too deeply"),
+        ('changes: ["\\UFFFFFFFF"]', "is no YAML"),
+        (of_rate("price: 1E+70"), "price: '1E+70' is no decimal"),
+        (of_rate("price: 1E+999999"), "price: '1E+999999' is no decimal"),
+        (of_rate("price: 1E+99999999999999999999"), "is no decimal"),
+        (of_entry("seconds: " + "9" * 200), "is no long"),
+        (of_entry("seconds: " + "9" * 5000), "is no long"),
+        (of_entry("approved_at: 0001-01-01T00:00:00+14:00"), "is no timestamp"),
+        (of_rate("price: 0"), "price: reference-erp.yaml:"),
+        (of_rate("price: 0"), "0 must be more than 0"),
+        (of_rate("price: -5"), "-5 must be more than 0"),
+        (of_rate("price: null"), "(column price): null, but required"),
+        (of_rate("effective_to: 2019-01-01"), "2020-01-01 must be before effective_to 2019-01-01"),
+        (of_rate("client_id: A"), "can't be 'A'; would be 'erp:A'"),
+        (of_entry("seconds: 90000"), "(column hours): 25 must be at most 24"),
+        (line_with("billing_method: fixed"), "'fixed' is none of milestone"),
+        (line_with("rounding: up"), "'up' is none of half_even, half_up"),
+        (line_with("quantity_increment_seconds: -900"), "-900 must be more than 0"),
+        (line_with("over_cap_action: holdd"), "'holdd' is none of bill, hold, write_off"),
+        ("changes: [{entity: rate, id: 'erp:NEW', set: {price: 1}}]", "currency: reference-erp.yaml:"),
+        ("changes: [{entity: rate, id: 'crm:R', set: {price: 1}}]", "id: ids begin with erp:"),
+        (
+            "changes: [{entity: fx_rate, id: 'erp:F', set: {rate: 1}}]",
+            "'erp:F': from_currency: reference-erp",
+        ),
+        ("changes: [{entity: period, id: 'erp:M', set: {starts_on: null}}]", "'erp:M': legal_entity_id: "),
+        (
+            "changes: [{entity: invoice_line, id: 'erp:I4', set: {engagement_id: null}}]",
+            "engagement_id: reference-erp.yaml:",
+        ),
+        (adjusting("kind: write-off, seconds: 60"), "'write-off' is none of discount, hold, write_off"),
+        (adjusting("kind: write_off"), "seconds: reference-erp.yaml:"),
+        (adjusting("kind: discount"), "null, but required where kind is discount"),
+        (
+            "changes:\n- {entity: rate, id: 'erp:R', set: {price: 0}}\n"
+            "- {entity: rate, id: 'erp:R', set: {role: dev}}",
+            "change 1: rate 'erp:R': price",
+        ),
+        (
+            "changes: [{entity: fx_rate, id: 'erp:F', set: {from_currency: EUR, to_currency: USD,"
+            " day: 9999-12-31, rate: 1}}]",
+            "fx_rate 'erp:F' would be invalid",
+        ),
+        (
+            "changes: [{entity: rate, where: {role: none}, set: {price: 0}}]",
+            "change 1 concerns no rate that there is",
+        ),
+        (
+            "changes: [{entity: time_entry, id: 'time:1', delete: true},"
+            " {entity: time_entry, where: {consultant_id: 'erp:C', work_date: 2026-03-05}, set: {kind: weekend}}]",
+            "change 2 concerns no time_entry",
         ),
     ],
 )
@@ -237,3 +353,106 @@ def test_days_are_days(tmp_path: Path) -> None:
     assert {one.key[0] for one in preview.changes} >= {"time:1", "time:2"}
     assert all(one.after is not None for one in preview.changes if one.key == ("time:5", "base"))
     assert day("04-03") in {one.after.work_date for one in preview.changes if one.after is not None}
+
+
+NEW_ENTRY = (
+    "set: {consultant_id: 'erp:C', project_id: 'erp:P', work_date: 2026-03-09, seconds: 3600, kind: standard,"
+    " status: approved, version: 1, approved_at: 2026-03-09T12:00:00Z}"
+)
+
+
+def after(preview: Preview) -> dict[tuple[str, str], int | None]:
+    """Seconds of the segments that move, as they would be."""
+    return {one.key: None if one.after is None else one.after.seconds for one in preview.changes}
+
+
+def effects(preview: Preview) -> list[str]:
+    """What each change comes to."""
+    return [effect.words for effect in preview.effects]
+
+
+def uncapped() -> Sources:
+    """The firm, where whatever is worked is billed."""
+    return firm().put("engagement", "E", cap_money=None)
+
+
+def test_a_deleted_entry_is_concerned_by_nothing(tmp_path: Path) -> None:
+    """Neither one that the file deletes, nor one that was deleted before."""
+    ((_, gone),) = canonical_records(Sources().work(7, "03-05", 8), "time_entry")
+    text = (
+        "changes: [{entity: time_entry, id: 'time:1', delete: true},"
+        " {entity: time_entry, where: {project_id: 'erp:P'}, set: {kind: overtime}}]"
+    )
+    preview = previewed(uncapped(), tmp_path, text, [("time_entry", {**gone, "deleted": True})])
+    assert after(preview)["time:1", "base"] is None
+    assert effects(preview) == ["concerns 1 row", "concerns 2 rows"]
+    assert "time:7" not in {entry_id for entry_id, _ in after(preview)}
+
+
+def test_a_deleted_entry_may_be_made_anew(tmp_path: Path) -> None:
+    """In the file, or after it was deleted in its source: what it was is gone, its version too."""
+    ((_, gone),) = canonical_records(Sources().work(7, "03-05", 8), "time_entry")
+    text = (
+        "changes:\n- {entity: time_entry, id: 'time:1', delete: true}\n"
+        f"- {{entity: time_entry, id: 'time:1', {NEW_ENTRY}}}\n- {{entity: time_entry, id: 'time:7', {NEW_ENTRY}}}"
+    )
+    preview = previewed(uncapped(), tmp_path, text, [("time_entry", {**gone, "deleted": True})])
+    assert effects(preview) == ["concerns 1 row", "makes a new row", "makes a new row"]
+    assert after(preview)["time:1", "base"] == after(preview)["time:7", "base"] == HOUR
+    with pytest.raises(UsageError, match=r"change 2: .*version: .*null, but required"):
+        previewed(uncapped(), tmp_path, text.replace("version: 1, ", ""))
+
+
+def test_a_change_before_a_row_is_made_does_not_see_it(tmp_path: Path) -> None:
+    """One behind it does, and may delete it; then it never was."""
+    new = f"{{entity: time_entry, id: 'time:9', {NEW_ENTRY}}}"
+    double = "{entity: time_entry, where: {work_date: 2026-03-09}, set: {seconds: 7200}}"
+    preview = previewed(uncapped(), tmp_path, f"changes:\n- {new}\n- {double}")
+    assert after(preview) == {("time:9", "base"): 2 * HOUR}
+    assert effects(preview) == ["makes a new row", "concerns 1 row"]
+    with pytest.raises(UsageError, match="change 1 concerns no time_entry"):
+        previewed(uncapped(), tmp_path, f"changes:\n- {double}\n- {new}")
+    gone = "{entity: time_entry, id: 'time:9', delete: true}"
+    preview = previewed(uncapped(), tmp_path, f"changes:\n- {new}\n- {gone}")
+    assert (after(preview), effects(preview)) == ({}, ["makes a new row", "concerns 1 row"])
+    with pytest.raises(UsageError, match="change 1 concerns no time_entry"):
+        previewed(uncapped(), tmp_path, f"changes:\n- {gone}\n- {new}")
+
+
+def test_a_mistyped_id_is_told(tmp_path: Path) -> None:
+    """In both forms, before anything else of the kind: it makes a row."""
+    text = f"changes:\n- {{entity: rate, id: 'erp:R', delete: true}}\n- {{entity: time_entry, id: 'time:11', {NEW_ENTRY}}}"
+    preview = previewed(uncapped(), tmp_path, text)
+    assert printed(preview).splitlines()[1:3] == [
+        "change 2, time_entry 'time:11': makes a new row",
+        "change 1, rate 'erp:R': concerns 1 row",
+    ]
+    assert as_document(preview)["changes"] == [
+        {"entity": "rate", "id": "erp:R", "concerns_rows": 1, "makes_new_row": False},
+        {"entity": "time_entry", "id": "time:11", "concerns_rows": 0, "makes_new_row": True},
+    ]
+
+
+def test_what_moves_is_told_where_hours_and_money_stay(tmp_path: Path) -> None:
+    """Another month, another rate: the two sides differ in words."""
+    text = of_entry("work_date: 2026-02-05")
+    line = next(
+        line
+        for line in printed(previewed(uncapped(), tmp_path, text), 300).splitlines()
+        if "│ time:1" in line
+    )
+    shown = [cell.strip() for cell in line.split("│")]
+    assert "accounting date 2026-03-05" in shown[3]
+    assert "accounting date 2026-02-05" in shown[4]
+
+
+def test_amounts_are_shown_as_their_currency_counts() -> None:
+    """With the places of its minor unit, and more where the amount has more; no seconds are hidden."""
+    assert money(Decimal("1234.5000"), "EUR") == "1,234.50 EUR"
+    assert money(Decimal("-1.2340"), "KWD", "+") == "-1.234 KWD"
+    assert money(Decimal(900), "JPY", "+") == "+900 JPY"
+    assert money(Decimal("0.005"), None) == "0.005"
+    assert money(Decimal(0), "EUR", "+") == "+0.00 EUR"
+    assert (hours(7200), hours(7201), hours(-36, "+")) == ("2.00", "2.0003", "-0.01")
+    preview = Preview([], {TotalKey(None, None, "unbilled", "EUR"): Total(1, Decimal("1E+3"))}, 0, [], 0)
+    assert as_document(preview)["totals"][0]["amount"] == "1000"
