@@ -13,7 +13,6 @@ from .caps import share
 from .rating import Item
 from .rows import BillAdjustment
 
-
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
