@@ -27,6 +27,7 @@ from streams.money import EXACT, hours_to_seconds
 
 Convert: TypeAlias = Callable[[Any], Any]
 
+FIRST_YEAR, LAST_YEAR = 1900, 2999
 UNAVAILABLE: Final = "__debezium_unavailable_value"
 NOT_SENT: Final = "the source did not send the unchanged value; set REPLICA IDENTITY FULL"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -192,18 +193,27 @@ def _integer(rules: Rules) -> Convert:
 
 
 def _date(rules: Rules) -> Convert:
-    def convert(value: Any) -> date:
+    """A day on which somebody may work or an agreement may end; the last one of the calendar, by which some
+    systems write that there is no end, is none."""
+
+    def convert(value: Any) -> date | None:
         kind = type(value)
         try:
             if kind is int:
-                return date.fromordinal(value + EPOCH_ORDINAL)
-            if kind is str:
-                return date.fromisoformat(value)
+                day = date.fromordinal(value + EPOCH_ORDINAL)
+            elif kind is str:
+                day = date.fromisoformat(value)
+            elif kind is date:
+                day = value
+            else:
+                raise SchemaMismatch(f"{quoted(value)} is no date")
         except (ValueError, OverflowError):
-            raise InvalidValue(f"{quoted(value)} is no date between the years 1 and 9999") from None
-        if kind is date:
-            return value  # type: ignore[no-any-return]  # its type was just checked
-        raise SchemaMismatch(f"{quoted(value)} is no date")
+            raise InvalidValue(f"{quoted(value)} is no date between the years 1900 and 2999") from None
+        if FIRST_YEAR <= day.year <= LAST_YEAR:
+            return day
+        if day == date.max:
+            return None
+        raise InvalidValue(f"{quoted(str(day))} is no date between the years 1900 and 2999")
 
     return convert
 

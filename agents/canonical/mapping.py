@@ -92,7 +92,10 @@ class TableMapping:
                     self._check_absent(name, row)
                     record[name] = None
                 else:
-                    record[name] = convert(value)
+                    converted = convert(value)
+                    if converted is None and required:
+                        raise InvalidValue("an open end, but a date is required")
+                    record[name] = converted
             for name, until, _ in self.ranges:
                 first, last = record[name], record[until]
                 if first is not None and last is not None and first >= last:

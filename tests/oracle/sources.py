@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from streams.money import hours_to_seconds
 
 from . import rows as r
-from .validity import what_is_wrong
+from .validity import what_is_wrong, without_open_end
 
 SourceRow = Mapping[str, Any]
 # table name -> its rows, by column name, as the database gave them
@@ -80,7 +80,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         for row in tables.get(table, ()):
             reason = what_is_wrong(table, row)
             if reason is None:
-                kept.append(row)
+                kept.append(without_open_end(table, row))
             else:
                 entity = _ENTITY.get(table, table)
                 quarantined.append(r.Quarantined(entity, f"{system}:{row['id']}", reason))

@@ -9,6 +9,7 @@ The rules, by table and column:
 - caps of money, per diems, milestone amounts, discounts, invoiced seconds and amounts are not negative;
 - a code of a closed list is one of the list;
 - an effective range does not end before or when it starts;
+- a date lies in the years 1900 to 2999; 9999-12-31 is an open end where a row need not have the date;
 - a write-off has hours, a discount an amount;
 - no number anywhere is NaN or infinite.
 
@@ -18,6 +19,7 @@ A null is not checked: whether a column may be null is the source's business.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
@@ -109,6 +111,28 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
 }
 
 
+# Dates that a row need not have.
+OPEN_ENDS: Final[Mapping[str, str]] = {
+    "engagement": "ends_on",
+    "consultant": "left_on",
+    "cost_rate": "effective_to",
+    "rate": "effective_to",
+    "milestone": "accepted_on",
+    "opportunity": "closed_on",
+    "invoice_line": "work_date",
+}
+
+
+def _is_day(day: date) -> bool:
+    return 1900 <= day.year <= 2999
+
+
+def without_open_end(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with no date where it says that there is no end."""
+    column = OPEN_ENDS.get(table)
+    return {**row, column: None} if column is not None and row.get(column) == date.max else dict(row)
+
+
 def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
     """The first rule that a source row breaks, in words; None when the row is fit to compute with.
 
@@ -117,6 +141,12 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
     for column, value in row.items():
         if isinstance(value, Decimal) and not value.is_finite():
             return f"{column} is {value}, not a number to compute with"
+        if (
+            type(value) is date
+            and not _is_day(value)
+            and not (value == date.max and OPEN_ENDS.get(table) == column)
+        ):
+            return f"{column} {value} is no date between the years 1900 and 2999"
     for column, check in CHECKS.get(table, {}).items():
         value = row[column]
         complaint = None if value is None else check(value)
@@ -127,6 +157,8 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
         if needed is not None and row[needed] is None:
             return f"{needed} of a {row['kind']} is not there"
     starts, ends = row.get("effective_from"), row.get("effective_to")
+    if ends == date.max:
+        ends = None
     if starts is not None and ends is not None and not starts < ends:
         return f"effective range ends on {ends}, not after its start {starts}"
     return None
