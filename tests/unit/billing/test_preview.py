@@ -314,7 +314,7 @@ def adjusting(fields: str) -> str:
         (
             "changes: [{entity: fx_rate, id: 'erp:F', set: {from_currency: EUR, to_currency: USD,"
             " day: 9999-12-31, rate: 1}}]",
-            "fx_rate 'erp:F' would be invalid",
+            "change 1: fx_rate 'erp:F': day: ",
         ),
         (
             "changes: [{entity: rate, where: {role: none}, set: {price: 0}}]",
