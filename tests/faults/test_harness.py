@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -83,9 +84,17 @@ def test_the_proxy_holds_and_resets() -> None:
             client.settimeout(0.3)
             client.sendall(b"first")
             assert client.recv(100) == b"first"
+            total = len(b"first")
             for up, down in ((True, True), (True, False), (False, True)):
+                deadline = (
+                    time.monotonic() + 5
+                )  # bytes are counted once they are sent, which may be a bit later
+                while (proxy.up.passed, proxy.down.passed) != (total, total) and time.monotonic() < deadline:
+                    time.sleep(0.001)
                 proxy.hold(up=up, down=down)
                 passed = (proxy.up.passed, proxy.down.passed)
+                assert passed == (total, total)
+                total += len(b"held")
                 client.sendall(b"held")
                 with pytest.raises(TimeoutError):
                     client.recv(100)
