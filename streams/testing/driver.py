@@ -123,10 +123,12 @@ class TopologyDriver:
             self.move(
                 *rng.choice(list(self._owner)), rng.randrange(len(self._workers)), noticed=rng.random() < 0.5
             )
+        lost = self.crashes, self.fenced
         self._open_all(rng)
         busy = [lane for lane in self._lanes.values() if lane.is_busy()]
         if not busy:
-            return False
+            # What was lost while it was opened is opened again, and may have something to do.
+            return lost != (self.crashes, self.fenced)
         self.now += timedelta(milliseconds=1)
         self._attempt(rng.choice(busy), lambda lane: lane.work(rng, chunk), rng)
         return True
