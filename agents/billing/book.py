@@ -42,22 +42,23 @@ class EntryBook:
         self.item = Item.from_record(record) if record["op"] == "PUT" else None
         return True
 
-    def put_line(self, value: bytes, record: dict[str, Any]) -> None:
-        """Apply an invoice line; a draft or deleted one has no effect."""
-        _put(self.stored["lines"], self.lines, record["id"], value, PostedLine.from_record(record))
+    def put_line(self, value: bytes, record: dict[str, Any]) -> bool:
+        """Apply an invoice line; a draft or deleted one has no effect. Says whether it is here now."""
+        return _put(self.stored["lines"], self.lines, record["id"], value, PostedLine.from_record(record))
 
-    def put_adjustment(self, value: bytes, record: dict[str, Any]) -> None:
-        """Apply a bill adjustment; a deleted one has no effect."""
-        _put(
+    def put_adjustment(self, value: bytes, record: dict[str, Any]) -> bool:
+        """Apply a bill adjustment; a deleted one has no effect. Says whether it is here now."""
+        return _put(
             self.stored["adjustments"], self.adjustments, record["id"], value, Adjustment.from_record(record)
         )
 
-    def drop(self, is_line: bool, row_id: str) -> None:
-        """Take a line or an adjustment out."""
-        for place in (
-            (self.stored["lines"], self.lines) if is_line else (self.stored["adjustments"], self.adjustments)
-        ):
-            place.pop(row_id, None)
+    def drop_line(self, row_id: str) -> None:
+        """Take a line out."""
+        _drop(self.stored["lines"], self.lines, row_id)
+
+    def drop_adjustment(self, row_id: str) -> None:
+        """Take an adjustment out."""
+        _drop(self.stored["adjustments"], self.adjustments, row_id)
 
     def hand_line(self, row_id: str, other: EntryBook) -> bool:
         """Give a line to another book; False if it is not here."""
@@ -68,13 +69,18 @@ class EntryBook:
         return True
 
 
-def _put(stored: dict[str, bytes], decoded: dict[str, Any], row_id: str, value: bytes, meaning: Any) -> None:
+def _put(stored: dict[str, bytes], decoded: dict[str, Any], row_id: str, value: bytes, meaning: Any) -> bool:
     if meaning is None:
-        stored.pop(row_id, None)
-        decoded.pop(row_id, None)
-    else:
-        stored[row_id] = value
-        decoded[row_id] = meaning
+        _drop(stored, decoded, row_id)
+        return False
+    stored[row_id] = value
+    decoded[row_id] = meaning
+    return True
+
+
+def _drop(stored: dict[str, bytes], decoded: dict[str, Any], row_id: str) -> None:
+    stored.pop(row_id, None)
+    decoded.pop(row_id, None)
 
 
 def book_key(root_id: str, entry_id: str = "") -> bytes:

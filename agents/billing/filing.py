@@ -41,33 +41,31 @@ class Filing:
     ) -> set[str]:
         """File a row that is about ``entry_id``, or take one out that no longer counts; the entries that this
         changes."""
+        if kind == LINE:
+            return self._take_line(state, root_id, entry_id, value, row)
         row_id = row["id"]
         before = self.holder(state, root_id, kind, row_id)
-        is_credit = kind == LINE and row["kind"] == CREDIT_LINE and row["credits_line_id"] is not None
+        if before is not None and before != entry_id:
+            self._book_of(state, root_id, before).drop_adjustment(row_id)
+        held = self._book_of(state, root_id, entry_id).put_adjustment(value, row)
+        self.remember(state, root_id, entry_id, kind, row_id, held)
+        return {entry_id, before or entry_id}
+
+    def _take_line(
+        self, state: Overlay, root_id: str, entry_id: str, value: bytes, row: dict[str, Any]
+    ) -> set[str]:
+        row_id = row["id"]
+        before = self.holder(state, root_id, LINE, row_id)
+        is_credit = row["kind"] == CREDIT_LINE and row["credits_line_id"] is not None
         if is_credit:
             entry_id = self._with_its_charge(state, root_id, entry_id, row)
-        touched = {entry_id}
+        touched = {entry_id, before or entry_id}
         if before is not None and before != entry_id:
-            old = self._book_of(state, root_id, before)
-            touched |= (
-                self._carry_credits(state, root_id, row_id, before, entry_id) if kind == LINE else set()
-            )
-            old.drop(kind == LINE, row_id)
-            touched.add(before)
-        book = self._book_of(state, root_id, entry_id)
-        if kind == LINE:
-            book.put_line(value, row)
-        else:
-            book.put_adjustment(value, row)
-        self.remember(
-            state,
-            root_id,
-            entry_id,
-            kind,
-            row_id,
-            row_id in (book.lines if kind == LINE else book.adjustments),
-        )
-        if kind == LINE and not is_credit and row_id in book.lines:
+            touched |= self._carry_credits(state, root_id, row_id, before, entry_id)
+            self._book_of(state, root_id, before).drop_line(row_id)
+        held = self._book_of(state, root_id, entry_id).put_line(value, row)
+        self.remember(state, root_id, entry_id, LINE, row_id, held)
+        if held and not is_credit:
             touched |= self._collect_waiting(state, root_id, row_id, entry_id)
         return touched
 

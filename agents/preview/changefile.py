@@ -170,5 +170,4 @@ def content_fields(entity: str) -> dict[str, Any]:
     """The types of the fields that a change may name: those before the bookkeeping of capture, without the id."""
     fields = load_schema(f"canonical/{entity}")["fields"]
     bookkeeping = [field["name"] for field in fields].index("deleted")
-    names = {field["name"]: field["type"] for field in fields[1:bookkeeping]}
-    return names
+    return {field["name"]: field["type"] for field in fields[1:bookkeeping]}

@@ -83,10 +83,7 @@ class WhatIf:
         for row, other in self._following[entity].both(rows):
             if row is not None:
                 self._before.apply(entity, row["id"], row)
-            try:
-                self._after.apply(entity, other["id"], other)
-            except OverflowError as error:  # a day at the very end of the calendar
-                raise _invalid(entity, other, error) from None
+            self._after.apply(entity, other["id"], other)
 
     def difference(self, scan: Scan) -> list[SegmentChange]:
         """All segments that the changes move, by root, entry and segment. `UsageError` for a change of nothing,
@@ -116,9 +113,11 @@ class WhatIf:
         after = None
         try:
             after = _meaning(entity, other, self._after)
-        except (RecordError, OverflowError) as error:
+        except RecordError as error:
             if row is not other:
-                raise _invalid(entity, other, error) from None
+                raise UsageError(
+                    f"with these changes {entity} {other['id']!r} would be invalid: {error}"
+                ) from None
         return set() if before == after else {one.root_id for one in (before, after) if one is not None}
 
     def _compare(self, scan: Scan, roots: set[str]) -> Iterator[SegmentChange]:
@@ -150,10 +149,6 @@ def _meaning(entity: str, row: Row, reference: BillingReference) -> Meaning | No
 
 def _meaning_or_none(entity: str, row: Row, reference: BillingReference) -> Meaning | None:
     """Likewise; None also if it is invalid."""
-    with suppress(RecordError, OverflowError):
+    with suppress(RecordError):
         return _meaning(entity, row, reference)
     return None
-
-
-def _invalid(entity: str, row: Row, error: Exception) -> UsageError:
-    return UsageError(f"with these changes {entity} {row['id']!r} would be invalid: {error}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, make_url, text
 
 from connectors.bench.history import TABLE as HISTORY_OF
 from connectors.bench.history import write_history
@@ -61,6 +61,18 @@ class RunningFirm:
         finally:
             registry.close()
         return warehouse, topics
+
+    def assert_exact(self, more_than: int, told: str) -> None:
+        """Once nothing moves: over so many rows, warehouse and topics are the oracle's, and no line of the ledger is
+        there twice. ``told`` is what a failure says to repeat it."""
+        for comparison in self.settle():
+            assert comparison.rows_compared > more_than
+            assert comparison.equal, f"{told}: " + "\n".join(map(str, comparison.differences))
+        with self.warehouse.connect() as connection:
+            lines, distinct = connection.execute(
+                text("SELECT count(*), count(DISTINCT event_id) FROM fact_billing_event")
+            ).one()
+        assert lines == distinct
 
 
 @contextmanager
