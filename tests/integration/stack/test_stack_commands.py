@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -14,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from streams.cli.stack import app
 from streams.errors import DependencyUnavailable, UsageError
-from streams.stack.state import read_state
+from streams.stack.state import read_state, record_process, write_state
 
 runner = CliRunner()
 
@@ -66,19 +68,25 @@ def test_nothing_runs(folder: Path) -> None:
 
 
 def test_a_crash_leaves_a_stale_state_that_down_clears(folder: Path) -> None:
-    """Servers that outlived kill -9, here because they are suspended, are ended by their recorded pid."""
+    """A server that outlived kill -9 of the stack is ended by its recorded pid.
+
+    The kernel ends the servers of this stack; what the record names instead is a process that it does not.
+    """
     up(folder)
     stack_folder = folder / "stack"
     state = read_state(stack_folder)
     assert state is not None
     servers = [psutil.Process(p.pid) for service in state.services for p in service.processes]
-    servers[0].suspend()
     os.kill(state.owner.pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(state.owner.pid)], 5)
-    status = run("status", folder, "--json")
-    assert (status.exit_code, json.loads(status.output)["running"]) == (1, False)
-    assert "left running" in run("down", folder).output
-    assert psutil.wait_procs(servers, 2)[1] == []
+    assert psutil.wait_procs([psutil.Process(state.owner.pid), *servers], 10)[1] == []
+    with subprocess.Popen(["/bin/sleep", "300"]) as survivor:
+        first, *others = state.services
+        outlived = replace(first, processes=(record_process(survivor.pid),))
+        write_state(stack_folder, replace(state, services=(outlived, *others)))
+        status = run("status", folder, "--json")
+        assert (status.exit_code, json.loads(status.output)["running"]) == (1, False)
+        assert f"left running in {stack_folder}: {first.name}" in run("down", folder).output
+        assert survivor.wait(2) == -signal.SIGTERM
     assert read_state(stack_folder) is None
 
 
