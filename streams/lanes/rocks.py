@@ -6,6 +6,9 @@ What RocksDB may take of memory, whatever the number of lanes:
     all tables     64 MB of write buffers together, then the fullest are written out; a cache of 128 MB
                    for blocks, and for the indexes and filters of their files
 
+Indexes and filters are in parts of 4 KB. Whole, that of a file of 64 MB has more than 1 MB; the cache is made
+of 64 shards, so that a look-up in a big table found its index evicted, and read and unpacked it again.
+
 There is no log of writes on disk: after a crash the store is dropped anyway.
 """
 
@@ -21,6 +24,7 @@ from pathlib import Path
 
 from rocksdict import (
     AccessType,
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     Options,
@@ -41,6 +45,8 @@ SHARED_WRITE_BUFFER_BYTES = 64 << 20
 SHARED_CACHE_BYTES = 128 << 20
 # One in a hundred look-ups of an absent key reads a block for nothing.
 FILTER_BITS = 10.0
+INDEX_PART_BYTES = 4096
+DEFAULT_FAMILY = "default"  # RocksDB's own name of it
 BATCH_ITEMS = 10_000
 CLEAN = "CLEAN.json"
 # A topic forgets deletions a day after they were compacted (delete.retention.ms): a store that was closed
@@ -65,7 +71,15 @@ class RocksStore:
             folder.mkdir(parents=True, exist_ok=True)
             # From here on the folder is dirty, until `close` says otherwise.
             (folder / CLEAN).unlink(missing_ok=True)
-            self._db = Rdict(str(folder / "db"), options=_options(), access_type=AccessType.read_write())
+            options = _options()
+            # Named for the column family, too: without it a folder that exists opens with the options it was
+            # closed with, of which the cache and the bound of write buffers are no part.
+            self._db = Rdict(
+                str(folder / "db"),
+                options=options,
+                column_families={DEFAULT_FAMILY: options},
+                access_type=AccessType.read_write(),
+            )
         self._db.set_write_options(_unlogged())
 
     def _clean_offset(self) -> int:
@@ -77,6 +91,11 @@ class RocksStore:
             return 0
         age = time.time() - marker.get("closed_at", 0.0)
         return int(marker["offset"]) if 0 <= age <= CLEAN_FOR_SECONDS else 0
+
+    @property
+    def cache_bytes(self) -> int:
+        """How much the cache that it reads through may hold, all stores of the process together."""
+        return int(self._db.property_value("rocksdb.block-cache-capacity"))
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
@@ -160,6 +179,10 @@ def _options() -> Options:
     table = BlockBasedOptions()
     table.set_block_cache(blocks)
     table.set_cache_index_and_filter_blocks(True)
+    table.set_index_type(BlockBasedIndexType.two_level_index_search())
+    table.set_partition_filters(True)
+    table.set_metadata_block_size(INDEX_PART_BYTES)
+    table.set_pin_top_level_index_and_filter(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
     table.set_bloom_filter(FILTER_BITS, False)
     options = Options(raw_mode=True)

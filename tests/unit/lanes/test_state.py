@@ -90,6 +90,14 @@ def test_a_clean_store_reopens_at_its_offset(tmp_path: Path) -> None:
     again.close(None)
 
 
+def test_an_opened_folder_keeps_the_bounds_of_memory(tmp_path: Path) -> None:
+    """RocksDB keeps most options in its folder; the shared cache must not be lost to its default of 8 MB."""
+    for _ in range(2):
+        store = RocksStore(tmp_path / "lane", "id")
+        assert store.cache_bytes == SHARED_CACHE_BYTES
+        store.close(7)
+
+
 def test_a_store_that_was_not_closed_is_dropped(tmp_path: Path) -> None:
     """A kill leaves no clean mark, whatever the state before: nothing half-written is ever trusted."""
     RocksStore(tmp_path / "lane", "id").close(7)
