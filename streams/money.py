@@ -1,7 +1,7 @@
 """Money and quantity primitives: exact arithmetic and the one place where rounding happens.
 
 Money is a `Decimal` in major units, rounded to the minor unit of its currency. Quantities are
-integer seconds; a price is per hour. Nothing here touches a float.
+integer seconds; a price is for a time, an hour unless it is said. Nothing here touches a float.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from typing import Final
 
 SECONDS_PER_HOUR: Final = 3600
+FIXED: Final = 0  # as the seconds that a price is for: it is for the whole, not for a time
 
 # Wide enough that no product of quantity, price, multiplier and FX rate is ever rounded on the way.
 EXACT: Final = Context(prec=60)
@@ -36,21 +37,27 @@ def round_money(amount: Decimal, currency: str, rounding: str = "half_up") -> De
 
 def price_seconds(
     seconds: int,
-    hourly_price: Decimal,
+    price: Decimal,
     currency: str,
     *,
     multiplier: Decimal = Decimal(1),
     fx: Decimal = Decimal(1),
     rounding: str = "half_up",
+    unit_seconds: int = SECONDS_PER_HOUR,
 ) -> Decimal:
     """Document amount of a quantity: seconds x price x multiplier x FX, rounded once.
 
-    Example: 1200 s at 1,234.56 an hour is 411.52; going through 0.3333 h would give 411.48.
+    ``unit_seconds`` is the time that the price is for; 0 is no time at all: the price is for the whole, however
+    long it was. Examples: 1200 s at 1,234.56 an hour is 411.52; going through 0.3333 h would give 411.48.
+    3 h at 1,000 a day of 7.5 h is 400.00; 3 h at a fixed 250 is 250.00.
     """
-    exact = EXACT.multiply(EXACT.multiply(Decimal(seconds), hourly_price), EXACT.multiply(multiplier, fx))
-    # The division by 3600 may not terminate: 60 digits, then one rounding to the minor unit. The
-    # quotient's 60th digit can't decide a half, since halves of a minor unit terminate.
-    return round_money(EXACT.divide(exact, Decimal(SECONDS_PER_HOUR)), currency, rounding)
+    factor = EXACT.multiply(multiplier, fx)
+    if unit_seconds == FIXED:
+        return round_money(EXACT.multiply(price, factor), currency, rounding)
+    exact = EXACT.multiply(EXACT.multiply(Decimal(seconds), price), factor)
+    # The division may not terminate: 60 digits, then one rounding to the minor unit. The quotient's 60th
+    # digit can't decide a half: a quotient that is not exactly a half is further from it than that.
+    return round_money(EXACT.divide(exact, Decimal(unit_seconds)), currency, rounding)
 
 
 def hours_to_seconds(hours: Decimal) -> int:

@@ -1,7 +1,8 @@
 """``bench growth``: what a change costs when much is open already. No broker: the stages, their lanes'
 cores and their RocksDB stores, in this process.
 
-Two kinds of growth: entries over many roots, and entries on one root with a cap, which they all share.
+Two kinds of growth: entries over many roots, and entries on one root with a cap, which they all share. A firm
+with more entries has more people and contracts, not more work of each person on each.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ RATED: Final = "billing.rated"
 STAGES: Final = ("billing-rate", "billing-allocate")
 # Ids of the rates by role alone or by role and grade.
 DEFAULTS: Final = "erp:R-default-"
-CONSULTANTS: Final = 400
+ENTRIES_OF_PERSON: Final = 250  # in half a year, the time that the firm works
+FEWEST_PEOPLE: Final = 20
 # Entries are put in by so many, which nobody measures.
 LOADED_TOGETHER: Final = 5_000
 # Half of the work on the capped root passes its cap: an entry is worth some 400.
@@ -90,7 +92,8 @@ def _spread(rates: Mapping[str, Mapping[str, int]]) -> float:
 
 def _measure(settings: GrowthSettings, entries: int, on_one_root: bool, show: Show) -> dict[str, int]:
     what = f"{entries:,} entries of one root" if on_one_root else f"{entries:,} open entries"
-    firm = make_firm(settings.seed, CONSULTANTS, {"A": entries})
+    people = max(FEWEST_PEOPLE, entries // ENTRIES_OF_PERSON)
+    firm = make_firm(settings.seed, people, {"A": entries})
     if on_one_root:
         firm = _on_one_root(firm, entries)
     rng = random.Random(settings.seed)  # noqa: S311 -- changes to repeat, not a secret

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from agents.billing.entities import Record
+from agents.billing.fx import INVERSE, SPOT, FxRule
 
 HALF_UP: Final = "half_up"
 
@@ -115,11 +116,13 @@ class Engagement:
     starts_on: date | None
     ends_on: date | None
     cap: Cap
+    fx_rule: FxRule = SPOT
 
     @property
-    def rating_part(self) -> tuple[str, str, str, date | None, date | None]:
+    def rating_part(self) -> tuple[str, str, str, date | None, date | None, FxRule]:
         """What a rated item depends on; a change of the cap re-allocates without re-rating."""
-        return (self.client_id, self.legal_entity_id, self.currency, self.starts_on, self.ends_on)
+        parties = (self.client_id, self.legal_entity_id, self.currency)
+        return (*parties, self.starts_on, self.ends_on, self.fx_rule)
 
     @property
     def terms_part(self) -> tuple[str, str, str, Cap]:
@@ -143,4 +146,5 @@ class Engagement:
             record["starts_on"],
             record["ends_on"],
             Cap.from_record(record),
+            FxRule(record["fx_rate_type"], record["fx_direction"] == INVERSE),
         )

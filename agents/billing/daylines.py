@@ -17,7 +17,7 @@ from agents.billing.contracts import PER_DIEM, TM
 from agents.billing.items import ENTRY, FIXED_FEE, PRICED, Item
 from agents.billing.segments import PER_DIEM_SEGMENT, UNBILLED, UPLIFT_SEGMENT, Segment
 from agents.billing.terms import Terms
-from streams.money import price_seconds
+from streams.money import FIXED, price_seconds
 
 # A day line is made anew from its day, so what was posted of it never goes stale by version.
 DAY_VERSION: Final = 1
@@ -58,6 +58,7 @@ class DayLine:
             amount=amount,
             currency=first.currency,
             price=first.price if uplift else None,
+            price_unit_seconds=first.price_unit_seconds if uplift else None,
             rate_id=first.rate_id if uplift else None,
             multiplier=Decimal(1) if uplift else None,
             fx_rate=first.fx_rate if uplift else None,
@@ -82,7 +83,7 @@ def day_lines(items: Iterable[Item], terms: Terms) -> list[DayLine]:
         line_id, consultant_id = item.contract_line_id, item.consultant_id
         if line_id is None or consultant_id is None or item.item_kind != ENTRY:
             continue
-        if item.disposition == PRICED and item.method == TM and line_id in minimums:
+        if _is_timed(item) and item.method == TM and line_id in minimums:
             timed.setdefault((consultant_id, line_id, item.work_date), []).append(item)
         elif item.disposition == FIXED_FEE and line_id in diems:
             fixed.setdefault((consultant_id, line_id, item.work_date), []).append(item)
@@ -97,6 +98,11 @@ def day_lines(items: Iterable[Item], terms: Terms) -> list[DayLine]:
     return lines
 
 
+def _is_timed(item: Item) -> bool:
+    """Whether an entry counts towards a day's minimum: what has a fixed price is not paid by its time."""
+    return item.disposition == PRICED and item.price_unit_seconds != FIXED
+
+
 def _entry_id(day: Day) -> str:
     return f"day:{day[0]}:{day[1]}:{day[2].isoformat()}"
 
@@ -105,4 +111,11 @@ def _worth(seconds: int, first: Item) -> Decimal:
     """Missing time at the price and exchange rate of the day's first item, without its multiplier."""
     assert first.price is not None
     assert first.fx_rate is not None
-    return price_seconds(seconds, first.price, first.currency or "", fx=first.fx_rate)
+    assert first.price_unit_seconds is not None
+    return price_seconds(
+        seconds,
+        first.price,
+        first.currency or "",
+        fx=first.fx_rate,
+        unit_seconds=first.price_unit_seconds,
+    )

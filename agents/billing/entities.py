@@ -13,7 +13,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from streams.money import FIXED, SECONDS_PER_HOUR
+
 Record = Mapping[str, Any]
+
+# Of a rate.
+PER_DAY: Final = "day"
+FIXED_PRICE: Final = "fixed"
+BY_RIGHT: Final = "by_right"  # late acts of a legal entity
 
 NON_BILLABLE: Final = "non_billable"  # billing class of a task; also a contract line's method
 
@@ -81,19 +88,23 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class LegalEntity:
-    """A company of the group, owner of accounting periods; billing asks only whether it is known."""
+    """A company of the group, owner of accounting periods; ``by_right``: only some may act on closed ones."""
 
     id: str
+    by_right: bool = False
 
     @classmethod
     def from_record(cls, record: Record) -> LegalEntity:
         """The legal entity of a decoded ``canonical.legal_entity``."""
-        return cls(record["id"])
+        return cls(record["id"], record["late_acts"] == BY_RIGHT)
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A price an hour, effective on ``[effective_from, effective_to)``; its scope is which ids are set."""
+    """A price, effective on ``[effective_from, effective_to)``; its scope is which ids are set.
+
+    ``unit_seconds`` is the time it is for, 0 where it is fixed: for an entry, however long.
+    """
 
     id: str
     task_id: str | None
@@ -111,6 +122,7 @@ class Rate:
     effective_from: date | None
     effective_to: date | None
     applies_to_invoiced: bool
+    unit_seconds: int = SECONDS_PER_HOUR
 
     def is_effective_on(self, day: date) -> bool:
         """Whether the price holds on the day; the end is exclusive, an end that is not set is open."""
@@ -138,36 +150,55 @@ class Rate:
             record["effective_from"],
             record["effective_to"],
             bool(record["applies_to_invoiced"]),
+            _unit_seconds(record["unit"], record["day_seconds"]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class FxRate:
-    """Units of ``to_currency`` for one unit of ``from_currency``, as published for ``day``."""
+    """Units of ``to_currency`` for one unit of ``from_currency``, as published for ``day``.
+
+    ``rate_type`` None is the daily spot rate.
+    """
 
     id: str
     from_currency: str
     to_currency: str
     day: date
     rate: Decimal
+    rate_type: str | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> FxRate:
         """The row of a decoded ``canonical.fx_rate``."""
         return cls(
-            record["id"], record["from_currency"], record["to_currency"], record["day"], record["rate"]
+            record["id"],
+            record["from_currency"],
+            record["to_currency"],
+            record["day"],
+            record["rate"],
+            record["rate_type"],
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """An accounting period of a legal entity, ``[starts_on, ends_on)``; ``closed_at`` is its hard close."""
+    """An accounting period of a legal entity, ``[starts_on, ends_on)``; ``closed_at`` is its hard close.
+
+    ``soft_closed_at`` closes it to those without the right to late acts.
+    """
 
     id: str
     legal_entity_id: str
     starts_on: date
     ends_on: date
     closed_at: datetime | None
+    soft_closed_at: datetime | None = None
+
+    @property
+    def closes(self) -> list[datetime]:
+        """When it was closed, softly and hard."""
+        return [close for close in (self.soft_closed_at, self.closed_at) if close is not None]
 
     @classmethod
     def from_record(cls, record: Record) -> Period:
@@ -178,4 +209,38 @@ class Period:
             record["starts_on"],
             record["ends_on"],
             record["closed_at"],
+            record["soft_closed_at"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodRight:
+    """A person's right to late acts on a legal entity's periods, in ``[granted_at, revoked_at)``."""
+
+    id: str
+    legal_entity_id: str
+    person_id: str
+    granted_at: datetime
+    revoked_at: datetime | None
+
+    def holds_at(self, decided_at: datetime) -> bool:
+        """Whether it was there when something was decided."""
+        return self.granted_at <= decided_at and (self.revoked_at is None or decided_at < self.revoked_at)
+
+    @classmethod
+    def from_record(cls, record: Record) -> PeriodRight:
+        """The right of a decoded ``canonical.period_right``."""
+        return cls(
+            record["id"],
+            record["legal_entity_id"],
+            record["person_id"],
+            record["granted_at"],
+            record["revoked_at"],
+        )
+
+
+def _unit_seconds(unit: str | None, day_seconds: int | None) -> int:
+    """Unit ``day`` always has its length: the mapping refuses it without."""
+    if unit == FIXED_PRICE:
+        return FIXED
+    return day_seconds if unit == PER_DAY and day_seconds else SECONDS_PER_HOUR

@@ -1,28 +1,60 @@
-"""Exchange rates: the last one published, not older than five days.
+"""Exchange rates: the last one published of the contract's type, not older than five days.
 
 Example: for work of Monday 9 March, Friday's row (6 March) serves; a row of 3 March is too old, and one
 of 10 March is not yet known on the work date.
+
+A contract may convert by the opposite pair: the factor is then the reciprocal of its rate, half up to eight
+places, as the ledger keeps it. Example: EUR into USD by USD:EUR at 0.9228 is 1.08365843.
 """
 
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Final
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final, NamedTuple
 
 from agents.billing.entities import FxRate
 from agents.billing.touches import Touch
+from streams.money import EXACT
 
 # A published rate bridges a long weekend; what is older hides a broken feed.
 MAX_AGE_DAYS: Final = 5
 _AGES: Final = tuple(timedelta(days=age) for age in range(MAX_AGE_DAYS + 1))
+INVERSE: Final = "inverse"  # a contract's direction
+_PLACES: Final = Decimal("0.00000001")
+_TOO_LARGE: Final = Decimal(1_000_000)  # the bound of the mapping for rates: amounts must fit the ledger
+
+
+class FxRule(NamedTuple):
+    """How a contract converts: by which type of rate (None: spot), and whether by that of the opposite pair."""
+
+    rate_type: str | None = None
+    inverse: bool = False
+
+    def pair(self, from_currency: str, to_currency: str) -> tuple[str, str]:
+        """The pair whose published rate is looked up."""
+        return (to_currency, from_currency) if self.inverse else (from_currency, to_currency)
+
+    def dependency(self, from_currency: str, to_currency: str) -> str:
+        """What an item that was converted, or could not be, has looked at."""
+        return "fx:{}:{}".format(*self.pair(from_currency, to_currency))
+
+    def missing_key(self, from_currency: str, to_currency: str, work_date: date) -> str:
+        """What an item that can't be converted waits for: ``fx:EUR:USD:2026-03-09``, with a type before the pair."""
+        first, second = self.pair(from_currency, to_currency)
+        type_ = "" if self.rate_type is None else f"{self.rate_type}:"
+        return f"fx:{type_}{first}:{second}:{work_date}"
+
+
+SPOT: Final = FxRule()
 
 
 class FxTable:
-    """Published rows by currency pair and day."""
+    """Published rows by currency pair and type, and day."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, FxRate] = {}
-        self._pairs: dict[tuple[str, str], dict[date, list[FxRate]]] = {}
+        self._pairs: dict[tuple[str, str, str | None], dict[date, list[FxRate]]] = {}
 
     def replace(self, row_id: str, new: FxRate | None) -> list[Touch]:
         """Put, change or (None) take away a row; it reaches work dates from its day to five days later."""
@@ -33,23 +65,40 @@ class FxTable:
             return []
         touches = []
         if old is not None:
-            self._pairs[old.from_currency, old.to_currency][old.day].remove(old)
+            self._pairs[_pair(old)][old.day].remove(old)
             touches.append(_touch(old))
         if new is not None:
-            pair = self._pairs.setdefault((new.from_currency, new.to_currency), {})
+            pair = self._pairs.setdefault(_pair(new), {})
             pair.setdefault(new.day, []).append(new)
             touches.append(_touch(new))
         return touches
 
-    def find(self, from_currency: str, to_currency: str, work_date: date) -> FxRate | None:
+    def convert(self, rule: FxRule, from_currency: str, to_currency: str, work_date: date) -> Decimal | None:
+        """The factor that a contract converts by on a work date, None where no row serves."""
+        row = self.find(rule, from_currency, to_currency, work_date)
+        return None if row is None else factor(rule, row)
+
+    def find(self, rule: FxRule, from_currency: str, to_currency: str, work_date: date) -> FxRate | None:
         """The row of the latest day in the five days up to the work date; of one day, the greatest id."""
-        days = self._pairs.get((from_currency, to_currency))
+        days = self._pairs.get((*rule.pair(from_currency, to_currency), rule.rate_type))
         if days:
             for age in _AGES:
                 rows = days.get(work_date - age)
                 if rows:
                     return max(rows, key=_id)
         return None
+
+
+def factor(rule: FxRule, row: FxRate) -> Decimal | None:
+    """What a row converts by; None where a reciprocal would be as large as no published rate may be."""
+    if not rule.inverse:
+        return row.rate
+    reciprocal = EXACT.divide(Decimal(1), row.rate).quantize(_PLACES, rounding=ROUND_HALF_UP, context=EXACT)
+    return reciprocal if reciprocal < _TOO_LARGE else None
+
+
+def _pair(row: FxRate) -> tuple[str, str, str | None]:
+    return (row.from_currency, row.to_currency, row.rate_type)
 
 
 def _id(row: FxRate) -> str:

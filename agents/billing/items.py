@@ -50,6 +50,7 @@ class Item(NamedTuple):
     seconds: int
     quantity_seconds: int
     price: Decimal | None
+    price_unit_seconds: int | None
     rate_id: str | None
     rate_currency: str | None
     multiplier: Decimal | None
@@ -88,6 +89,7 @@ class Item(NamedTuple):
             "seconds": self.seconds,
             "quantity_seconds": self.quantity_seconds,
             "price": self.price,
+            "price_unit_seconds": self.price_unit_seconds,
             "rate_id": self.rate_id,
             "rate_currency": self.rate_currency,
             "multiplier": self.multiplier,

@@ -2,6 +2,9 @@
 
 Example: work of 30 March, March closed on 3 April 18:00. Approved on 2 April: 30 March, whenever the
 approval arrives. Approved on 4 April: 1 April, the first day of the first period open at the decision.
+
+A legal entity may ask for a right to late acts. Who has none at the decision finds a period closed from its soft
+close on; who has it still books into a softly closed period, and into the first open one after the hard close.
 """
 
 from __future__ import annotations
@@ -43,8 +46,7 @@ class PeriodTable:
             self.by_id[period_id] = new
             insort(self._entities.setdefault(new.legal_entity_id, []), new, key=_order)
         if old is not None and new is not None and _same_but_close(old, new):
-            closes = [close for close in (old.closed_at, new.closed_at) if close is not None]
-            return [_touch(new, min(closes))]
+            return [_touch(new, min(old.closes + new.closes))]
         touches = []
         if old is not None:
             touches.append(_touch(old, _first_close(before)))
@@ -64,17 +66,31 @@ class PeriodTable:
         periods = self._entities.get(legal_entity_id)
         if not periods:
             return work_date
-        own = None
-        for period in reversed(periods):
-            if period.starts_on <= work_date < period.ends_on:
-                own = period
-                break
+        own = _period_of(periods, work_date)
         if own is None or own.closed_at is None or decided_at < own.closed_at:
             return work_date
         for period in periods:
             if period.starts_on > work_date and (period.closed_at is None or decided_at < period.closed_at):
                 return period.starts_on
         return max(period.ends_on for period in periods)
+
+    def closed_at_decision(
+        self, legal_entity_id: str, work_date: date, decided_at: datetime | None
+    ) -> Period | None:
+        """The period of the work date, where it was closed, softly or hard, when the act was decided."""
+        if decided_at is None:
+            return None
+        own = _period_of(self._entities.get(legal_entity_id, []), work_date)
+        if own is None or not any(close <= decided_at for close in own.closes):
+            return None
+        return own
+
+
+def _period_of(periods: list[Period], work_date: date) -> Period | None:
+    for period in reversed(periods):
+        if period.starts_on <= work_date < period.ends_on:
+            return period
+    return None
 
 
 def _order(period: Period) -> tuple[date, str]:
@@ -90,7 +106,7 @@ def _same_but_close(old: Period, new: Period) -> bool:
 
 
 def _first_close(periods: list[Period]) -> datetime:
-    return min((period.closed_at for period in periods if period.closed_at is not None), default=NEVER)
+    return min((close for period in periods for close in period.closes), default=NEVER)
 
 
 def _touch(period: Period, decided_from: datetime) -> Touch:

@@ -26,7 +26,7 @@ from streams.lanes.statecodec import StateCodec
 from streams.worker.flow import StageEnvironment
 
 FLOW = "billing"
-RULES = "2026.3"
+RULES = "2026.4"
 INPUTS = ("canonical.time_entry", "canonical.milestone")
 RATED = "billing.rated"
 STATE = b"e\0"

@@ -215,8 +215,8 @@ def _same_but_range(old: Rate, new: Rate) -> bool:
     return (
         coordinate(old) == coordinate(new)
         and (old.role, old.grade, old.region) == (new.role, new.grade, new.region)
-        and (old.currency, old.price, old.overtime_multiplier, old.weekend_multiplier)
-        == (new.currency, new.price, new.overtime_multiplier, new.weekend_multiplier)
+        and (old.currency, old.price, old.unit_seconds, old.overtime_multiplier, old.weekend_multiplier)
+        == (new.currency, new.price, new.unit_seconds, new.overtime_multiplier, new.weekend_multiplier)
         and old.applies_to_invoiced == new.applies_to_invoiced
     )
 

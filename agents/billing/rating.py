@@ -6,13 +6,16 @@ The steps, of which the first that fails gives the exception:
 1. the references must be there (MISSING_REFERENCE, all missing ones together);
 2. the work date must be inside the engagement (INACTIVE_CONTRACT);
 3. internal and non-billable work is non-chargeable, whoever approved it; other work must have been approved by
-   somebody else than who did it (SELF_APPROVAL);
+   somebody else than who did it (SELF_APPROVAL), and by somebody with the right to act late, where the legal
+   entity asks for one and the period was closed (CLOSED_PERIOD);
 4. work on a milestone or per-diem line is paid by a fixed fee and needs no rate;
 5. otherwise the rate of the work date (MISSING_RATE, AMBIGUOUS_RATE), its multiplier and the exchange
    rate into the engagement's currency (MISSING_FX).
 
 Amount = quantity x price x multiplier x fx, rounded once. Example: 7.5 h at EUR 133.33 into USD at 1.0837
-is 1,083.67; rounding the price first would give 1,083.68.
+is 1,083.67; rounding the price first would give 1,083.68. A price is for an hour, for a day of its own length
+(3 h at 1,000 a day of 7.5 h are 400.00), or fixed: for the entry, however long it is and of whatever kind, so
+that neither its quantity is rounded nor a multiplier applies.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from agents.billing.rates import RateSubject, find_rate
 from agents.billing.reference import BillingReference
 from agents.billing.results import (
     AMBIGUOUS_RATE,
+    CLOSED_PERIOD,
     INACTIVE_CONTRACT,
     MISSING_FX,
     MISSING_RATE,
@@ -40,7 +44,7 @@ from agents.billing.results import (
     Parking,
     RatedResult,
 )
-from streams.money import ZERO, price_seconds
+from streams.money import FIXED, ZERO, price_seconds
 
 _ONE: Final = Decimal(1)
 _SATURDAY: Final = 5
@@ -67,6 +71,9 @@ def rate_entry(entry: Entry | None, ref: BillingReference) -> RatedResult:
     if entry.is_self_approved:
         parking = Parking(SELF_APPROVAL, (f"approver:{entry.approved_by}",))
         return _parked(entry, chain, parking, contribution)
+    closed = _closed_to_approver(entry, engagement, chain, ref)
+    if closed is not None:
+        return _parked(entry, chain, closed, contribution)
     if line.method in (MILESTONE, PER_DIEM):
         return _unpriced(entry, chain, FIXED_FEE, contribution, ref)
     return _priced(entry, chain, line, engagement, contribution, ref)
@@ -106,6 +113,7 @@ def rate_milestone(milestone: Milestone | None, ref: BillingReference) -> RatedR
         seconds=0,
         quantity_seconds=0,
         price=None,
+        price_unit_seconds=None,
         rate_id=None,
         rate_currency=None,
         multiplier=None,
@@ -165,22 +173,38 @@ def _priced(
     currency = engagement.currency
     fx = _ONE
     if rate.currency != currency:
-        chain.dependencies.append(f"fx:{rate.currency}:{currency}")
-        row = ref.fx.find(rate.currency, currency, entry.work_date)
-        if row is None:
-            parking = Parking(MISSING_FX, (f"fx:{rate.currency}:{currency}:{entry.work_date}",))
+        rule = engagement.fx_rule
+        chain.dependencies.append(rule.dependency(rate.currency, currency))
+        found = ref.fx.convert(rule, rate.currency, currency, entry.work_date)
+        if found is None:
+            parking = Parking(MISSING_FX, (rule.missing_key(rate.currency, currency, entry.work_date),))
             return _parked(entry, chain, parking, contribution)
-        fx = row.rate
-    multiplier = multiplier_of(entry.kind, rate, entry.work_date.weekday() >= _SATURDAY)
-    seconds = entry.seconds
-    quantity = round_quantity(seconds, line.quantity_increment_seconds)
+        fx = found
+    seconds, unit = entry.seconds, rate.unit_seconds
+    if unit == FIXED:
+        multiplier, quantity = _ONE, seconds
+    else:
+        multiplier = multiplier_of(entry.kind, rate, entry.work_date.weekday() >= _SATURDAY)
+        quantity = round_quantity(seconds, line.quantity_increment_seconds)
     amount = price_seconds(
-        quantity, rate.price, currency, multiplier=multiplier, fx=fx, rounding=line.rounding
+        quantity,
+        rate.price,
+        currency,
+        multiplier=multiplier,
+        fx=fx,
+        rounding=line.rounding,
+        unit_seconds=unit,
     )
     rounding_amount = None
     if quantity != seconds:
         exact = price_seconds(
-            seconds, rate.price, currency, multiplier=multiplier, fx=fx, rounding=line.rounding
+            seconds,
+            rate.price,
+            currency,
+            multiplier=multiplier,
+            fx=fx,
+            rounding=line.rounding,
+            unit_seconds=unit,
         )
         rounding_amount = exact - amount
     chain.dependencies.append(f"period:{engagement.legal_entity_id}")
@@ -202,6 +226,7 @@ def _priced(
         seconds,
         quantity,
         rate.price,
+        unit,
         rate.id,
         rate.currency,
         multiplier,
@@ -214,6 +239,20 @@ def _priced(
         None,
     )
     return RatedResult(item, None, contribution, tuple(chain.dependencies))
+
+
+def _closed_to_approver(
+    entry: Entry, engagement: Engagement, chain: Chain, ref: BillingReference
+) -> Parking | None:
+    """The parking of what was approved too late by somebody who might not."""
+    entity = engagement.legal_entity_id
+    if not ref.legal_entities[entity].by_right or entry.approved_at is None:
+        return None
+    chain.dependencies.append(f"period:{entity}")
+    period = ref.periods.closed_at_decision(entity, entry.work_date, entry.approved_at)
+    if period is not None and not ref.rights.has(entity, entry.approved_by, entry.approved_at):
+        return Parking(CLOSED_PERIOD, (f"period:{period.id}", f"right:{entity}/{entry.approved_by}"))
+    return None
 
 
 def _unpriced(
@@ -267,6 +306,7 @@ def _entry_item(
         disposition,
         entry.seconds,
         entry.seconds,
+        None,
         None,
         None,
         None,

@@ -11,6 +11,7 @@ from agents.billing.entities import (
     FxRate,
     LegalEntity,
     Period,
+    PeriodRight,
     Project,
     Rate,
     Record,
@@ -19,6 +20,7 @@ from agents.billing.entities import (
 from agents.billing.fx import FxTable
 from agents.billing.periods import PeriodTable
 from agents.billing.rates import RateTable
+from agents.billing.rights import RightTable
 from agents.billing.terms import Terms
 from agents.billing.touches import Touch
 from streams.errors import ContractViolation
@@ -33,6 +35,7 @@ __all__ = [
     "FxRate",
     "LegalEntity",
     "Period",
+    "PeriodRight",
     "Project",
     "Rate",
     "Task",
@@ -51,6 +54,7 @@ REFERENCE_ENTITIES: Final = (
     "rate",
     "fx_rate",
     "period",
+    "period_right",
 )
 
 Row = TypeVar("Row")
@@ -73,6 +77,7 @@ class BillingReference:
         self.rates = RateTable()
         self.fx = FxTable()
         self.periods = PeriodTable()
+        self.rights = RightTable()
         self._lines_of: dict[str, set[str]] = {}
         # Of known engagements only, so that it stays as small as the engagement table.
         self._terms: dict[str, Terms] = {}
@@ -109,6 +114,8 @@ class BillingReference:
                 return self.fx.replace(row_id, None if gone else FxRate.from_record(row))
             case "period":
                 return self.periods.replace(row_id, None if gone else Period.from_record(row))
+            case "period_right":
+                return self.rights.replace(row_id, None if gone else PeriodRight.from_record(row))
             case _:
                 raise ContractViolation(f"billing keeps no reference table of {entity!r}")
 

@@ -11,6 +11,7 @@ INACTIVE_CONTRACT: Final = "INACTIVE_CONTRACT"
 MISSING_RATE: Final = "MISSING_RATE"
 AMBIGUOUS_RATE: Final = "AMBIGUOUS_RATE"
 MISSING_FX: Final = "MISSING_FX"
+CLOSED_PERIOD: Final = "CLOSED_PERIOD"
 SELF_APPROVAL: Final = "SELF_APPROVAL"
 
 _MESSAGES: Final = {
@@ -18,6 +19,7 @@ _MESSAGES: Final = {
     INACTIVE_CONTRACT: "the work date is outside the engagement",
     MISSING_RATE: "no rate is effective on the work date",
     AMBIGUOUS_RATE: "several equally specific rates are effective on the work date",
+    CLOSED_PERIOD: "was approved after the period's close, by somebody without the right to late acts",
     SELF_APPROVAL: "was approved by its own author",
     MISSING_FX: "no exchange rate of the five days up to the work date",
 }

@@ -37,7 +37,8 @@ Key = tuple[str, str]  # entry id, segment id
 class Segment(NamedTuple):
     """The business content of a ``billing.current`` record, its key included.
 
-    ``amount`` is document money in ``currency``, None while the item is parked.
+    ``amount`` is document money in ``currency``, None while the item is parked. ``price_unit_seconds`` is the
+    time that ``price`` is for, 0 where it is for the entry, however long that is.
     """
 
     root_id: str
@@ -56,6 +57,7 @@ class Segment(NamedTuple):
     amount: Decimal | None
     currency: str | None
     price: Decimal | None = None
+    price_unit_seconds: int | None = None
     rate_id: str | None = None
     multiplier: Decimal | None = None
     fx_rate: Decimal | None = None
@@ -93,6 +95,7 @@ class Segment(NamedTuple):
             "amount": self.amount,
             "currency": self.currency,
             "price": self.price,
+            "price_unit_seconds": self.price_unit_seconds,
             "rate_id": self.rate_id,
             "multiplier": self.multiplier,
             "fx_rate": self.fx_rate,
@@ -124,6 +127,7 @@ def item_segment(item: Item, segment: str, bucket: str, seconds: int, amount: De
         amount,
         item.currency,
         item.price,
+        item.price_unit_seconds,
         item.rate_id,
         item.multiplier,
         item.fx_rate,

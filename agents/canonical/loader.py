@@ -166,10 +166,10 @@ class _Table:
             or bodies[before].get("as") != body["as"]
         ):
             raise ConfigurationError(f"{where}: before must name another {body['as']} field of this table")
-        absent = body.get("absent", "absent")  # YAML's null is a value here
-        if absent not in ("absent", None) or (absent is None and body.get("required")):
-            raise ConfigurationError(f"{where}: absent takes null, for a field that is not required")
         required, condition = _required(where, body, bodies)
+        absent = body.get("absent", "absent")  # YAML's null is a value here
+        if absent not in ("absent", None) or (absent is None and required):
+            raise ConfigurationError(f"{where}: absent takes null, for a field that is not required")
         return FieldMapping(
             name, body["column"], convert, required, absent is None, before, where, condition, body["as"]
         )

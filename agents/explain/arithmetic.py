@@ -13,6 +13,7 @@ from agents.billing.segments import BILLED, ROUNDING_SEGMENT, UPLIFT_SEGMENT, Se
 from agents.explain.eventid import ADJUSTMENT_PREFIX, DUE_PREFIX, POSTED_PREFIX
 from streams.money import (
     EXACT,
+    FIXED,
     SECONDS_PER_HOUR,
     ZERO,
     minor_unit,
@@ -73,7 +74,7 @@ def priced(
         )
     exact = _product(segment, seconds)
     computed = _price(segment, seconds, rule)
-    remarks = []
+    remarks = ["the price is for the entry, however long it is"] if _unit(segment) == FIXED else []
     if rounding is None:
         remarks.append("the contract line is not in the reference tables now; half up is assumed")
     agrees = computed == segment.amount
@@ -117,7 +118,10 @@ def _uplift(
     currency = segment.currency or ""
     remark = "time missing of the day's minimum, at the price of the day's first entry, without multiplier"
     if not live or minimum is None:
-        hour = EXACT.multiply(segment.price, segment.fx_rate or Decimal(1))
+        unit = EXACT.multiply(segment.price, segment.fx_rate or Decimal(1))
+        hour = EXACT.divide(
+            EXACT.multiply(unit, Decimal(SECONDS_PER_HOUR)), Decimal(_unit(segment) or SECONDS_PER_HOUR)
+        )
         money = f"{money_text(segment.amount, currency)} {currency}"
         worth = [f"{money} are worth {plain(_hours(segment.amount or ZERO, hour))} h"] if hour else []
         return Arithmetic(None, None, None, None, _rule_text(HALF_UP, currency), (remark, *worth))
@@ -145,6 +149,7 @@ def _counts_for_day(segment: Segment, other: Segment) -> bool:
         other.entry_id != segment.entry_id
         and other.segment != ROUNDING_SEGMENT
         and other.bucket not in unpriced
+        and other.price_unit_seconds != FIXED
     )
 
 
@@ -167,7 +172,9 @@ def _whole_remarks(segment: Segment, rule: str, live: Sequence[Segment]) -> list
     shares = [other for other in live if other.segment != ROUNDING_SEGMENT]
     if any(other.segment.startswith((POSTED_PREFIX, DUE_PREFIX)) for other in shares):
         return ["a part of the entry is posted with the ERP's figures; the rest is by subtraction"]
-    factors = {(other.price, other.multiplier, other.fx_rate, other.currency) for other in shares}
+    factors = {
+        (other.price, _unit(other), other.multiplier, other.fx_rate, other.currency) for other in shares
+    }
     if len(shares) < 2 or len(factors) != 1:
         return []
     seconds = sum(other.seconds for other in shares)
@@ -187,20 +194,41 @@ def _price(segment: Segment, seconds: int, rule: str) -> Decimal:
         multiplier=segment.multiplier or Decimal(1),
         fx=segment.fx_rate or Decimal(1),
         rounding=rule,
+        unit_seconds=_unit(segment),
     )
+
+
+def _unit(segment: Segment) -> int:
+    """The time that the price is for; lines of before there were other units are priced by the hour."""
+    unit = segment.price_unit_seconds
+    return SECONDS_PER_HOUR if unit is None else unit
 
 
 def _product(segment: Segment, seconds: int) -> Decimal:
     assert segment.price is not None
     factors = EXACT.multiply(segment.multiplier or Decimal(1), segment.fx_rate or Decimal(1))
-    product = EXACT.multiply(EXACT.multiply(Decimal(seconds), segment.price), factors)
-    return EXACT.divide(product, Decimal(SECONDS_PER_HOUR)).quantize(_PLACES, context=EXACT)
+    product, unit = EXACT.multiply(segment.price, factors), _unit(segment)
+    if unit != FIXED:
+        product = EXACT.divide(EXACT.multiply(product, Decimal(seconds)), Decimal(unit))
+    return product.quantize(_PLACES, context=EXACT)
 
 
 def _formula(segment: Segment, seconds: int, rate_currency: str | None) -> str:
     price = f"{money_text(segment.price, rate_currency)} {rate_currency or ''}".strip()
     multiplier, fx = segment.multiplier or Decimal(1), segment.fx_rate or Decimal(1)
-    return f"{hours_text(seconds)} x {price}/h x {plain(multiplier)} x FX {plain(fx)}"
+    factors = f"{plain(multiplier)} x FX {plain(fx)}"
+    if _unit(segment) == FIXED:
+        return f"{price} fixed x {factors}"
+    return f"{hours_text(seconds)} x {price}/{unit_text(_unit(segment))} x {factors}"
+
+
+def unit_text(unit_seconds: int) -> str:
+    """What a price is for: ``h``, ``day of 7.5 h`` or ``entry``."""
+    if unit_seconds == FIXED:
+        return "entry"
+    if unit_seconds == SECONDS_PER_HOUR:
+        return "h"
+    return f"day of {hours_text(unit_seconds)}"
 
 
 def money_text(amount: Decimal | None, currency: str | None) -> str:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from agents.billing.entities import Record
+from agents.billing.fx import SPOT, factor
 from agents.billing.ledger import REVERSAL, LedgerLine
 from agents.billing.reference import BillingReference
 from agents.billing.segments import (
@@ -255,13 +256,21 @@ def _fx_notes(segment: Segment, ref: BillingReference) -> list[str]:
     rate = ref.rates.by_id.get(segment.rate_id or "")
     if rate is None or rate.currency == segment.currency or not segment.currency or not segment.work_date:
         return []
-    row = ref.fx.find(rate.currency, segment.currency, segment.work_date)
+    engagement = ref.engagements.get(segment.root_id)
+    rule = SPOT if engagement is None else engagement.fx_rule
+    first, second = rule.pair(rate.currency, segment.currency)
+    kind = rule.rate_type or "spot"
+    row = ref.fx.find(rule, rate.currency, segment.currency, segment.work_date)
     if row is None:
-        return [f"no exchange rate {rate.currency} to {segment.currency} of the work date is known now"]
-    says = f"exchange rate {row.id}, {rate.currency} to {segment.currency}, published for {row.day}"
-    if row.rate == segment.fx_rate:
+        return [f"no {kind} exchange rate {first} to {second} of the work date is known now"]
+    says = f"{kind} exchange rate {row.id}, {first} to {second}, published for {row.day}"
+    if rule.inverse:
+        says += f" at {plain(row.rate)}: by contract its reciprocal"
+    now = factor(rule, row)
+    if now == segment.fx_rate:
         return [says]
-    return [f"{says}, is {plain(row.rate)} now; the line has {plain(segment.fx_rate or ZERO)}"]
+    is_now = "too small to convert by" if now is None else plain(now)
+    return [f"{says}, is {is_now} now; the line has {plain(segment.fx_rate or ZERO)}"]
 
 
 def _live_line(line: LedgerLine) -> LiveLine:

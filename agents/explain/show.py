@@ -93,7 +93,7 @@ def _rate(console: Console, story: RateStory) -> None:
                     rate.id,
                     rate.scope,
                     rate.asks_for,
-                    _money(rate.price, rate.currency),
+                    f"{_money(rate.price, rate.currency)}/{rate.unit}",
                     _day(rate.effective_from),
                     _day(rate.effective_to),
                     rate.outcome,

@@ -16,8 +16,9 @@ from agents.billing.rates import RateSubject
 from agents.billing.reference import BillingReference
 from agents.billing.results import AMBIGUOUS_RATE, MISSING_FX, MISSING_RATE
 from agents.billing.segments import PER_DIEM_SEGMENT, UPLIFT_SEGMENT, Segment
-from agents.explain.arithmetic import money_text
+from agents.explain.arithmetic import money_text, unit_text
 from agents.explain.eventid import DUE_PREFIX, POSTED_PREFIX
+from streams.money import SECONDS_PER_HOUR
 
 # Parked for something that the candidates explain.
 _OF_RATES: Final = (MISSING_RATE, AMBIGUOUS_RATE, MISSING_FX)
@@ -31,6 +32,7 @@ class CandidateRate:
     scope: str
     asks_for: str
     price: Decimal
+    unit: str
     currency: str
     effective_from: date | None
     effective_to: date | None
@@ -126,7 +128,9 @@ def _subject(segment: Segment, ref: BillingReference) -> tuple[RateSubject | Non
 
 
 def _same(segment: Segment, rate: Rate) -> bool:
-    return rate.id == segment.rate_id and rate.price == segment.price
+    unit = segment.price_unit_seconds
+    same_unit = rate.unit_seconds == (SECONDS_PER_HOUR if unit is None else unit)
+    return rate.id == segment.rate_id and rate.price == segment.price and same_unit
 
 
 def _statement(segment: Segment, found: RateExplanation) -> str:
@@ -146,8 +150,8 @@ def _statement(segment: Segment, found: RateExplanation) -> str:
 
 
 def price_text(rate: Rate) -> str:
-    """A price: ``150.00 EUR/h``."""
-    return f"{money_text(rate.price, rate.currency)} {rate.currency}/h"
+    """A price: ``150.00 EUR/h``, ``1000.00 EUR/day of 7.5 h``."""
+    return f"{money_text(rate.price, rate.currency)} {rate.currency}/{unit_text(rate.unit_seconds)}"
 
 
 def _candidate(rate: Rate, scope: str, outcome: str) -> CandidateRate:
@@ -157,6 +161,7 @@ def _candidate(rate: Rate, scope: str, outcome: str) -> CandidateRate:
         scope,
         ", ".join(asked),
         rate.price,
+        unit_text(rate.unit_seconds),
         rate.currency,
         rate.effective_from,
         rate.effective_to,

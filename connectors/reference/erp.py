@@ -33,7 +33,7 @@ class Erp(DeclarativeBase):
 
 
 class LegalEntity(Erp):
-    """A company of the group; owns accounting periods."""
+    """A company of the group; owns accounting periods, on which only some may act late if ``by_right``."""
 
     __tablename__ = "legal_entity"
     id: Mapped[Key]
@@ -41,6 +41,7 @@ class LegalEntity(Erp):
     currency: Mapped[Code]
     time_zone: Mapped[Code]
     region: Mapped[Code]
+    late_acts: Mapped[OptionalCode]  # anybody (also null) | by_right
 
 
 class Client(Erp):
@@ -69,6 +70,10 @@ class Engagement(Erp):
     cap_money: Mapped[OptionalMoney]
     cap_hours: Mapped[OptionalHours]
     over_cap_action: Mapped[Code]  # hold | write_off | bill
+    fx_rate_type: Mapped[OptionalCode]  # null: spot
+    fx_direction: Mapped[
+        OptionalCode
+    ]  # direct (also null) | inverse: the rate of the opposite pair, reciprocal
     po_number: Mapped[OptionalCode]
     status: Mapped[Code]  # active | closed
     starts_on: Mapped[Day]
@@ -154,7 +159,10 @@ class CostRate(Erp):
 
 
 class Rate(Erp):
-    """A price. Its scope is given by which of the scope columns are set (see the rating rules)."""
+    """A price. Its scope is given by which of the scope columns are set (see the rating rules).
+
+    It is for an hour, for a day of so many hours, or fixed: for an entry, however long that is.
+    """
 
     __tablename__ = "rate"
     id: Mapped[Key]
@@ -167,7 +175,9 @@ class Rate(Erp):
     grade: Mapped[OptionalCode]
     region: Mapped[OptionalCode]
     currency: Mapped[Code]
-    price: Mapped[Price]  # an hour
+    price: Mapped[Price]
+    unit: Mapped[OptionalCode]  # hour (also null) | day | fixed
+    hours_per_day: Mapped[OptionalHours]  # of unit day
     overtime_multiplier: Mapped[Factor]
     weekend_multiplier: Mapped[Factor]
     effective_from: Mapped[Day]
@@ -202,7 +212,10 @@ class Holiday(Erp):
 
 
 class FxRateRow(Erp):
-    """Units of ``to_currency`` for one unit of ``from_currency``, as published for ``day``."""
+    """Units of ``to_currency`` for one unit of ``from_currency``, as published for ``day``.
+
+    Each contract says which type of rate it converts by; null is the daily spot rate.
+    """
 
     __tablename__ = "fx_rate"
     id: Mapped[Key]
@@ -210,18 +223,34 @@ class FxRateRow(Erp):
     to_currency: Mapped[Code]
     day: Mapped[Day]
     rate: Mapped[FxRate]
+    rate_type: Mapped[OptionalCode]  # such as month_average
 
 
 class AccountingPeriod(Erp):
-    """A month of a legal entity, ``[starts_on, ends_on)``; ``closed_at`` is the hard close."""
+    """A month of a legal entity, ``[starts_on, ends_on)``; ``closed_at`` is the hard close.
+
+    A soft close before it is for those without the right to late acts, where the entity asks for one.
+    """
 
     __tablename__ = "accounting_period"
     id: Mapped[Key]
     legal_entity_id: Mapped[Code]
     starts_on: Mapped[Day]
     ends_on: Mapped[Day]
-    status: Mapped[Code]  # open | closed
+    status: Mapped[Code]  # open | soft_closed | closed
     closed_at: Mapped[OptionalInstant]
+    soft_closed_at: Mapped[OptionalInstant]
+
+
+class PeriodRight(Erp):
+    """A person's right to late acts on the periods of a legal entity, in ``[granted_at, revoked_at)``."""
+
+    __tablename__ = "period_right"
+    id: Mapped[Key]
+    legal_entity_id: Mapped[Code]
+    person_id: Mapped[Code]
+    granted_at: Mapped[Instant]
+    revoked_at: Mapped[OptionalInstant]
 
 
 class Milestone(Erp):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import combinations
 from typing import Final, NamedTuple
 
@@ -70,12 +70,14 @@ class Books:
         self._rates: dict[Scope, list[Rate]] = defaultdict(list)
         for rate in rows.rates.values():
             self._rates[_scope_of(rate)].append(rate)
-        self._fx: dict[tuple[str, str], list[FxRate]] = defaultdict(list)
+        self._fx: dict[tuple[str, str, str | None], list[FxRate]] = defaultdict(list)
         for fx in rows.fx_rates.values():
-            self._fx[fx.from_currency, fx.to_currency].append(fx)
+            self._fx[fx.from_currency, fx.to_currency, fx.rate_type].append(fx)
         self._periods: dict[str, list[Period]] = defaultdict(list)
         for period in sorted(rows.periods.values(), key=lambda p: (p.starts_on, p.id)):
             self._periods[period.legal_entity_id].append(period)
+        self._by_right = {entity.id for entity in rows.legal_entities.values() if entity.by_right}
+        self._rights = list(rows.period_rights.values())
 
     def rates_for(
         self, entry: TimeEntry, line: ContractLine, engagement: Engagement, consultant: Consultant
@@ -96,19 +98,51 @@ class Books:
                 return found
         return []
 
-    def fx(self, from_currency: str, to_currency: str, day: date) -> Decimal | None:
-        """The last rate published on the day or at most five days before it; None if there is none.
+    def fx(self, from_currency: str, engagement: Engagement, day: date) -> Decimal | None:
+        """What an amount is multiplied by to be in the engagement's currency; None where no rate serves.
 
-        Published twice for a day: the one with the greatest id.
+        The last rate of the contract's type published on the day or at most five days before it; published
+        twice for a day, the one with the greatest id. Inverse: one unit of the contract's currency is worth so
+        many of the rate's, so the factor is 1 over it, half up to eight places, and below a million.
         """
-        if from_currency == to_currency:
+        if from_currency == engagement.currency:
             return Decimal(1)
-        published = [
-            fx for fx in self._fx.get((from_currency, to_currency), ()) if day - FX_MAX_AGE <= fx.day <= day
-        ]
+        pair = from_currency, engagement.currency
+        if engagement.fx_inverse:
+            pair = engagement.currency, from_currency
+        of_pair = self._fx.get((*pair, engagement.fx_rate_type), ())
+        published = [fx for fx in of_pair if day - FX_MAX_AGE <= fx.day <= day]
         if not published:
             return None
-        return max(published, key=lambda fx: (fx.day, fx.id)).rate
+        rate = max(published, key=lambda fx: (fx.day, fx.id)).rate
+        if not engagement.fx_inverse:
+            return rate
+        reciprocal = (Decimal(1) / rate).quantize(Decimal("1e-8"), rounding=ROUND_HALF_UP)
+        return reciprocal if reciprocal < 1_000_000 else None
+
+    def closed_to(
+        self, legal_entity_id: str, person: str | None, work_date: date, decided_at: datetime | None
+    ) -> Period | None:
+        """The period of the work date, where it was closed to this person at the decision.
+
+        Closed softly or hard, in an entity where late acts need a right, and the person had none then.
+        """
+        if legal_entity_id not in self._by_right or decided_at is None:
+            return None
+        own = next(
+            (p for p in self._periods.get(legal_entity_id, []) if p.starts_on <= work_date < p.ends_on), None
+        )
+        closes = [] if own is None else [own.soft_closed_at, own.closed_at]
+        if not any(close is not None and close <= decided_at for close in closes):
+            return None
+        for right in self._rights:
+            if (
+                (right.legal_entity_id, right.person_id) == (legal_entity_id, person)
+                and right.granted_at <= decided_at
+                and (right.revoked_at is None or decided_at < right.revoked_at)
+            ):
+                return None
+        return own
 
     def accounting_date(self, legal_entity_id: str, work_date: date, decided_at: datetime | None) -> date:
         """The day that an act is booked on.

@@ -40,7 +40,7 @@ def _day_line(line: ContractLine, of_day: Sequence[Item]) -> Item | None:
     if line.billing_method == "per_diem":
         return _per_diem(line, [item for item in of_day if item.disposition == "fixed_fee"])
     if line.billing_method == "tm" and line.day_minimum_seconds is not None:
-        priced = [item for item in of_day if item.disposition == "priced"]
+        priced = [item for item in of_day if item.disposition == "priced" and not item.fixed_price]
         return _uplift(line.day_minimum_seconds, priced)
     return None
 
@@ -54,14 +54,20 @@ def _per_diem(line: ContractLine, fixed_fee: Sequence[Item]) -> Item | None:
 
 
 def _uplift(minimum: int, priced: Sequence[Item]) -> Item | None:
-    """What is missing to the minimum, at the price and exchange rate of the day's first item."""
+    """What is missing to the minimum, at the price and exchange rate of the day's first item.
+
+    What has a fixed price is not paid by its time: it neither counts nor gives a price.
+    """
     total = sum(item.quantity for item in priced)
     if not priced or total >= minimum:
         return None
     first = priced[0]
     assert first.price is not None
     assert first.currency is not None
-    return _item(first, price_seconds(minimum - total, first.price, first.currency, fx=first.fx))
+    missing = price_seconds(
+        minimum - total, first.price, first.currency, fx=first.fx, unit_seconds=first.price_seconds
+    )
+    return _item(first, missing)
 
 
 def _item(first: Item, amount: Decimal) -> Item:

@@ -2,7 +2,7 @@
 
 The result is one `Item` each. An item that can't be rated is *parked*: it keeps its seconds, has no
 amount (unknown, not 0), and says what is missing. The first step that fails decides the class:
-references, contract dates, who approved it, rate, exchange rate.
+references, contract dates, who approved it, whether they might, rate, exchange rate.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from streams.money import ZERO, price_seconds
+from streams.money import ZERO, price_seconds, round_money
 
 from .books import Books
 from .rows import ContractLine, Engagement, Milestone, Project, Rate, Rows, Task, TimeEntry
@@ -45,6 +45,8 @@ class Item:
     currency: str | None = None
     method: str | None = None
     price: Decimal | None = None
+    price_seconds: int = 3600  # that the price is for
+    fixed_price: bool = False
     fx: Decimal = ONE
     rounding_amount: Decimal = ZERO
     applies_to_invoiced: bool = False
@@ -89,6 +91,11 @@ def rate_entry(entry: TimeEntry, rows: Rows, books: Books) -> Item:
         return _unpriced(entry, line, engagement, "non_chargeable", books)
     if entry.approved_by == entry.consultant_id:
         return _parked(entry, line, engagement, "SELF_APPROVAL", [f"approver:{entry.approved_by}"])
+    entity, person = engagement.legal_entity_id, entry.approved_by
+    closed = books.closed_to(entity, person, entry.work_date, entry.approved_at)
+    if closed is not None:
+        keys = [f"period:{closed.id}", f"right:{entity}/{person}"]
+        return _parked(entry, line, engagement, "CLOSED_PERIOD", keys)
     if line.billing_method in ("milestone", "per_diem"):
         return _unpriced(entry, line, engagement, "fixed_fee", books)
 
@@ -100,9 +107,14 @@ def rate_entry(entry: TimeEntry, rows: Rows, books: Books) -> Item:
     if not rates:
         return _parked(entry, line, engagement, "MISSING_RATE", [f"rate:{line.id}/{consultant.id}"])
     rate = rates[0]
-    fx = books.fx(rate.currency, engagement.currency, entry.work_date)
+    fx = books.fx(rate.currency, engagement, entry.work_date)
     if fx is None:
-        pair = f"fx:{rate.currency}:{engagement.currency}:{entry.work_date}"
+        currencies = [rate.currency, engagement.currency]
+        if engagement.fx_inverse:
+            currencies.reverse()
+        if engagement.fx_rate_type is not None:
+            currencies.insert(0, engagement.fx_rate_type)
+        pair = f"fx:{':'.join(currencies)}:{entry.work_date}"
         return _parked(entry, line, engagement, "MISSING_FX", [pair])
     return _priced(entry, line, engagement, rate, fx, books)
 
@@ -182,6 +194,11 @@ def multiplier_of(kind: str, work_date: date, rate: Rate) -> Decimal:
             return max(rate.overtime_multiplier, rate.weekend_multiplier)
         return rate.overtime_multiplier
     return ONE
+
+
+def rate_seconds(rate: Rate) -> int:
+    """The time that a price is for: an hour unless it is of a day. (Of a fixed one it is not used.)"""
+    return rate.day_seconds if rate.unit == "day" and rate.day_seconds is not None else 3600
 
 
 def _missing_parties(engagement: Engagement, rows: Rows) -> list[str]:
@@ -268,15 +285,28 @@ def _unpriced(
 def _priced(
     entry: TimeEntry, line: ContractLine, engagement: Engagement, rate: Rate, fx: Decimal, books: Books
 ) -> Item:
-    """Quantity first, then one rounding of quantity x price x multiplier x FX."""
-    multiplier = multiplier_of(entry.kind, entry.work_date, rate)
+    """Quantity first, then one rounding of quantity x price x multiplier x FX.
+
+    The price is of an hour or of a day. A fixed one is of the entry: no multiplier, no quantity to round.
+    """
+    fixed = rate.unit == "fixed"
+    multiplier = ONE if fixed else multiplier_of(entry.kind, entry.work_date, rate)
+    unit_seconds = rate_seconds(rate)
 
     def worth(seconds: int) -> Decimal:
+        if fixed:
+            return round_money(rate.price * fx, engagement.currency, line.rounding)
         return price_seconds(
-            seconds, rate.price, engagement.currency, multiplier=multiplier, fx=fx, rounding=line.rounding
+            seconds,
+            rate.price,
+            engagement.currency,
+            multiplier=multiplier,
+            fx=fx,
+            rounding=line.rounding,
+            unit_seconds=unit_seconds,
         )
 
-    quantity = rounded_quantity(entry.seconds, line.quantity_increment_seconds)
+    quantity = entry.seconds if fixed else rounded_quantity(entry.seconds, line.quantity_increment_seconds)
     return Item(
         kind="entry",
         entry_id=entry.id,
@@ -293,6 +323,8 @@ def _priced(
         currency=engagement.currency,
         method=line.billing_method,
         price=rate.price,
+        price_seconds=unit_seconds,
+        fixed_price=fixed,
         fx=fx,
         rounding_amount=worth(entry.seconds) - worth(quantity),
         applies_to_invoiced=rate.applies_to_invoiced,

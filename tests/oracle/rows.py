@@ -13,9 +13,10 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True)
 class LegalEntity:
-    """A company of the group."""
+    """A company of the group; ``by_right``: only some may act on its closed periods."""
 
     id: str
+    by_right: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Engagement:
-    """A contract: the allocation root that its caps are shared in. Active in ``[starts_on, ends_on)``."""
+    """A contract: the allocation root that its caps are shared in. Active in ``[starts_on, ends_on)``.
+
+    It converts by rates of ``fx_rate_type`` (None: spot), where ``fx_inverse`` by the opposite pair's.
+    """
 
     id: str
     client_id: str
@@ -38,6 +42,8 @@ class Engagement:
     over_cap_action: str
     starts_on: date
     ends_on: date | None
+    fx_rate_type: str | None = None
+    fx_inverse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,10 @@ class Consultant:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A price an hour. Its scope is exactly the set of scope fields that are not null."""
+    """A price for ``unit``: hour, day (of ``day_seconds``) or fixed, an entry.
+
+    Its scope is exactly the set of scope fields that are not null.
+    """
 
     id: str
     task_id: str | None
@@ -111,6 +120,8 @@ class Rate:
     effective_from: date
     effective_to: date | None
     applies_to_invoiced: bool
+    unit: str = "hour"
+    day_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,24 +144,40 @@ class Holiday:
 
 @dataclass(frozen=True, slots=True)
 class FxRate:
-    """Units of ``to_currency`` for one of ``from_currency``, published for ``day``."""
+    """Units of ``to_currency`` for one of ``from_currency``, published for ``day``; ``rate_type`` None is spot."""
 
     id: str
     from_currency: str
     to_currency: str
     day: date
     rate: Decimal
+    rate_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """An accounting period ``[starts_on, ends_on)`` of a legal entity; ``closed_at`` is its hard close."""
+    """An accounting period ``[starts_on, ends_on)`` of a legal entity.
+
+    ``closed_at`` is its hard close, ``soft_closed_at`` the close to those without the right to late acts.
+    """
 
     id: str
     legal_entity_id: str
     starts_on: date
     ends_on: date
     closed_at: datetime | None
+    soft_closed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodRight:
+    """A person's right to late acts on a legal entity's periods, in ``[granted_at, revoked_at)``."""
+
+    id: str
+    legal_entity_id: str
+    person_id: str
+    granted_at: datetime
+    revoked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +281,7 @@ class Rows:
     holidays: dict[str, Holiday] = field(default_factory=dict)
     fx_rates: dict[str, FxRate] = field(default_factory=dict)
     periods: dict[str, Period] = field(default_factory=dict)
+    period_rights: dict[str, PeriodRight] = field(default_factory=dict)
     milestones: dict[str, Milestone] = field(default_factory=dict)
     invoice_lines: dict[str, InvoiceLine] = field(default_factory=dict)
     bill_adjustments: dict[str, BillAdjustment] = field(default_factory=dict)

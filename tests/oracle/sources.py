@@ -25,10 +25,10 @@ Tables = Mapping[str, Sequence[SourceRow]]
 # Every table that a rule of validity or of computation reads, with the columns read.
 COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "erp": {
-        "legal_entity": "id",
+        "legal_entity": "id late_acts",
         "client": "id status",
         "engagement": "id client_id legal_entity_id currency cap_money cap_hours over_cap_action status"
-        " starts_on ends_on",
+        " starts_on ends_on fx_rate_type fx_direction",
         "contract_line": "id engagement_id billing_method cap_money cap_hours over_cap_action included_hours"
         " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status",
         "project": "id engagement_id contract_line_id status",
@@ -36,11 +36,13 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "consultant": "id role grade practice region calendar_id fte hired_on left_on",
         "cost_rate": "id cost effective_from effective_to",
         "rate": "id task_id project_id contract_line_id client_id consultant_id role grade region currency"
-        " price overtime_multiplier weekend_multiplier effective_from effective_to applies_to_invoiced",
+        " price overtime_multiplier weekend_multiplier effective_from effective_to applies_to_invoiced"
+        " unit hours_per_day",
         "calendar": "id monday tuesday wednesday thursday friday saturday sunday",
         "holiday": "id calendar_id day hours",
-        "fx_rate": "id from_currency to_currency day rate",
-        "accounting_period": "id legal_entity_id starts_on ends_on status closed_at",
+        "fx_rate": "id from_currency to_currency day rate rate_type",
+        "accounting_period": "id legal_entity_id starts_on ends_on status closed_at soft_closed_at",
+        "period_right": "id legal_entity_id person_id granted_at revoked_at",
         "milestone": "id engagement_id contract_line_id amount status accepted_on accepted_at",
         "invoice_line": "id engagement_id contract_line_id kind credits_line_id entry_id entry_version"
         " seconds amount status posted_at client_id project_id task_id consultant_id work_date",
@@ -91,7 +93,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
     valid("crm", crm, "account")
     valid("crm", crm, "opportunity")
     rows = r.Rows(
-        legal_entities=_by_id(r.LegalEntity(_erp(x["id"])) for x in valid("erp", erp, "legal_entity")),
+        legal_entities=_by_id(map(_legal_entity, valid("erp", erp, "legal_entity"))),
         clients=_by_id(r.Client(_erp(x["id"])) for x in valid("erp", erp, "client")),
         engagements=_by_id(map(_engagement, valid("erp", erp, "engagement"))),
         contract_lines=_by_id(map(_contract_line, valid("erp", erp, "contract_line"))),
@@ -103,6 +105,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         holidays=_by_id(map(_holiday, valid("erp", erp, "holiday"))),
         fx_rates=_by_id(map(_fx_rate, valid("erp", erp, "fx_rate"))),
         periods=_by_id(map(_period, valid("erp", erp, "accounting_period"))),
+        period_rights=_by_id(map(_period_right, valid("erp", erp, "period_right"))),
         milestones=_by_id(map(_milestone, valid("erp", erp, "milestone"))),
         invoice_lines=_by_id(map(_invoice_line, valid("erp", erp, "invoice_line"))),
         bill_adjustments=_by_id(map(_bill_adjustment, valid("erp", erp, "bill_adjustment"))),
@@ -129,6 +132,10 @@ def _seconds_or_none(hours: Decimal | None) -> int | None:
     return None if hours is None else hours_to_seconds(hours)
 
 
+def _legal_entity(x: SourceRow) -> r.LegalEntity:
+    return r.LegalEntity(_erp(x["id"]), x["late_acts"] == "by_right")
+
+
 def _engagement(x: SourceRow) -> r.Engagement:
     return r.Engagement(
         id=_erp(x["id"]),
@@ -140,6 +147,8 @@ def _engagement(x: SourceRow) -> r.Engagement:
         over_cap_action=x["over_cap_action"],
         starts_on=x["starts_on"],
         ends_on=x["ends_on"],
+        fx_rate_type=x["fx_rate_type"],
+        fx_inverse=x["fx_direction"] == "inverse",
     )
 
 
@@ -200,6 +209,8 @@ def _rate(x: SourceRow) -> r.Rate:
         effective_from=x["effective_from"],
         effective_to=x["effective_to"],
         applies_to_invoiced=x["applies_to_invoiced"],
+        unit=x["unit"] or "hour",
+        day_seconds=_seconds_or_none(x["hours_per_day"]),
     )
 
 
@@ -223,12 +234,18 @@ def _holiday(x: SourceRow) -> r.Holiday:
 
 
 def _fx_rate(x: SourceRow) -> r.FxRate:
-    return r.FxRate(_erp(x["id"]), x["from_currency"], x["to_currency"], x["day"], x["rate"])
+    pair = x["from_currency"], x["to_currency"]
+    return r.FxRate(_erp(x["id"]), *pair, x["day"], x["rate"], x["rate_type"])
 
 
 def _period(x: SourceRow) -> r.Period:
     entity = _erp(x["legal_entity_id"])
-    return r.Period(_erp(x["id"]), entity, x["starts_on"], x["ends_on"], x["closed_at"])
+    return r.Period(_erp(x["id"]), entity, x["starts_on"], x["ends_on"], x["closed_at"], x["soft_closed_at"])
+
+
+def _period_right(x: SourceRow) -> r.PeriodRight:
+    entity, person = _erp(x["legal_entity_id"]), _erp(x["person_id"])
+    return r.PeriodRight(_erp(x["id"]), entity, person, x["granted_at"], x["revoked_at"])
 
 
 def _milestone(x: SourceRow) -> r.Milestone:

@@ -27,7 +27,7 @@ from typing import Any, Final
 Check = Callable[[Any], str | None]
 
 
-def _between(low: int, high: int) -> Check:
+def _between(low: int | Decimal, high: int) -> Check:
     return lambda value: None if low <= value <= high else f"is not in [{low}, {high}]"
 
 
@@ -62,6 +62,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "cap_money": _at_least_zero,
         "cap_hours": _CONTRACT_HOURS,
         "over_cap_action": _OVER_CAP,
+        "fx_direction": _one_of("direct", "inverse"),
         "status": _ACTIVE_CLOSED,
     },
     "contract_line": {
@@ -81,6 +82,8 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "consultant": {"fte": _between(0, 2)},
     "rate": {
         "price": _inside(1_000_000),
+        "unit": _one_of("hour", "day", "fixed"),
+        "hours_per_day": _between(Decimal("0.5"), 24),
         "overtime_multiplier": _inside(100),
         "weekend_multiplier": _inside(100),
     },
@@ -89,7 +92,8 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     ),
     "holiday": {"hours": _DAY_HOURS},
     "fx_rate": {"rate": _inside(1_000_000)},
-    "accounting_period": {"status": _one_of("open", "closed")},
+    "legal_entity": {"late_acts": _one_of("anybody", "by_right")},
+    "accounting_period": {"status": _one_of("open", "soft_closed", "closed")},
     "milestone": {"amount": _at_least_zero, "status": _one_of("planned", "accepted", "cancelled")},
     "invoice_line": {
         "kind": _one_of("charge", "credit"),
@@ -156,6 +160,8 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
         needed = {"write_off": "hours", "discount": "amount"}.get(row["kind"])
         if needed is not None and row[needed] is None:
             return f"{needed} of a {row['kind']} is not there"
+    if table == "rate" and row["unit"] == "day" and row["hours_per_day"] is None:
+        return "hours_per_day of unit day is not there"
     starts, ends = row.get("effective_from"), row.get("effective_to")
     if ends == date.max:
         ends = None

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
+CORPORATE: Final = "corporate"  # a type of exchange rate
 Pricing = Literal["line_role", "project_role", "client_card", "default_card", "personal", "none"]
+RateUnit = Literal["hour", "day", "fixed"]
 CapKind = Literal["money", "hours"]
 
 
@@ -37,6 +39,7 @@ class LineSpec:
     weight: int = 1
     pricing: Pricing = "line_role"
     rate_currency: str | None = None
+    unit: RateUnit = "hour"
     cap: Cap | None = None
     included_percent: int | None = None
     included_monthly: bool = False
@@ -52,13 +55,17 @@ class LineSpec:
 
 @dataclass(frozen=True, slots=True)
 class EngagementSpec:
-    """An engagement; ``tag`` is how acts find it. ``ends_percent`` ends it during the run."""
+    """An engagement; ``tag`` is how acts find it. ``ends_percent`` ends it during the run.
+
+    ``fx`` is the type and direction of the exchange rates it converts by; null is the default.
+    """
 
     tag: str
     lines: tuple[LineSpec, ...]
     currency: str = "EUR"
     cap: Cap | None = None
     ends_percent: int | None = None
+    fx: tuple[str | None, str | None] = (None, None)
     per_firm: bool = field(default=False)  # once, however large the firm: small print and planted trouble
 
 
@@ -116,6 +123,13 @@ FEATURES: Final = (
     EngagementSpec("tenth_hour", (LineSpec("Tenths of an hour", increment=36),), "USD"),
     EngagementSpec("quarter_hour", (LineSpec("Quarter hours", increment=900),)),
     EngagementSpec("half_even", (LineSpec("Banker's rounding", rounding="half_even"),)),
+    EngagementSpec("day_rates", (LineSpec("Rates by the day", unit="day", increment=900),), "GBP"),
+    EngagementSpec("call_outs", (LineSpec("Fixed price a call", unit="fixed", cap=Cap("money", 20)),)),
+    EngagementSpec("day_rates_usd", (LineSpec("Dollars by the day", rate_currency="USD", unit="day"),)),
+    EngagementSpec("inverse_fx", (LineSpec("Priced in dollars", rate_currency="USD"),), fx=(None, "inverse")),
+    EngagementSpec(
+        "corporate_fx", (LineSpec("Priced in dollars", rate_currency="USD"),), fx=(CORPORATE, "direct")
+    ),
 )
 
 TROUBLE: Final = (

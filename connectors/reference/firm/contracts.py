@@ -118,6 +118,8 @@ class Contracts:
             cap_money=money,
             cap_hours=hours,
             over_cap_action=action,
+            fx_rate_type=spec.fx[0],
+            fx_direction=spec.fx[1],
             po_number=f"PO-{self._rng.randrange(10**5, 10**6)}" if number % 3 else None,
             status="active",
             starts_on=starts_on or settings.history_start - timedelta(days=self._rng.randrange(20, 200)),

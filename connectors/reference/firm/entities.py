@@ -16,7 +16,10 @@ PERIODS_AFTER: Final = 2  # months known after the run: late acts find an open p
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A company of the group; its books close on a day of the next month at an hour UTC."""
+    """A company of the group; its books close on a day of the next month at an hour UTC.
+
+    Where late acts need a right, they are closed a day before to those who have none.
+    """
 
     id: str
     name: str
@@ -25,12 +28,13 @@ class Entity:
     region: str
     close_day: int
     close_hour: int
+    by_right: bool = False
 
 
 ENTITIES: Final = (
     Entity("LE-DE", "Tally Beratung GmbH", "EUR", "Europe/Berlin", "emea", 3, 18),
     Entity("LE-US", "Tally Consulting Inc.", "USD", "America/New_York", "americas", 3, 22),
-    Entity("LE-UK", "Tally Advisory Ltd", "GBP", "Europe/London", "emea", 5, 17),
+    Entity("LE-UK", "Tally Advisory Ltd", "GBP", "Europe/London", "emea", 5, 17, by_right=True),
 )
 ENTITY_BY_ID: Final = {entity.id: entity for entity in ENTITIES}
 
@@ -70,6 +74,7 @@ def seed_entities(world: World, tx: Draft) -> None:
             currency=entity.currency,
             time_zone=entity.time_zone,
             region=entity.region,
+            late_acts="by_right" if entity.by_right else None,
         )
         month = first
         while month <= last:
@@ -81,17 +86,28 @@ def _seed_period(world: World, tx: Draft, entity: Entity, month: date) -> None:
     ends_on = next_month(month)
     closes_at = utc(ends_on + timedelta(days=entity.close_day - 1), entity.close_hour)
     closed = closes_at < world.now
+    softly = closes_at - timedelta(days=1) if entity.by_right else None
+    soft_closed = softly is not None and softly < world.now
     period = tx.insert(
         "accounting_period",
         id=f"AP-{entity.id[3:]}-{month:%Y%m}",
         legal_entity_id=entity.id,
         starts_on=month,
         ends_on=ends_on,
-        status="closed" if closed else "open",
+        status="closed" if closed else "soft_closed" if soft_closed else "open",
         closed_at=closes_at if closed else None,
+        soft_closed_at=softly if soft_closed else None,
     )
+    if softly is not None and not soft_closed:
+        world.at(softly, _soft_close_period, world, period)
     if not closed:
         world.at(closes_at, _close_period, world, period)
+
+
+def _soft_close_period(world: World, period: str) -> None:
+    with world.transaction("erp", "soft_close_period") as tx:
+        tx.update("accounting_period", period, status="soft_closed", soft_closed_at=world.now)
+    world.features["period_soft_closed"] += 1
 
 
 def _close_period(world: World, period: str) -> None:

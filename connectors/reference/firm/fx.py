@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
+from connectors.reference.firm.catalogue import CORPORATE
 from connectors.reference.firm.days import days_between, is_banking_day
 from connectors.reference.firm.world import Draft, World, utc
 
@@ -24,6 +25,7 @@ _PAIRS: Final = {
     ("CHF", "EUR"): 1_041_500,
 }
 GAP_PAIR: Final = ("CHF", "EUR")
+CORPORATE_PAIR: Final = ("USD", "EUR")
 LOOK_BACK_DAYS: Final = 5
 BACKLOG_DAYS: Final = 20  # published before the history starts
 _PUBLICATION_HOUR: Final = 15
@@ -72,6 +74,20 @@ class Fx:
                 self._world.trouble[kind] += 1
             else:
                 self._insert(tx, pair, day)
+            if pair == CORPORATE_PAIR:
+                self._insert_corporate(tx, day)
+
+    def _insert_corporate(self, tx: Draft, day: date) -> None:
+        """The rate that finance uses inside: to the cent."""
+        tx.insert(
+            "fx_rate",
+            id=f"FXC-{day:%Y%m%d}",
+            from_currency=CORPORATE_PAIR[0],
+            to_currency=CORPORATE_PAIR[1],
+            day=day,
+            rate=Decimal(self._level[CORPORATE_PAIR] // 10_000).scaleb(-2),
+            rate_type=CORPORATE,
+        )
 
     def _insert(self, tx: Draft, pair: tuple[str, str], day: date) -> None:
         tx.insert(

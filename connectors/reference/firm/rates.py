@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
+from connectors.reference.firm.catalogue import RateUnit
 from connectors.reference.firm.contracts import Contracts, Engagement, Line, Project
 from connectors.reference.firm.people import ROLES, People
 from connectors.reference.firm.world import Draft, World, utc
@@ -20,6 +21,8 @@ _BASE_CENTS: Final = {
 _CURRENCY_PERCENT: Final = {"EUR": 100, "USD": 110, "GBP": 86, "CHF": 96}
 _OVERTIME: Final = (Decimal("1.5"), Decimal("1.25"), Decimal("1.75"))
 _WEEKEND: Final = (Decimal("2"), Decimal("1.5"), Decimal("1.6"))
+_DAY_HOURS: Final = Decimal("7.5")
+_UNIT_HOURS: Final = {"hour": Decimal(1), "day": _DAY_HOURS, "fixed": Decimal(2)}
 LONG_AGO: Final = date(2024, 1, 1)
 DEFAULT_CARD_ROLES: Final = tuple(role for role in ROLES if role != "specialist")
 
@@ -66,16 +69,22 @@ class Rates:
         since: date = LONG_AGO,
         until: date | None = None,
         applies_to_invoiced: bool = False,
+        unit: RateUnit = "hour",
         **scope: str,
     ) -> str:
-        """Insert one rate; ``scope`` are the scope columns that are set. Returns its id."""
+        """Insert one rate; ``scope`` are the scope columns that are set. Returns its id.
+
+        ``price`` is of an hour: that of a day is for so many hours, and a fixed one for two.
+        """
         number = self._world.number("rate")
         key = f"R-{number:05}"
         tx.insert(
             "rate",
             id=key,
             currency=currency,
-            price=price,
+            price=(price * _UNIT_HOURS[unit]).quantize(Decimal("0.0001")),
+            unit=unit if number % 2 or unit != "hour" else None,
+            hours_per_day=_DAY_HOURS if unit == "day" else None,
             overtime_multiplier=_OVERTIME[number % 3],
             weekend_multiplier=_WEEKEND[number % 3],
             effective_from=since,
@@ -112,10 +121,11 @@ class Rates:
 
     def _line_role(self, tx: Draft, line: Line, role: str, currency: str, change: date | None) -> None:
         price = self.price(role, currency)
-        self.insert(tx, price, currency, until=change, contract_line_id=line.id, role=role)
+        unit = line.spec.unit
+        self.insert(tx, price, currency, until=change, unit=unit, contract_line_id=line.id, role=role)
         if change:
             raised = price + Decimal("3.75")
-            self.insert(tx, raised, currency, since=change, contract_line_id=line.id, role=role)
+            self.insert(tx, raised, currency, since=change, unit=unit, contract_line_id=line.id, role=role)
 
     def _card(self, tx: Draft, engagement: Engagement) -> None:
         """A client's card: all roles; engineers also by grade, analysts by region, managers by both."""

@@ -15,6 +15,7 @@ from connectors.reference.firm.invoicing import Invoicing
 from connectors.reference.firm.model import SYSTEM_OF, FirmSettings, Insert, Plan, Transaction, fold
 from connectors.reference.firm.opportunities import Opportunities
 from connectors.reference.firm.people import People
+from connectors.reference.firm.period_rights import PeriodRights
 from connectors.reference.firm.rates import Rates
 from connectors.reference.firm.second_thoughts import SecondThoughts
 from connectors.reference.firm.staffing import Staffing
@@ -42,6 +43,7 @@ def plan(settings: FirmSettings) -> Plan:
         seed_entities(world, tx)
         seed_calendars(world, tx)
         people.seed(tx)
+        PeriodRights(world, people).seed(tx)
         clients.seed_clients(tx)
         contracts.seed(tx)
         rates.seed(tx)

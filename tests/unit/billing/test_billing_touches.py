@@ -59,27 +59,39 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "starts_on": one_of(DAYS[:3]),
         "ends_on": some(*DAYS[-3:]),
         "cap_money": some(money(500)),
+        "fx_rate_type": some("corporate"),
+        "fx_direction": some("inverse"),
     },
     "client": {},
-    "legal_entity": {},
+    "legal_entity": {"late_acts": some("by_right")},
     "rate": {
         "currency": one_of(["EUR", "USD"]),
         "price": one_of([money(100), money(120)]),
         "effective_from": one_of(DAYS),
         "effective_to": some(*DAYS),
         "applies_to_invoiced": st.booleans(),
+        "unit": some("hour", "day", "fixed"),
+        "day_seconds": one_of([27_000, 28_800]),
     },
     "fx_rate": {
         "from_currency": one_of(["EUR", "USD"]),
         "to_currency": one_of(["EUR", "USD"]),
         "day": one_of(DAYS),
         "rate": one_of([Decimal("1.1"), Decimal("1.2")]),
+        "rate_type": some("corporate"),
     },
     "period": {
         "legal_entity_id": one_of(["erp:LE1", "erp:LE1", "erp:LE2"]),
         "starts_on": one_of([day("03-01"), day("03-29"), day("04-01"), day("04-04")]),
         "ends_on": one_of([day("03-29"), day("04-01"), day("04-04"), day("05-01")]),
         "closed_at": some(*CLOSES),
+        "soft_closed_at": some(*CLOSES),
+    },
+    "period_right": {
+        "legal_entity_id": one_of(["erp:LE1", "erp:LE1", "erp:LE2"]),
+        "person_id": one_of(["erp:B", "erp:B", "erp:D"]),
+        "granted_at": one_of(DECISIONS),
+        "revoked_at": some(*DECISIONS),
     },
 }
 SCOPE = ("task_id", "project_id", "contract_line_id", "client_id", "consultant_id", "role", "grade")
@@ -105,9 +117,17 @@ IDS = {
     "rate": ["erp:R1", "erp:R2", "erp:R3"],
     "fx_rate": ["erp:F1", "erp:F2"],
     "period": ["erp:A1", "erp:A2", "erp:A3"],
+    "period_right": ["erp:W1", "erp:W2"],
 }
 # Most edits are of what depends on days; edits of the chain change everything and teach little.
-WEIGHTED = [*FIELDS, *["rate"] * 8, *["fx_rate"] * 4, *["period"] * 6]
+WEIGHTED = [
+    *FIELDS,
+    *["rate"] * 8,
+    *["fx_rate"] * 4,
+    *["period"] * 6,
+    *["period_right"] * 4,
+    *["legal_entity"] * 2,
+]
 
 Edit = tuple[str, str, dict[str, Any] | None]  # entity, id, fields to change; None deletes
 
@@ -138,6 +158,8 @@ def lively_firm() -> Firm:
     ]:
         fields = {"starts_on": day(first), "ends_on": day(end), "closed_at": closed_at}
         firm.put("period", row_id, legal_entity_id="erp:LE1", **fields)
+    firm.put("legal_entity", "erp:LE1", late_acts="by_right")
+    firm.put("period_right", "erp:W1", legal_entity_id="erp:LE1", person_id="erp:B", granted_at=DECISIONS[2])
     return put_rate(firm, "erp:R1", 110, project_id="erp:P1", role="dev")
 
 
@@ -161,6 +183,7 @@ NEW_ROWS: dict[str, dict[str, Any]] = {
     "rate": {"currency": "EUR", "price": money(90)},
     "fx_rate": {"from_currency": "EUR", "to_currency": "USD", "day": DAYS[0], "rate": Decimal("1.3")},
     "period": {"legal_entity_id": "erp:LE1", "starts_on": day("04-01"), "ends_on": day("04-04")},
+    "period_right": {"legal_entity_id": "erp:LE1", "person_id": "erp:B", "granted_at": DECISIONS[0]},
 }
 
 
@@ -193,6 +216,7 @@ def subjects(draw: st.DrawFn) -> Entry | Milestone:
         kind=draw(one_of(["standard", "overtime"])),
         version=1,
         approved_at=draw(st.one_of(st.just(decided), st.none())),
+        approved_by="erp:B",
     )
 
 

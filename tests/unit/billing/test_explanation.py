@@ -167,11 +167,11 @@ def test_exchange_and_multiplier_are_in_the_product() -> None:
         "7.5 h x 133.33 EUR/h x 1.5 x FX 1.0837 = 1625.50936125, rounded 1625.51 USD"
     )
     assert (found.arithmetic.agrees, found.arithmetic.computed) == (True, found.line.amount)
-    assert "exchange rate erp:F1, EUR to USD, published for 2026-03-02" in text_of(found)
+    assert "spot exchange rate erp:F1, EUR to USD, published for 2026-03-02" in text_of(found)
     firm.put("fx_rate", "erp:F1", rate=Decimal("1.1"))
     assert "is 1.1 now; the line has 1.0837" in text_of(ledger.explain("erp:E1:time:1:base:1:CHARGE"))
     firm.drop("fx_rate", "erp:F1")
-    assert "no exchange rate EUR to USD" in text_of(ledger.explain("erp:E1:time:1:base:1:CHARGE"))
+    assert "no spot exchange rate EUR to USD" in text_of(ledger.explain("erp:E1:time:1:base:1:CHARGE"))
 
 
 def test_a_rate_that_no_longer_wins_is_told() -> None:

@@ -38,7 +38,7 @@ ENUMERATIONS = {
     ("project", "status"): {"active", "closed"},
     ("task", "billing_class"): {"billable", "non_billable"},
     ("task", "status"): {"active", "closed"},
-    ("accounting_period", "status"): {"open", "closed"},
+    ("accounting_period", "status"): {"open", "soft_closed", "closed"},
     ("milestone", "status"): {"planned", "accepted", "cancelled"},
     ("invoice", "status"): {"draft", "posted"},
     ("invoice_line", "status"): {"draft", "posted"},

@@ -32,6 +32,7 @@ FEATURES = {
     *("leave", "line_credited", "line_posted", "milestone_accepted", "milestone_accepted_after_close"),
     *("milestone_amount_change", "milestone_cancelled", "milestone_revoked", "opportunity_lost"),
     *("opportunity_proposal", "opportunity_won", "over_cap_action_change", "period_closed"),
+    *("period_right_granted", "period_right_revoked", "period_soft_closed"),
     *("discount", "discount_after_posting", "hold", "hold_released"),
     *("project_closed", "promotion", "rate_change", "rejected", "retainer_raised", "withdrawn", "write_off"),
 }
@@ -67,15 +68,15 @@ def _position(made: Plan, label: str) -> int:
 @pytest.mark.parametrize(
     ("label", "exception_class", "key"),
     [
-        ("trouble:late_rate", "MISSING_RATE", "rate:erp:L-032"),
+        ("trouble:late_rate", "MISSING_RATE", "rate:erp:L-037"),
         ("trouble:late_task", "MISSING_REFERENCE", "task:erp:T-LATE"),
         ("trouble:late_project", "MISSING_REFERENCE", "project:erp:P-LATE"),
         ("trouble:late_consultant", "MISSING_REFERENCE", "consultant:erp:K-040"),
         ("trouble:fx_gap_filled", "MISSING_FX", "fx:CHF:EUR"),
         ("trouble:ambiguous_rate_fixed", "AMBIGUOUS_RATE", "rate:erp:R"),
-        ("trouble:negative_cap_released", "MISSING_REFERENCE", "line:erp:L-035-1"),
-        ("trouble:nan_cap_released", "MISSING_REFERENCE", "engagement:erp:E-036"),
-        ("extension", "INACTIVE_CONTRACT", "engagement:erp:E-040"),
+        ("trouble:negative_cap_released", "MISSING_REFERENCE", "line:erp:L-040-1"),
+        ("trouble:nan_cap_released", "MISSING_REFERENCE", "engagement:erp:E-041"),
+        ("extension", "INACTIVE_CONTRACT", "engagement:erp:E-045"),
     ],
 )
 def test_what_comes_late_parks_entries_first_and_releases_them_then(
@@ -97,10 +98,11 @@ def test_what_comes_late_parks_entries_first_and_releases_them_then(
 
 def test_what_never_comes_stays_parked(firm_books: Expected) -> None:
     """The last word: unknown task, another project's task, no rate, no FX, no contract, a negative cap, one's own
-    approval."""
+    approval, or one that came after the close by somebody without the right."""
     classes = Counter(item.exception_class for item in firm_books.parked.values())
     assert classes.keys() == {
-        *("MISSING_REFERENCE", "MISSING_RATE", "MISSING_FX", "INACTIVE_CONTRACT", "SELF_APPROVAL")
+        *("MISSING_REFERENCE", "MISSING_RATE", "MISSING_FX", "INACTIVE_CONTRACT", "SELF_APPROVAL"),
+        "CLOSED_PERIOD",
     }
     references = {
         key

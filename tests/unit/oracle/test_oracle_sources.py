@@ -58,6 +58,8 @@ ENGAGEMENT = {
     "status": "active",
     "starts_on": date(2026, 1, 1),
     "ends_on": None,
+    "fx_rate_type": None,
+    "fx_direction": None,
 }
 RATE: dict[str, Any] = {
     **dict.fromkeys(COLUMNS["erp"]["rate"].split()),
@@ -94,7 +96,7 @@ VALID: dict[str, dict[str, Any]] = {
     "engagement": ENGAGEMENT,
     "rate": RATE,
     "invoice_line": INVOICE_LINE,
-    "legal_entity": {"id": "LE"},
+    "legal_entity": {"id": "LE", "late_acts": None},
     "client": {"id": "A", "status": "active"},
     "account": {"id": "A", "status": "active"},
     "opportunity": {"id": "O", "stage": "won", "amount": Decimal(1)},
@@ -131,6 +133,7 @@ VALID: dict[str, dict[str, Any]] = {
         "to_currency": "USD",
         "day": date(2026, 3, 5),
         "rate": Decimal("1.1"),
+        "rate_type": None,
     },
     "accounting_period": {
         "id": "Y",
@@ -139,6 +142,14 @@ VALID: dict[str, dict[str, Any]] = {
         "ends_on": date(2026, 4, 1),
         "status": "open",
         "closed_at": None,
+        "soft_closed_at": None,
+    },
+    "period_right": {
+        "id": "PR",
+        "legal_entity_id": "LE",
+        "person_id": "C",
+        "granted_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "revoked_at": None,
     },
     "milestone": {
         "id": "M",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -85,8 +86,8 @@ def test_an_adjustment_that_is_about_another_entry(kind: str) -> None:
     """What it took from the first entry is to be billed again; deleted, from the second, too."""
     world = Relinked(2)
     rows = world.tables["bill_adjustment"].values()
-    row = next(row for row in rows if row["kind"] == kind and row["released_at"] is None)
-    world.update("bill_adjustment", row["id"], entry_id=world.charge()["entry_id"])
+    row = next(row for row in rows if row["kind"] == kind)
+    world.update("bill_adjustment", row["id"], entry_id=world.charge()["entry_id"], released_at=None)
     world.check()
     entries = world.tables["time_entry"].values()
     there = next(e for e in entries if e["status"] == "approved" and f"time:{e['id']}" != row["entry_id"])
@@ -104,7 +105,7 @@ def test_a_credit_that_carries_another_entry(charge_first: bool) -> None:
     other = world.others(like)[0]
     charge = {**like, "id": "IL-X1", "seconds": 1800, "entry_version": 1}
     credit = {**charge, "id": "IL-X2", "kind": "credit", "credits_line_id": "IL-X1", "seconds": 600}
-    credit |= {"amount": charge["amount"] / 2, "entry_id": other}
+    credit |= {"amount": (charge["amount"] / 2).quantize(Decimal("0.01")), "entry_id": other}
     for row in (charge, credit) if charge_first else (credit, charge):
         world.insert("invoice_line", **row)
         world.firm.run()
