@@ -9,6 +9,7 @@ from __future__ import annotations
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.contracts import Cap, ContractLine, Engagement, LineTerms
+from agents.billing.drafts import DraftLine
 from agents.billing.explain import RateExplanation, explain_rate
 from agents.billing.inputs import Entry, Milestone
 from agents.billing.items import Item
@@ -29,6 +30,7 @@ __all__ = [
     "Cap",
     "ContractLine",
     "Contribution",
+    "DraftLine",
     "Engagement",
     "Entry",
     "Item",

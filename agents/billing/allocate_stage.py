@@ -16,13 +16,16 @@ from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.book import Books, EntryBook
 from agents.billing.conservation import Gaps
+from agents.billing.drafts import put_on_draft
 from agents.billing.filing import ADJUSTMENT, LINE, Filing
 from agents.billing.items import Item
 from agents.billing.ledger import LedgerDiff, LiveSegment, diff
+from agents.billing.posted import POSTED
 from agents.billing.rate_stage import RULES
 from agents.billing.reference import BillingReference
+from agents.billing.reports import report_of
 from agents.billing.running import RunningAllocation
-from agents.billing.segments import CREDIT_DUE, Key, Segment
+from agents.billing.segments import Key, Segment
 from agents.billing.terms import Terms
 from agents.rejects import RAISED, Rejects
 from streams.errors import RecordError
@@ -99,10 +102,15 @@ class AllocateStage:
             entry_id = entry_id or self._holder(state, root_id, row["id"])
         if root_id is None or entry_id is None:
             return set()
-        if kind == LINE:
+        if kind == LINE and self._is_posted(state, root_id, entry_id, row):
             # Every posted line counts against the caps: the whole root is allocated anew.
             self._running.pop(root_id, None)
         return self._filing.take(state, root_id, entry_id, kind, value, row)
+
+    def _is_posted(self, state: Overlay, root_id: str, entry_id: str, row: dict[str, Any]) -> bool:
+        """Whether an invoice line is, or was before."""
+        before = self._filing.holder(state, root_id, LINE, row["id"]) or entry_id
+        return row["status"] == POSTED or row["id"] in self._book(state, root_id, before).lines
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Allocate whole roots again: their terms changed."""
@@ -194,6 +202,7 @@ class AllocateStage:
             book.lines.values(),
             book.adjustments.values(),
             self._reference.terms(root_id),
+            book.drafts.values(),
         )
         # Should the root get limits again, what was kept of it has missed this.
         self._running.pop(root_id, None)
@@ -220,7 +229,10 @@ class AllocateStage:
             entries = books
             for entry_id, book in books.items() if None in causes else ():
                 self._filing.remember_all(context.state, root_id, entry_id, book)
-        live = {(e, s): state for e in entries if e in books for s, state in books[e].live.items()}
+        known = [(entry_id, books[entry_id]) for entry_id in entries if entry_id in books]
+        for _, book in known:
+            put_on_draft(target, book.item, book.drafts.values(), terms)
+        live = {(e, s): state for e, book in known for s, state in book.live.items()}
         change = diff(live, target)
         for entry_id, _ in change.changed:
             if entry_id not in books:  # a day line's first
@@ -277,31 +289,12 @@ class AllocateStage:
             book = books[entry_id]
             book.live[segment_id] = state
             book.stored["live"][segment_id] = self._current.emit(context, fields)
-            if segment_id.startswith("due:"):
-                self._report_credit_due(shown, state, times, context)
-
-    def _report_credit_due(
-        self, segment: Segment, state: LiveSegment, times: dict[str, Any], context: SliceContext
-    ) -> None:
-        due = state.segment is not None
-        self._raised.emit(
-            context,
-            {
-                "op": "RAISE" if due else "CLEAR",
-                # A charge and its end have one revision in the ledger; here the later must win.
-                "revision": 2 * state.revision + (not due),
-                "flow": FLOW,
-                "subject": segment.invoice_line_id,
-                "exception_class": CREDIT_DUE if due else None,
-                "message": f"{segment.entry_id} was changed after it was invoiced" if due else None,
-                "blocks": "billing",
-                "seconds": segment.seconds,
-                "amount": segment.amount,
-                "currency": segment.currency,
-                **{name: times[name] for name in TIMES},
-            },
-        )
-        context.count("credit_due" if due else "credit_done")
+            report = report_of(None if key not in live else live[key].segment, state)
+            if report is not None:
+                self._raised.emit(
+                    context, report.record | {"flow": FLOW} | {name: times[name] for name in TIMES}
+                )
+                context.count(report.name)
 
 
 def _facts(books: Mapping[str, EntryBook]) -> dict[str, tuple[Item | None, Sequence[Adjustment]]]:

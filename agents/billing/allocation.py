@@ -2,8 +2,8 @@
 
 The result is a function of the present facts alone, never of the order in which they came. Posted lines are
 taken out first; discounts and write-offs reduce what remains; the rest is covered, unbilled, on hold or over
-a cap. For each entry,
-the seconds of its segments sum to its approved seconds (0 once it is withdrawn).
+a cap. Drafts then name parts of what is unbilled. For each entry, the seconds
+ of its segments sum to its approved seconds (0 once it is withdrawn).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from decimal import Decimal
 from agents.billing.adjustments import WRITE_OFF_KIND, Adjustment, discounts, hold, of_kind
 from agents.billing.caps import Limits, Part, share
 from agents.billing.daylines import DAY_VERSION, DayLine, day_lines
+from agents.billing.drafts import DraftLine, put_on_draft
 from agents.billing.items import ENTRY, MILESTONE_ITEM, PARKED, PRICED, Item, order_key
 from agents.billing.posted import (
     NetLine,
@@ -43,8 +44,9 @@ def allocate(
     posted_lines: Iterable[PostedLine],
     adjustments: Iterable[Adjustment],
     terms: Terms,
+    drafts: Iterable[DraftLine] = (),
 ) -> Segments:
-    """All segments of a root. ``items`` are unique by entry, lines and adjustments by id; any order."""
+    """All segments of a root. ``items`` are unique by entry, lines, adjustments and drafts by id; any order."""
     nets = net_lines(posted_lines)
     independent = terms.is_independent
     ordered = list(items) if independent else sorted(items, key=order_key)
@@ -65,6 +67,11 @@ def allocate(
             put_parts(item, parts, own, segments)
     for day in days:
         _place_day(day, live.of(day.entry_id), segments)
+    on_draft: dict[str, list[DraftLine]] = {}
+    for draft in drafts:
+        on_draft.setdefault(draft.entry_id, []).append(draft)
+    for entry_id, those in on_draft.items():
+        put_on_draft(segments, by_entry.get(entry_id), those, terms)
     return segments
 
 
@@ -74,6 +81,7 @@ def allocate_item(
     posted_lines: Iterable[PostedLine],
     adjustments: Iterable[Adjustment],
     terms: Terms,
+    drafts: Iterable[DraftLine] = (),
 ) -> Segments:
     """The segments of one entry of a root whose `Terms.is_independent`: what `allocate` gives for it.
 
@@ -84,6 +92,7 @@ def allocate_item(
     segments, rest = allocate_alone(entry_id, item, net_lines(posted_lines), own, terms)
     if item is not None and rest is not None:
         put_parts(item, [Part(BASE, UNBILLED, *rest)], own, segments)
+    put_on_draft(segments, item, drafts, terms)
     return segments
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.billing.adjustments import Adjustment
+from agents.billing.drafts import DraftLine
 from agents.billing.items import Item
 from agents.billing.ledger import LiveSegment
 from agents.billing.posted import PostedLine
@@ -32,6 +33,7 @@ class EntryBook:
     lines: dict[str, PostedLine] = field(default_factory=dict)
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     live: dict[str, LiveSegment] = field(default_factory=dict)
+    drafts: dict[str, DraftLine] = field(default_factory=dict)
 
     def put_rated(self, value: bytes, record: dict[str, Any]) -> bool:
         """Apply a PUT or REMOVE unless a later revision is there already; says whether it did."""
@@ -43,8 +45,12 @@ class EntryBook:
         return True
 
     def put_line(self, value: bytes, record: dict[str, Any]) -> bool:
-        """Apply an invoice line; a draft or deleted one has no effect. Says whether it is here now."""
-        return _put(self.stored["lines"], self.lines, record["id"], value, PostedLine.from_record(record))
+        """Apply an invoice line; a deleted one and a draft of a credit have no effect. Says whether it is here now."""
+        row_id, posted, draft = record["id"], PostedLine.from_record(record), DraftLine.from_record(record)
+        self.drop_line(row_id)
+        if draft is not None:
+            return _put(self.stored["lines"], self.drafts, row_id, value, draft)
+        return _put(self.stored["lines"], self.lines, row_id, value, posted)
 
     def put_adjustment(self, value: bytes, record: dict[str, Any]) -> bool:
         """Apply a bill adjustment; a deleted one has no effect. Says whether it is here now."""
@@ -54,6 +60,7 @@ class EntryBook:
 
     def drop_line(self, row_id: str) -> None:
         """Take a line out."""
+        self.drafts.pop(row_id, None)
         _drop(self.stored["lines"], self.lines, row_id)
 
     def drop_adjustment(self, row_id: str) -> None:

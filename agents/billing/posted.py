@@ -35,6 +35,11 @@ class Printed(NamedTuple):
 NOT_PRINTED: Final = Printed(None, None, None, None, None)
 
 
+def printed_on(record: Record) -> Printed:
+    """What a decoded ``canonical.invoice_line`` says of the work; earlier records say nothing."""
+    return Printed(*(record.get(name) for name in Printed._fields))
+
+
 @dataclass(frozen=True, slots=True)
 class PostedLine:
     """A posted charge or credit line; a credit has positive figures and names the charge it takes back.
@@ -75,7 +80,7 @@ class PostedLine:
             record["seconds"] or 0,
             record["amount"] or Decimal(0),
             record["posted_at"],
-            Printed(*(record.get(name) for name in Printed._fields)),  # earlier records have none of them
+            printed_on(record),
         )
 
     @property

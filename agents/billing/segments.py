@@ -13,6 +13,7 @@ from agents.billing.items import Item
 # Buckets.
 BILLED: Final = "billed"
 UNBILLED: Final = "unbilled"
+ON_DRAFT: Final = "on_draft"
 COVERED: Final = "covered"
 OVER_CAP: Final = "over_cap"
 WRITTEN_OFF: Final = "written_off"
@@ -20,7 +21,7 @@ ON_HOLD: Final = "on_hold"
 ROUNDING: Final = "rounding"
 # (fixed_fee, non_chargeable and parked are named as the item's disposition.)
 
-# Segment ids; `inv:<line>`, `due:<line>` and `adj:<adjustment>` are made of what they stand for.
+# Segment ids; `inv:<line>`, `due:<line>`, `draft:<line>` and `adj:<adjustment>` are made of what they stand for.
 BASE: Final = "base"
 ROUNDING_SEGMENT: Final = "rounding"
 COVERED_SEGMENT: Final = "covered"
@@ -30,6 +31,7 @@ UPLIFT_SEGMENT: Final = "uplift"
 PER_DIEM_SEGMENT: Final = "per-diem"
 
 CREDIT_DUE: Final = "CREDIT_DUE"
+STALE_DRAFT: Final = "STALE_DRAFT"
 
 Key = tuple[str, str]  # entry id, segment id
 
@@ -38,7 +40,8 @@ class Segment(NamedTuple):
     """The business content of a ``billing.current`` record, its key included.
 
     ``amount`` is document money in ``currency``, None while the item is parked. ``price_unit_seconds`` is the
-    time that ``price`` is for, 0 where it is for the entry, however long that is.
+    time that ``price`` is for, 0 where it is for the entry, however long that is. ``draft_seconds`` and
+    ``draft_amount`` are what the ERP's draft says, of the part that is on one.
     """
 
     root_id: str
@@ -64,6 +67,8 @@ class Segment(NamedTuple):
     invoice_line_id: str | None = None
     exception_class: str | None = None
     missing_keys: tuple[str, ...] | None = None
+    draft_seconds: int | None = None
+    draft_amount: Decimal | None = None
 
     @property
     def key(self) -> Key:
@@ -74,7 +79,9 @@ class Segment(NamedTuple):
     def from_record(cls, record: Record) -> Segment:
         """The segment of a decoded ``billing.current`` or ``billing.events`` record."""
         *values, keys = _values(record)
-        return cls._make((*values, None if keys is None else tuple(keys)))
+        keys = None if keys is None else tuple(keys)
+        # Earlier records know of no drafts.
+        return cls._make((*values, keys, record.get("draft_seconds"), record.get("draft_amount")))
 
     def fields(self) -> dict[str, Any]:
         """The business fields of ``billing.current`` and ``billing.events``, by name."""
@@ -102,10 +109,12 @@ class Segment(NamedTuple):
             "invoice_line_id": self.invoice_line_id,
             "exception_class": self.exception_class,
             "missing_keys": None if self.missing_keys is None else list(self.missing_keys),
+            "draft_seconds": self.draft_seconds,
+            "draft_amount": self.draft_amount,
         }
 
 
-_values: Final = itemgetter(*Segment._fields)
+_values: Final = itemgetter(*Segment._fields[:-2])
 
 
 def item_segment(item: Item, segment: str, bucket: str, seconds: int, amount: Decimal | None) -> Segment:

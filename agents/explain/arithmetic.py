@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from agents.billing.contracts import HALF_UP
+from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.items import FIXED_FEE, NON_CHARGEABLE, PARKED
 from agents.billing.segments import BILLED, ROUNDING_SEGMENT, UPLIFT_SEGMENT, Segment
 from agents.explain.eventid import ADJUSTMENT_PREFIX, DUE_PREFIX, POSTED_PREFIX
@@ -68,6 +69,8 @@ def priced(
     seconds = segment.seconds
     if segment.segment == UPLIFT_SEGMENT:
         return _uplift(segment, rate_currency, day_minimum_seconds, list(live))
+    if not seconds and segment.segment.startswith(DRAFT_SEGMENT):
+        return without_price("money without time, which the ERP has put on a draft")
     if not seconds and segment.segment.startswith(ADJUSTMENT_PREFIX):
         return without_price(
             "money without time: the bill adjustment's own amount, as far as there was so much"
@@ -169,7 +172,9 @@ def _share_remark(segment: Segment, computed: Decimal) -> str:
 
 def _whole_remarks(segment: Segment, rule: str, live: Sequence[Segment]) -> list[str]:
     """The entry as a whole, where its live segments are shares of one price."""
-    shares = [other for other in live if other.segment != ROUNDING_SEGMENT]
+    shares = [
+        other for other in live if other.segment != ROUNDING_SEGMENT and (other.seconds or other.amount)
+    ]
     if any(other.segment.startswith((POSTED_PREFIX, DUE_PREFIX)) for other in shares):
         return ["a part of the entry is posted with the ERP's figures; the rest is by subtraction"]
     factors = {

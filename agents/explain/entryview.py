@@ -94,6 +94,14 @@ def posted_remarks(segment: Segment, invoice_lines: Sequence[Record]) -> list[st
     return [*remarks, f"net of credits: {total}"]
 
 
+def draft_note(segment: Segment) -> str:
+    """What the ERP's draft says, and whether that is what there is."""
+    amount = money_text(segment.draft_amount, segment.currency)
+    hours = seconds_to_hours(segment.draft_seconds or 0)
+    stale = ": it is stale, there is something else to bill" if segment.exception_class else ""
+    return f"the draft says {hours} h, {amount} {segment.currency or ''}".rstrip() + stale
+
+
 def adjustment_note(row: Record, currency: str | None) -> str:
     """A bill adjustment in a sentence: its kind, what it takes, why, and who approved it."""
     takes = [] if row["seconds"] is None else [f"{seconds_to_hours(row['seconds'])} h"]

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.segments import (
     BASE,
     COVERED_SEGMENT,
@@ -33,7 +34,9 @@ PARKED_ROOT: Final = "entry"
 _PLAIN: Final = {
     *(BASE, ROUNDING_SEGMENT, COVERED_SEGMENT, OVER_LINE, OVER_ENGAGEMENT, UPLIFT_SEGMENT, PER_DIEM_SEGMENT)
 }
-_PREFIXES: Final = {prefix.removesuffix(":") for prefix in (POSTED_PREFIX, DUE_PREFIX, ADJUSTMENT_PREFIX)}
+_PREFIXES: Final = {
+    prefix.removesuffix(":") for prefix in (POSTED_PREFIX, DUE_PREFIX, DRAFT_SEGMENT, ADJUSTMENT_PREFIX)
+}
 _TAIL: Final = re.compile(r"(?P<key>.+):(?P<revision>[1-9][0-9]{0,9}):(?P<kind>[A-Z][A-Z_]*)", re.ASCII)
 
 

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
+from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.entities import Record
 from agents.billing.fx import SPOT, factor
 from agents.billing.ledger import REVERSAL, LedgerLine
@@ -24,7 +25,14 @@ from agents.billing.segments import (
 )
 from agents.explain.arithmetic import Arithmetic, money_text, plain, priced, without_price
 from agents.explain.chainview import ChainLink, chain_links, limit_notes
-from agents.explain.entryview import MILESTONE, EntryView, adjustment_note, entry_view, posted_remarks
+from agents.explain.entryview import (
+    MILESTONE,
+    EntryView,
+    adjustment_note,
+    draft_note,
+    entry_view,
+    posted_remarks,
+)
 from agents.explain.eventid import ADJUSTMENT_PREFIX, DUE_PREFIX, POSTED_PREFIX
 from agents.explain.neighbours import Neighbours, ledger_line
 from agents.explain.whyrate import RateStory, no_rate_reason, why_rate
@@ -196,6 +204,7 @@ def _meaning(segment: str) -> str:
         meanings = {
             POSTED_PREFIX: f"posted in the ERP on invoice line {what}, less its credits",
             DUE_PREFIX: f"a credit that is due for invoice line {what}",
+            DRAFT_SEGMENT: f"on invoice line {what}, a draft",
             ADJUSTMENT_PREFIX: f"taken out by bill adjustment {what}",
         }
         return meanings.get(f"{kind}:", segment)
@@ -239,6 +248,8 @@ def _notes(segment: Segment, facts: Facts, links: Sequence[ChainLink]) -> list[s
             notes.append(f"{link.what}: the line has {link.on_line}, the references lead to {link.now} now")
     notes += limit_notes(segment, facts.reference)
     notes += _fx_notes(segment, facts.reference)
+    if segment.draft_amount is not None:
+        notes.append(draft_note(segment))
     if facts.adjustment is not None:
         notes.append(adjustment_note(facts.adjustment, segment.currency))
     if segment.accounting_date != segment.work_date and segment.accounting_date and segment.work_date:

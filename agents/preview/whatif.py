@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate
+from agents.billing.drafts import DraftLine
 from agents.billing.inputs import Entry, Milestone
 from agents.billing.items import Item
 from agents.billing.posted import PostedLine
@@ -27,7 +28,7 @@ from agents.preview.following import Check, Effect, Following
 from streams.errors import RecordError, UsageError
 
 Row = dict[str, Any]
-Meaning = Item | PostedLine | Adjustment
+Meaning = Item | PostedLine | DraftLine | Adjustment
 # All latest rows of an entity, as often as it is asked.
 Scan = Callable[[str], Iterable[Row]]
 
@@ -47,6 +48,7 @@ class _Side:
     reference: BillingReference
     items: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
     lines: dict[str, list[PostedLine]] = field(default_factory=lambda: defaultdict(list))
+    drafts: dict[str, list[DraftLine]] = field(default_factory=lambda: defaultdict(list))
     adjustments: dict[str, list[Adjustment]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, meaning: Meaning | None, roots: set[str]) -> None:
@@ -55,6 +57,8 @@ class _Side:
             return
         if isinstance(meaning, PostedLine):
             self.lines[meaning.root_id].append(meaning)
+        elif isinstance(meaning, DraftLine):
+            self.drafts[meaning.root_id].append(meaning)
         elif isinstance(meaning, Adjustment):
             self.adjustments[meaning.root_id].append(meaning)
         else:
@@ -67,6 +71,7 @@ class _Side:
             self.lines.pop(root_id, ()),
             self.adjustments.pop(root_id, ()),
             self.reference.terms(root_id),
+            self.drafts.pop(root_id, ()),
         )
 
 
@@ -139,7 +144,7 @@ class WhatIf:
 def _meaning(entity: str, row: Row, reference: BillingReference) -> Meaning | None:
     """What a fact says to allocation; None where it counts for nothing. `RecordError` if it is invalid."""
     if entity == "invoice_line":
-        return PostedLine.from_record(row)
+        return PostedLine.from_record(row) or DraftLine.from_record(row)
     if entity == "bill_adjustment":
         return Adjustment.from_record(row)
     if entity == "milestone":

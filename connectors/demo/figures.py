@@ -45,7 +45,7 @@ QUANTILES = ", ".join(
 BUSINESS_ROWS = (
     """
     SELECT root_id, entry_id, segment, bucket, contract_line_id, currency, accounting_date,
-           seconds, amount, exception_class, missing_keys
+           seconds, amount, exception_class, missing_keys, draft_seconds, draft_amount
     FROM billing_current WHERE NOT deleted ORDER BY root_id, entry_id, segment
     """,
     """

@@ -11,6 +11,7 @@ from connectors.demo.figures import Figures, hours
 
 NAMES = {
     "billed": "billed (posted in the ERP)",
+    "on_draft": "on a draft invoice",
     "unbilled": "unbilled, ready to invoice",
     "covered": "covered (retainer, prepaid)",
     "fixed_fee": "fixed fee",

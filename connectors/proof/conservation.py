@@ -1,8 +1,8 @@
 """Conservation: what was approved is in the buckets, to the second, and its worth to the cent.
 
-Of each entry: billed + unbilled + covered + fixed fee + over cap + non-chargeable + written off + rounding +
-parked = approved. Signed: what is due back is negative. Money likewise where it is priced; what is parked has
-no known worth, which is not 0.
+Of each entry: billed + on draft + unbilled + covered + fixed fee + over cap + non-chargeable + written off +
+on hold + rounding + parked = approved. Signed: what is due back is negative. Money likewise where it is priced;
+what is parked has no known worth, which is not 0.
 
 Example: 8 h approved, 6 h billed and 2 h unbilled have no gap. If the 2 h are missing, the gap is 7200 s.
 """

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from connectors.proof.conservation import Conservation, Line, conserve
 
 # In the order in which they are looked for: the ledger explains most of what follows.
-CHECKS: Final = ("ledger", "conservation", "duplicates", "current", "parked", "daily", "windows")
+CHECKS: Final = ("ledger", "conservation", "duplicates", "current", "parked", "drafts", "daily", "windows")
 
 
 class Place(NamedTuple):
@@ -67,6 +67,7 @@ def find(side: str, expected: Any, actual: Any) -> Iterator[Difference]:
         live = {key.entry for key in expected.billing if key.bucket == "parked"}
         parked = {entry: why for entry, why in expected.parked.items() if entry in live}
         yield from _of_rows(side, "parked", parked, actual.current.parked)
+        yield from _of_rows(side, "drafts", expected.drafts, actual.current.drafts)
     if actual.daily is not None:
         yield from _of_rows(side, "daily", expected.daily, actual.daily)
     if actual.windows is not None:
@@ -105,6 +106,8 @@ def in_words(value: Any) -> str:
         return "nothing"
     if isinstance(value, Figures):
         return f"{value.seconds} s" + ("" if value.amount is None else f" {money_text(value.amount)}")
+    if hasattr(value, "is_stale"):
+        return f"{value.seconds} s {money_text(value.amount)}, {'stale' if value.is_stale else 'as it is'}"
     if hasattr(value, "exception_class"):
         return f"{value.exception_class} {', '.join(value.missing_keys)}".rstrip()
     if hasattr(value, "worked"):

@@ -102,7 +102,7 @@ class Lineage:
 def entry_of(difference: Difference) -> str | None:
     """The entry that a difference is about; None for utilization, and for an event that is there twice."""
     check, key = difference.place.check, difference.place.key
-    if check in OF_FOLDS:
+    if check in OF_FOLDS or check == "drafts":
         return str(getattr(key, "entry"))  # noqa: B009  a named tuple of the oracle
     return str(key[0]) if check in ("conservation", "parked") else None
 

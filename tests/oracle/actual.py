@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, text
 
+from .drafts import DraftKey
 from .expected import Fold, FoldKey, Parked, month_of
+from .segments import Draft
 from .utilization import DayKey, Utilization, WindowKey
 
 Record = Mapping[str, Any]
@@ -31,10 +33,11 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """Live segments by fold key, and why the parked ones are, by entry."""
+    """Live segments by fold key, why the parked ones are, by entry, and what drafts say."""
 
     folds: dict[FoldKey, Fold]
     parked: dict[str, Parked]
+    drafts: dict[DraftKey, Draft] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ HAVING count(*) > 1
 """
 _CURRENT_SQL = """
 SELECT root_id, entry_id, segment, deleted, bucket, contract_line_id, currency, accounting_date, seconds,
-       amount, exception_class, missing_keys, client_id, project_id, task_id, consultant_id, work_date
+       amount, exception_class, missing_keys, client_id, project_id, task_id, consultant_id, work_date,
+       invoice_line_id, draft_seconds, draft_amount
 FROM public.billing_current
 """
 _DAILY_SQL = """
@@ -138,7 +142,14 @@ def current_from_records(records: Iterable[Record]) -> Current:
         for record in latest
         if record["bucket"] == "parked"
     }
-    return Current(folds, parked)
+    drafts = {
+        DraftKey(record["root_id"], record["entry_id"], record["invoice_line_id"]): Draft(
+            record["draft_seconds"], record["draft_amount"], record["exception_class"] == "STALE_DRAFT"
+        )
+        for record in latest
+        if record["bucket"] == "on_draft"
+    }
+    return Current(folds, parked, drafts)
 
 
 def daily_from_records(records: Iterable[Record]) -> dict[DayKey, Utilization]:

@@ -2,7 +2,7 @@
 
 Posted ERP lines are frozen: they are *billed*, whatever happens to their entry. What an item has
 left is discounted or written off where that was decided, covered by what was prepaid, then runs through
-the caps; what then is to be billed may be on hold.
+the caps; what then is to be billed may be on hold, or on a draft of the ERP's.
 Seconds are conserved: the segments of an entry add up to its approved seconds.
 """
 
@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from streams.money import ZERO
 
 from .caps import Allowance, share, split
 from .daylines import day_items
 from .decisions import LONG_AGO, Part, Posted, currency_of, discounts, hold, remaining
+from .drafts import is_draft, take
 from .rating import Item
 from .rows import BillAdjustment, InvoiceLine, Rows
+from .segments import Draft, Segment, Work
 
 PREPAID_METHODS: Final = ("retainer", "prepaid")
 OVER_CAP_BUCKET: Final = {"hold": "over_cap", "write_off": "written_off", "bill": "unbilled"}
@@ -31,32 +32,6 @@ _SEGMENT_OF: Final = {
     ("day", False): "uplift",
     ("day", True): "per-diem",
 }
-
-
-class Work(NamedTuple):
-    """Whose work it is, for whom, on what, of which day."""
-
-    client: str | None = None
-    project: str | None = None
-    task: str | None = None
-    consultant: str | None = None
-    day: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A part of one item's time and money in one bucket; ``amount`` None is unknown (parked)."""
-
-    root: str
-    entry_id: str
-    segment: str
-    bucket: str
-    seconds: int
-    amount: Decimal | None
-    line_id: str | None
-    currency: str | None
-    accounting_date: date | None
-    work: Work
 
 
 def allocate(
@@ -132,6 +107,9 @@ class _Root:
         self._open_caps()
         for item in self.items:
             self._place(item)
+        for line in self.invoice_lines:
+            if is_draft(line):
+                self._put_on_draft(line)
         return self.out
 
     def _bill_posted_lines(self) -> None:
@@ -299,6 +277,37 @@ class _Root:
             self._add(item, f"adj:{adjustment.id}", "on_hold", held_seconds, held_money)
         for part in parts:
             self._add(item, part.segment, part.bucket, part.seconds, part.money)
+
+    def _put_on_draft(self, line: InvoiceLine) -> None:
+        """What the line takes of what its entry has to be billed; nothing of another version's."""
+        item = next((item for item in self.items if item.entry_id == line.entry_id), None)
+        like, seconds, money = None, 0, ZERO
+        if item is not None and item.version == line.entry_version:
+            like, seconds, money, self.out = take(line, self.out)
+        draft = Draft(line.seconds, line.amount, (seconds, money) != (line.seconds, line.amount))
+        if like is None:
+            like = self._nothing_on_draft(line)
+        self.out.append(
+            like._replace(
+                segment=f"draft:{line.id}", bucket="on_draft", seconds=seconds, amount=money, draft=draft
+            )
+        )
+
+    def _nothing_on_draft(self, line: InvoiceLine) -> Segment:
+        """Of a line that takes nothing: as it says itself, on the accounting date of its entry, if that is here."""
+        today = next((item for item in self.rated if item.entry_id == line.entry_id), None)
+        return Segment(
+            root=self.root,
+            entry_id=line.entry_id,
+            segment="",
+            bucket="",
+            seconds=0,
+            amount=ZERO,
+            line_id=line.contract_line_id,
+            currency=None if self.engagement is None else self.engagement.currency,
+            accounting_date=line.work_date if today is None else today.accounting_date,
+            work=self._printed(line),
+        )
 
 
 def invoice_lines_by_root(rows: Rows) -> dict[str, list[InvoiceLine]]:

@@ -12,6 +12,7 @@ from streams.money import ZERO
 
 from .actual import Actual, Current, Ledger
 from .expected import Expected, Fold, FoldKey, Parked
+from .segments import Draft
 from .utilization import Utilization
 
 # Enough to see a pattern, few enough to read.
@@ -65,6 +66,7 @@ def compare(expected: Expected, actual: Actual, listed: int = DEFAULT_LISTED) ->
     if actual.current is not None:
         _compare_folds("current", expected.billing, actual.current.folds, tally)
         _compare_parked(expected, actual.current, tally)
+        _compare_rows("drafts", expected.drafts, actual.current.drafts, tally)
     if actual.daily is not None:
         _compare_rows("daily", expected.daily, actual.daily, tally)
     if actual.windows is not None:
@@ -166,6 +168,8 @@ def _fold_words(fold: Fold | None, key: FoldKey) -> str:
 def _row_words(row: object) -> str:
     if row is None:
         return "nothing"
+    if isinstance(row, Draft):
+        return f"{row.seconds} s {row.amount}{', stale' if row.is_stale else ''}"
     if isinstance(row, Parked):
         return f"{row.exception_class} {', '.join(row.missing_keys)}"
     if isinstance(row, Utilization):

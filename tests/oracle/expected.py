@@ -6,17 +6,19 @@ One plain pass: rate everything, group it by allocation root, allocate each root
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
 from streams.money import ZERO
 
-from .allocation import Segment, adjustments_by_root, allocate, invoice_lines_by_root
+from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
 from .books import Books
+from .drafts import DraftKey, drafts_of
 from .rating import Item, rate_entry, rate_milestone
 from .rows import Quarantined, Rows
+from .segments import Draft, Segment
 from .utilization import DayKey, Utilization, WindowKey, utilize
 
 
@@ -87,7 +89,8 @@ class Expected:
     """Everything the oracle says.
 
     ``billing`` holds the live segments, ``approved`` the seconds of each approved valid entry,
-    ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule.
+    ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule, ``drafts`` what
+    each line of an ERP's draft says and whether it is stale.
     """
 
     billing: dict[FoldKey, Fold]
@@ -96,6 +99,7 @@ class Expected:
     parked: dict[str, Parked]
     quarantined: tuple[Quarantined, ...]
     approved: dict[str, int]
+    drafts: dict[DraftKey, Draft] = field(default_factory=dict)
 
     @property
     def totals(self) -> Totals:
@@ -120,8 +124,9 @@ def compute_from_rows(rows: Rows) -> Expected:
         if milestone.status == "accepted" and milestone.accepted_on and milestone.accepted_at
     ]
     daily, windows = utilize(approved, rows)
+    segments = allocate_all(items, rows)
     return Expected(
-        billing=fold_segments(allocate_all(items, rows)),
+        billing=fold_segments(segments),
         daily=daily,
         windows=windows,
         parked={
@@ -131,6 +136,7 @@ def compute_from_rows(rows: Rows) -> Expected:
         },
         quarantined=tuple(rows.quarantined),
         approved={entry.id: entry.seconds for entry in approved},
+        drafts=drafts_of(segments),
     )
 
 

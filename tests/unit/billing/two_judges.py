@@ -18,15 +18,18 @@ from agents.billing import (
     REFERENCE_ENTITIES,
     Adjustment,
     BillingReference,
+    DraftLine,
     Entry,
     Item,
     LedgerLine,
     LiveSegment,
+    Milestone,
     PostedLine,
     Segment,
     allocate,
     diff,
     rate_entry,
+    rate_milestone,
 )
 from agents.canonical import SystemMapping, TableMapping, load_mappings, map_change
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
@@ -47,6 +50,8 @@ class Judgement:
     dates: dict[str, date]
     """Accounting dates of entries."""
     parked: dict[str, tuple[str, tuple[str, ...]]]
+    drafts: dict[tuple[str, str], tuple[int, Decimal | None, bool]]
+    """What each draft line says of an entry, in seconds and money, and whether it is stale."""
     days: dict[tuple[str, date], int]
     """Billable seconds by consultant and local day."""
     weeks: dict[tuple[str, date], tuple[int, int | None, Decimal | None]]
@@ -57,7 +62,8 @@ class Judgement:
         seconds: dict[str, int] = defaultdict(int)
         for (entry_id, _), (_, part, _) in self.figures.items():
             seconds[entry_id] += part
-        assert {key: sum_ for key, sum_ in seconds.items() if sum_} == self.approved
+        approved = {entry_id: of for entry_id, of in self.approved.items() if of}
+        assert {key: sum_ for key, sum_ in seconds.items() if sum_} == approved
 
 
 class Judge(Protocol):
@@ -111,7 +117,11 @@ class Agents:
         found = [Entry.from_record(record) for entity, record in records if entity == "time_entry"]
         entries = [entry for entry in found if entry is not None]
         results = [rate_entry(entry, reference) for entry in entries]
-        items = [Item.from_record(result.item.fields()) for result in results if result.item is not None]
+        milestones = [Milestone.from_record(record) for entity, record in records if entity == "milestone"]
+        results_of_all = [*results, *(rate_milestone(one, reference) for one in milestones)]
+        items = [
+            Item.from_record(result.item.fields()) for result in results_of_all if result.item is not None
+        ]
         self._keep(items, records, reference)
         states: dict[str, ConsultantState] = {}
         for entry, result in zip(entries, results, strict=True):
@@ -124,12 +134,13 @@ class Agents:
         return Judgement(
             *self._fold(),
             approved={entry.id: entry.seconds for entry in entries},
-            dates={item.entry_id: item.accounting_date for item in items},
+            dates={item.entry_id: item.accounting_date for item in items if item.item_kind == "entry"},
             parked={
                 item.entry_id: (item.exception_class, item.missing_keys or ())
                 for item in items
                 if item.exception_class is not None
             },
+            drafts=self._drafts(),
             days={(r["consultant_id"], r["day"]): r["billable_seconds"] for f in facts for r in f.daily},
             weeks={
                 (row["consultant_id"], row["starts_on"]): (
@@ -147,23 +158,39 @@ class Agents:
         """Allocate every root that has or had anything, and append what changed to the ledger."""
         found = [PostedLine.from_record(record) for entity, record in records if entity == "invoice_line"]
         posted = [line for line in found if line is not None]
+        maybe = [DraftLine.from_record(record) for entity, record in records if entity == "invoice_line"]
+        drafts = [line for line in maybe if line is not None]
         decided = [
             Adjustment.from_record(record) for entity, record in records if entity == "bill_adjustment"
         ]
         adjustments = [adjustment for adjustment in decided if adjustment is not None]
         appended: list[LedgerLine] = []
-        for root in sorted({x.root_id for x in items} | {x.root_id for x in posted} | set(self._live)):
+        on_roots = {x.root_id for some in (items, posted, drafts) for x in some}
+        for root in sorted(on_roots | set(self._live)):
             target = allocate(
                 [item for item in items if item.root_id == root],
                 [line for line in posted if line.root_id == root],
                 [adjustment for adjustment in adjustments if adjustment.root_id == root],
                 reference.terms(root),
+                [line for line in drafts if line.root_id == root],
             )
             change = diff(self._live[root], target)
             self._live[root] = change.live(self._live[root])
             appended += change.lines
         self.lines = tuple(appended)
         self.ledger += appended
+
+    def _drafts(self) -> dict[tuple[str, str], tuple[int, Decimal | None, bool]]:
+        live = [state.segment for of_root in self._live.values() for state in of_root.values()]
+        return {
+            (of.entry_id, str(of.invoice_line_id)): (
+                of.draft_seconds or 0,
+                of.draft_amount,
+                of.exception_class is not None,
+            )
+            for of in live
+            if of is not None and of.bucket == "on_draft"
+        }
 
     def _fold(self) -> tuple[Figures, dict[tuple[str, str], str | None]]:
         """Sums of the ledger by entry, segment, bucket and month, where a charge is not reversed."""
@@ -207,6 +234,7 @@ class Oracle:
             approved=dict(out.approved),
             dates={entry.id: rate_by_the_oracle(entry, rows, books).accounting_date for entry in entries},
             parked={entry: (why.exception_class, why.missing_keys) for entry, why in out.parked.items()},
+            drafts={(key.entry, key.line): tuple(draft) for key, draft in out.drafts.items()},
             days={(key.consultant_id, key.day): of_day.billable for key, of_day in out.daily.items()},
             weeks={
                 (key.consultant_id, key.starts_on): (week.billable, week.capacity, week.ratio)

@@ -28,6 +28,7 @@ CLASSES = [
     "DUPLICATE",
     "CLOSED_PERIOD",
     "CREDIT_DUE",
+    "STALE_DRAFT",
     "SELF_APPROVAL",
     "UNMAPPED",
     "SCHEMA",

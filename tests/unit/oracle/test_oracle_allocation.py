@@ -39,11 +39,11 @@ from unit.oracle.builders import (
 POSTED_8H = charge("I1", "time:1", 8 * HOUR, "800.00")
 
 
-def test_a_draft_invoice_has_no_effect() -> None:
+def test_a_draft_bills_nothing() -> None:
     """Only posted lines bill anything, and only posted credits take back."""
     draft = charge("I1", "time:1", 8 * HOUR, "800.00", status="draft")
     assert billing(firm(entry(1, "03-05", 8 * HOUR), draft)) == {
-        ("time:1", "base"): ("unbilled", 8 * HOUR, D(800))
+        ("time:1", "draft:erp:I1"): ("on_draft", 8 * HOUR, D(800))
     }
     draft_credit = credit("I2", "I1", "time:1", 8 * HOUR, "800.00", status="draft")
     assert billing(firm(entry(1, "03-05", 8 * HOUR), POSTED_8H, draft_credit)) == {

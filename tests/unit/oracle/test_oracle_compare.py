@@ -157,6 +157,7 @@ def test_equal_outputs_are_equal() -> None:
         "duplicates": (0, 0),
         "current": (7, 0),
         "parked": (2, 0),
+        "drafts": (0, 0),
         "daily": (3, 0),
         "windows": (2, 0),
     }

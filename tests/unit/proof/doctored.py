@@ -34,7 +34,7 @@ def actual(of: Expected) -> Actual:
     live = {key.entry for key in of.billing if key.bucket == "parked"}
     return Actual(
         Ledger(dict(of.billing), {}),
-        Current(dict(of.billing), {e: why for e, why in of.parked.items() if e in live}),
+        Current(dict(of.billing), {e: why for e, why in of.parked.items() if e in live}, dict(of.drafts)),
         dict(of.daily),
         dict(of.windows),
     )

@@ -1,0 +1,178 @@
+"""Drafts: which part of what is to be billed the ERP has put on an invoice that is not posted yet.
+
+A charge line of status ``draft`` names an entry and a version of it. It freezes nothing: caps, holds and all else
+are allocated as if it were not there. Then it takes, in the order of the lines' ids, its seconds out of what its
+entry has to be billed (what caps let pass first), at what they are worth now; a line without seconds (a milestone's,
+a per diem's) takes money of what has none either. That is the segment ``draft:<line>`` in the bucket ``on_draft``.
+Of an entry that is not on the root in the version that the line names, it takes nothing. A draft of a credit
+counts for nothing.
+
+A draft is stale unless what it takes is what it says, to the second and the cent. Its segment then has the class
+STALE_DRAFT, and says what the draft says beside what there is; it is there also if it takes nothing. What a stale
+draft does not take is unbilled, and can be put on another one. Examples, of 8 h at 100 on a draft of 8 h/800:
+
+- as it is: 8 h/800 on draft;
+- 3 h fall over a cap: 5 h/500 on draft, stale, which says 8 h/800; 3 h over the cap;
+- the rate becomes 110: 8 h/880 on draft, stale;
+- corrected to 6 h: nothing on draft, stale; 6 h/600 of the new version are unbilled;
+- withdrawn, parked or on hold: nothing on draft, stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from agents.billing.caps import share
+from agents.billing.daylines import DAY_VERSION
+from agents.billing.entities import Record
+from agents.billing.items import Item
+from agents.billing.posted import CHARGE_LINE, NOT_PRINTED, Printed, printed_on
+from agents.billing.segments import (
+    BASE,
+    ON_DRAFT,
+    OVER_ENGAGEMENT,
+    OVER_LINE,
+    PER_DIEM_SEGMENT,
+    STALE_DRAFT,
+    UNBILLED,
+    UPLIFT_SEGMENT,
+    Key,
+    Segment,
+)
+from agents.billing.terms import Terms
+from streams.money import ZERO
+
+DRAFT: Final = "draft"
+DRAFT_SEGMENT: Final = "draft:"
+# The segments that can be put on an invoice, in the order in which a draft takes of them.
+_TO_BILL: Final = (BASE, OVER_LINE, OVER_ENGAGEMENT, UPLIFT_SEGMENT, PER_DIEM_SEGMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLine:
+    """A charge line that is not posted; ``printed`` is what it says of the work."""
+
+    id: str
+    root_id: str
+    contract_line_id: str | None
+    entry_id: str
+    entry_version: int
+    seconds: int
+    amount: Decimal
+    printed: Printed = NOT_PRINTED
+
+    @classmethod
+    def from_record(cls, record: Record) -> DraftLine | None:
+        """The line of a decoded ``canonical.invoice_line``; None where it is posted, a credit, or deleted."""
+        if record["deleted"] or record["status"] != DRAFT or record["kind"] != CHARGE_LINE:
+            return None
+        return cls(
+            record["id"],
+            record["engagement_id"],
+            record["contract_line_id"],
+            record["entry_id"],
+            record["entry_version"] or 1,
+            record["seconds"] or 0,
+            record["amount"] or ZERO,
+            printed_on(record),
+        )
+
+    @property
+    def segment(self) -> str:
+        """The id of its segment."""
+        return DRAFT_SEGMENT + self.id
+
+
+def put_on_draft(
+    segments: dict[Key, Segment], item: Item | None, drafts: Iterable[DraftLine], terms: Terms
+) -> None:
+    """Move what the drafts of one entry take of its segments; ``item`` is None once it left the root.
+
+    ``segments`` may hold other entries' too. The drafts come in any order.
+    """
+    for draft in sorted(drafts, key=_id):
+        version = DAY_VERSION if item is None else item.version
+        like, seconds, amount = None, 0, ZERO
+        if draft.entry_version == version:
+            like, seconds, amount = _take(draft, segments)
+        if like is None:
+            like = _nothing(draft, item, terms)
+        segments[draft.entry_id, draft.segment] = like._replace(
+            segment=draft.segment,
+            bucket=ON_DRAFT,
+            seconds=seconds,
+            amount=amount,
+            invoice_line_id=draft.id,
+            exception_class=None if (seconds, amount) == (draft.seconds, draft.amount) else STALE_DRAFT,
+            draft_seconds=draft.seconds,
+            draft_amount=draft.amount,
+        )
+
+
+def _take(draft: DraftLine, segments: dict[Key, Segment]) -> tuple[Segment | None, int, Decimal]:
+    """Take what the draft can; returns the first segment that it took of, as it was, and how much it took."""
+    first, seconds, amount = None, 0, ZERO
+    for name in _TO_BILL:
+        part = segments.get((draft.entry_id, name))
+        if part is None or part.bucket != UNBILLED or part.amount is None:
+            continue
+        if part.seconds < 0 or part.amount < 0:
+            continue  # goes back to the client, which is for a credit
+        if draft.seconds:
+            off_seconds = min(part.seconds, draft.seconds - seconds)
+            off_amount = _worth(part, off_seconds)
+        else:
+            off_seconds = 0
+            off_amount = ZERO if part.seconds else min(part.amount, draft.amount - amount)
+        if not off_seconds and not off_amount:
+            continue
+        first = first or part
+        seconds, amount = seconds + off_seconds, amount + off_amount
+        left = part._replace(seconds=part.seconds - off_seconds, amount=part.amount - off_amount)
+        if left.seconds or left.amount:
+            segments[part.key] = left
+        else:
+            del segments[part.key]
+    return first, seconds, amount
+
+
+def _worth(part: Segment, seconds: int) -> Decimal:
+    assert part.amount is not None
+    if not seconds or seconds == part.seconds:
+        return part.amount if seconds else ZERO
+    return share(part.amount, seconds, part.seconds, part.currency or "")
+
+
+def _nothing(draft: DraftLine, item: Item | None, terms: Terms) -> Segment:
+    """An empty segment for a draft that takes nothing: the work as the line says, else as the entry is today.
+
+    Its accounting date is the entry's, so that it shows beside what is to be billed of it now; once the entry is
+    gone, the work date of the line.
+    """
+    printed = draft.printed
+    if printed == NOT_PRINTED and item is not None:
+        printed = Printed(None, item.project_id, item.task_id, item.consultant_id, item.work_date)
+    return Segment(
+        root_id=terms.root_id,
+        entry_id=draft.entry_id,
+        segment=draft.segment,
+        bucket=ON_DRAFT,
+        contract_line_id=draft.contract_line_id,
+        client_id=printed.client_id or terms.client_id,
+        project_id=printed.project_id,
+        task_id=printed.task_id,
+        consultant_id=printed.consultant_id,
+        legal_entity_id=terms.legal_entity_id,
+        work_date=printed.work_date,
+        accounting_date=draft.printed.work_date if item is None else item.accounting_date,
+        seconds=0,
+        amount=ZERO,
+        currency=terms.currency,
+    )
+
+
+def _id(draft: DraftLine) -> str:
+    return draft.id
