@@ -2,8 +2,9 @@
 
 Twice a month each legal entity bills approved time of its invoiced lines: T&M with one known price by
 (contract line, role) in the contract's currency, no increments, no day minimum, standard hours only, so
-that the amount is certain. The one capped line among them is billed to half of its cap. Credit notes have
-positive lines of kind ``credit``, and a negative amount in their header.
+that the amount is certain. The one capped line among them is billed to half of its cap. Some drafts are never
+posted, and what is on them is not billed again. Credit notes have positive lines of kind ``credit``, and a
+negative amount in their header.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from streams.money import ZERO, hours_to_seconds, price_seconds
 
 INVOICE_DAYS: Final = (4, 18)  # of the month
 _AS_DRAFT: Final = 0.3  # invoices that wait a day as drafts before they are posted
+_LEFT_EVERY: Final = 4  # drafts, the first among them, that nobody posts
 _CREDITED: Final = 0.04  # posted charge lines credited some days later
 _SETTLED: Final = 0.5  # stale lines that a run credits and bills anew; the others stay due
 _ZERO_FIRST_EVERY: Final = 20  # lines inserted with amount 0 and priced by an update
@@ -60,6 +62,7 @@ class Invoicing:
         self._credited: dict[str, tuple[int, Decimal]] = {}  # charge line -> seconds and amount taken back
         self._billed: dict[str, Decimal] = {}  # contract line -> amount
         self._adjusted: set[str] = set()  # entries that somebody billed less of
+        self._drafts = 0
 
     def schedule(self) -> None:
         """Put the runs of all entities on the agenda."""
@@ -88,6 +91,14 @@ class Invoicing:
             and row["status"] == "posted"
             and row["entry_id"].startswith("time:")
             and row["id"] not in self._credited
+        ]
+
+    def drafted(self) -> list[dict[str, Any]]:
+        """Charge lines of time on drafts, oldest first."""
+        return [
+            row
+            for row in self._world.rows["invoice_line"].values()
+            if row["kind"] == "charge" and row["status"] == "draft" and row["entry_id"].startswith("time:")
         ]
 
     def _run(self, entity: str, day: date) -> None:
@@ -180,7 +191,7 @@ class Invoicing:
         ]
 
     def _invoice(self, engagement: str, currency: str, items: Sequence[Item]) -> None:
-        draft = self._rng.random() < _AS_DRAFT
+        draft = self._rng.random() < _AS_DRAFT or not self._drafts
         with self._world.transaction("erp", "invoice_draft" if draft else "invoice") as tx:
             invoice = self._insert_header(tx, engagement, currency, "INV", "draft" if draft else "posted")
             lines = [self._insert_line(tx, invoice, engagement, item, not draft) for item in items]
@@ -189,7 +200,11 @@ class Invoicing:
         for item, line in zip(items, lines, strict=True):
             self._charges.setdefault(item.entry, []).append(line)
         if draft:
-            self._world.at(self._world.now + timedelta(hours=26), self._post, invoice, lines)
+            if self._drafts % _LEFT_EVERY:
+                self._world.at(self._world.now + timedelta(hours=26), self._post, invoice, lines)
+            else:
+                self._world.features["draft_left"] += 1
+            self._drafts += 1
             return
         self._after_posting(engagement, lines)
 

@@ -17,6 +17,7 @@ from connectors.reference.firm.world import World, utc
 
 _TOO_MANY: Final = Decimal(25)
 _PERSON_DAYS_PER_COPY: Final = 2400  # one of each kind for a firm of 40 in 60 days
+_A_LITTLE: Final = Decimal("0.25")
 _AGAIN: Final = timedelta(days=1)
 
 
@@ -39,6 +40,7 @@ class EntryTrouble:
         self._later = later
         self._invoicing = invoicing
         self._rng = world.rng("entry trouble")
+        self._draft_rng = world.rng("draft trouble")
         settings = world.settings
         self._copies = max(1, settings.consultants * settings.days // _PERSON_DAYS_PER_COPY)
 
@@ -60,6 +62,7 @@ class EntryTrouble:
                 self._world.at(after, self._correct_billed)
                 self._world.at(after + timedelta(minutes=30), self._withdraw_billed)
                 self._world.at(after + timedelta(minutes=45), self._delete_billed)
+                self._world.at(after + timedelta(minutes=50), self._correct_drafted)
 
     def _approved(self) -> list[dict[str, Any]]:
         """Approved ordinary entries of the last two weeks, none of them billed or on trouble projects."""
@@ -124,8 +127,11 @@ class EntryTrouble:
 
     def _billed(self) -> list[int]:
         """Approved entries that are billed as they are, most recently posted last."""
+        return self._as_they_are(self._invoicing.posted()[-200:])
+
+    def _as_they_are(self, charges: list[dict[str, Any]]) -> list[int]:
         billed = []
-        for charge in self._invoicing.posted()[-200:]:
+        for charge in charges:
             entry = int(charge["entry_id"].removeprefix("time:"))
             row = self._entries.row(entry)
             if row and row["status"] == "approved" and row["version"] == charge["entry_version"]:
@@ -140,13 +146,24 @@ class EntryTrouble:
     def _correct_billed(self) -> None:
         self._each_billed(self._correct_one)
 
+    def _correct_drafted(self) -> None:
+        """What is on a draft changes before it is posted, if it ever is."""
+        candidates = self._as_they_are(self._invoicing.drafted())
+        for entry in self._draft_rng.sample(candidates, min(len(candidates), self._copies)):
+            hours = self._world.rows["time_entry"][entry]["hours"]
+            self._change(entry, "draft_corrected", hours + _A_LITTLE)
+
     def _correct_one(self, entry: int) -> None:
         row = self._world.rows["time_entry"][entry]
+        self._change(entry, "billed_corrected", self._later.changed_hours(row["hours"]))
+
+    def _change(self, entry: int, kind: str, hours: Decimal) -> None:
+        row = self._world.rows["time_entry"][entry]
         person = self._people[row["consultant_code"]]
-        with self._world.transaction("time", "trouble:billed_corrected") as tx:
-            self._entries.correct(tx, entry, person.id, hours=self._later.changed_hours(row["hours"]))
+        with self._world.transaction("time", f"trouble:{kind}") as tx:
+            self._entries.correct(tx, entry, person.id, hours=hours)
         self._world.at(self._world.now + timedelta(hours=20), self._later.approve_again, person, entry)
-        self._world.trouble["billed_corrected"] += 1
+        self._world.trouble[kind] += 1
 
     def _withdraw_billed(self) -> None:
         self._each_billed(self._withdraw_one)

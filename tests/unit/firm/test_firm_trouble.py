@@ -21,13 +21,20 @@ PLANTED = {
     *("nan_cap", "nan_cap_released", "client_name_overwritten", "client_name_restored"),
     *("ambiguous_rate", "ambiguous_rate_fixed", "fx_gap_filled", "fx_gap_never", "opportunity_unwon"),
     *("opportunity_deleted", "expired_contract", "expired_then_extended", "self_approval"),
-    *("billed_corrected", "billed_withdrawn", "billed_deleted"),
+    *("billed_corrected", "billed_withdrawn", "billed_deleted", "draft_corrected"),
 }
 # Left to chance: certain in a firm of the default size, not in the smallest.
 PLANTED_BY_CHANCE = {"absence_deleted", "approved_deleted", "draft_deleted", "write_off_deleted"}
 FEATURES = {
     *("account_renamed", "approval_deferred", "approved_after_close", "cap_cut", "cap_raised", "corrected"),
-    *("cost_rate_change", "credit_note", "credited_in_part", "draft_edited", "engagement_signed"),
+    *(
+        "cost_rate_change",
+        "credit_note",
+        "credited_in_part",
+        "draft_edited",
+        "draft_left",
+        "engagement_signed",
+    ),
     *("fx_correction", "hire", "invoice_posted", "kind_overtime", "kind_standard", "kind_weekend"),
     *("leave", "line_credited", "line_posted", "milestone_accepted", "milestone_accepted_after_close"),
     *("milestone_amount_change", "milestone_cancelled", "milestone_revoked", "opportunity_lost"),
@@ -155,6 +162,15 @@ def test_duplicates_share_a_domain(firm_plan: Plan) -> None:
     assert len(doubled) == firm_plan.trouble["duplicate_account"]
     accounts = {row["crm_account_id"] for row in tables["client"].values()}
     assert all(row["id"] in accounts for row in tables["account"].values() if row["domain"] in doubled)
+
+
+def test_drafts_are_left_and_some_are_stale(firm_books: Expected) -> None:
+    """Most are as they are; of time that was corrected since, they have nothing."""
+    stale = Counter(draft.is_stale for draft in firm_books.drafts.values())
+    assert stale[False] > stale[True] > 0
+    money = [fold.amount for key, fold in firm_books.billing.items() if key.bucket == "on_draft"]
+    assert len(money) == len(firm_books.drafts)
+    assert 0 in money
 
 
 def test_billed_time_that_changed_is_due_for_credit(firm_books: Expected) -> None:
