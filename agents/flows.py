@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agents.billing.flow import billing_flow
 from agents.exceptions.stage import EXCEPTIONS
 from agents.latency.stages import LATENCY_FLOW
+from agents.posting.stage import POSTING
 from agents.utilization.stage import UTILIZATION
 from streams.errors import UsageError
 from streams.worker.flow import FlowDefinition
@@ -14,7 +15,7 @@ from streams.worker.flow import FlowDefinition
 
 def all_flows() -> dict[str, FlowDefinition]:
     """Every flow; reading the mappings may raise `ConfigurationError`."""
-    flows = (billing_flow(), UTILIZATION, EXCEPTIONS, LATENCY_FLOW)
+    flows = (billing_flow(), POSTING, UTILIZATION, EXCEPTIONS, LATENCY_FLOW)
     return {flow.name: flow for flow in flows}
 
 

@@ -54,6 +54,12 @@ BUSINESS_ROWS = (
     HAVING sum(seconds) <> 0 OR sum(amount) <> 0 ORDER BY 1, 2, 3, 4, 5, 6
     """,
     """
+    SELECT root_id, month, payer_id, currency, state, po_number, tax_region, unbilled_lines, unbilled_seconds,
+           unbilled_amount, draft_lines, draft_seconds, draft_amount, credit_lines, credit_seconds,
+           credit_amount, billed_lines, billed_seconds, billed_amount, stale_draft_ids
+    FROM invoice_proposal WHERE NOT deleted ORDER BY root_id, month, payer_id, currency
+    """,
+    """
     SELECT consultant_id, day, worked_seconds, billable_seconds, unclassified_seconds, capacity_seconds
     FROM utilization_daily WHERE NOT deleted ORDER BY consultant_id, day
     """,

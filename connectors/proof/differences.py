@@ -13,7 +13,17 @@ from typing import Any, Final, NamedTuple
 from connectors.proof.conservation import Conservation, Line, conserve
 
 # In the order in which they are looked for: the ledger explains most of what follows.
-CHECKS: Final = ("ledger", "conservation", "duplicates", "current", "parked", "drafts", "daily", "windows")
+CHECKS: Final = (
+    "ledger",
+    "conservation",
+    "duplicates",
+    "current",
+    "parked",
+    "drafts",
+    "daily",
+    "windows",
+    "proposals",
+)
 
 
 class Place(NamedTuple):
@@ -72,6 +82,8 @@ def find(side: str, expected: Any, actual: Any) -> Iterator[Difference]:
         yield from _of_rows(side, "daily", expected.daily, actual.daily)
     if actual.windows is not None:
         yield from _of_rows(side, "windows", expected.windows, actual.windows)
+    if actual.proposals is not None:
+        yield from _of_rows(side, "proposals", expected.proposals, actual.proposals)
 
 
 def ledger_lines(folds: Mapping[Any, Any]) -> Iterator[Line]:

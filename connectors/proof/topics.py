@@ -25,7 +25,7 @@ END_WAIT_MS = 50
 CLIENT: Final = "tallystream-proof"
 
 EVENTS: Final = "billing.events"
-LATEST: Final = ("billing.current", "utilization.daily", "utilization.windows")
+LATEST: Final = ("billing.current", "utilization.daily", "utilization.windows", "billing.invoice_event")
 
 
 def decoded(value: bytes, decoder: Decoder, where: str) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class TopicFolds:
     def actual(self) -> Any:
         """What the topics say, in the form that the oracle compares."""
         oracle = self._oracle
-        current, daily, windows = (
+        current, daily, windows, proposals = (
             [decoded(value, self._decoder, topic) for value in self._latest[topic].values()]
             for topic in LATEST
         )
@@ -92,6 +92,7 @@ class TopicFolds:
             current=oracle.current_from_records(current),
             daily=oracle.daily_from_records(daily),
             windows=oracle.windows_from_records(windows),
+            proposals=oracle.proposals_from_records(proposals),
         )
 
     def close(self) -> None:

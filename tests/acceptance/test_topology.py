@@ -37,6 +37,7 @@ def actual(driver: TopologyDriver) -> oracle.Actual:
         current=oracle.current_from_records(driver.records("billing.current")),
         daily=oracle.daily_from_records(driver.records("utilization.daily")),
         windows=oracle.windows_from_records(driver.records("utilization.windows")),
+        proposals=oracle.proposals_from_records(driver.records("billing.invoice_event")),
     )
 
 

@@ -19,6 +19,8 @@ from .actual import (
     current_from_warehouse,
     daily_from_records,
     daily_from_warehouse,
+    proposals_from_records,
+    proposals_from_warehouse,
     windows_from_records,
     windows_from_warehouse,
 )
@@ -54,6 +56,8 @@ __all__ = [
     "current_from_warehouse",
     "daily_from_records",
     "daily_from_warehouse",
+    "proposals_from_records",
+    "proposals_from_warehouse",
     "read_tables",
     "windows_from_records",
     "windows_from_warehouse",

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from .drafts import DraftKey
 from .expected import Fold, FoldKey, Parked, month_of
+from .proposals import Proposal, ProposalKey, Sum
 from .segments import Draft
 from .utilization import DayKey, Utilization, WindowKey
 
@@ -48,6 +49,7 @@ class Actual:
     current: Current | None = None
     daily: dict[DayKey, Utilization] | None = None
     windows: dict[WindowKey, Utilization] | None = None
+    proposals: dict[ProposalKey, Proposal] | None = None
 
 
 # A line counts for its segment, a reversal against it: their difference is what is live.
@@ -84,6 +86,7 @@ SELECT consultant_id, window_kind AS "window", starts_on, deleted, worked_second
        unclassified_seconds, capacity_seconds, utilization, practice, region
 FROM public.utilization_window
 """
+_PROPOSALS_SQL = "SELECT * FROM public.invoice_proposal"
 
 
 def billing_from_warehouse(engine: Engine) -> Ledger:
@@ -110,6 +113,11 @@ def windows_from_warehouse(engine: Engine) -> dict[WindowKey, Utilization]:
     return windows_from_records(_query(engine, _WINDOWS_SQL))
 
 
+def proposals_from_warehouse(engine: Engine) -> dict[ProposalKey, Proposal]:
+    """The rows of ``invoice_proposal``."""
+    return proposals_from_records(_query(engine, _PROPOSALS_SQL))
+
+
 def actual_from_warehouse(engine: Engine) -> Actual:
     """Everything that the warehouse holds."""
     return Actual(
@@ -117,6 +125,7 @@ def actual_from_warehouse(engine: Engine) -> Actual:
         current_from_warehouse(engine),
         daily_from_warehouse(engine),
         windows_from_warehouse(engine),
+        proposals_from_warehouse(engine),
     )
 
 
@@ -169,6 +178,25 @@ def windows_from_records(records: Iterable[Record]) -> dict[WindowKey, Utilizati
     return {
         WindowKey(record["consultant_id"], record["window"], record["starts_on"]): _utilization(
             record, record["utilization"]
+        )
+        for record in latest
+    }
+
+
+def proposals_from_records(records: Iterable[Record]) -> dict[ProposalKey, Proposal]:
+    """Invoice proposals by contract, month, payer and currency."""
+    latest = _latest(records, lambda r: (r["root_id"], r["month"], r["payer_id"], r["currency"]))
+    return {
+        ProposalKey(record["root_id"], record["month"], record["payer_id"], record["currency"]): Proposal(
+            record["state"],
+            record["po_number"],
+            record["tax_region"],
+            *(
+                Sum(record[f"{kind}_lines"], record[f"{kind}_seconds"], record[f"{kind}_amount"])
+                for kind in ("unbilled", "draft", "credit", "billed")
+            ),
+            record["stale_drafts"],
+            tuple(record["stale_draft_ids"]),
         )
         for record in latest
     }

@@ -71,6 +71,8 @@ def compare(expected: Expected, actual: Actual, listed: int = DEFAULT_LISTED) ->
         _compare_rows("daily", expected.daily, actual.daily, tally)
     if actual.windows is not None:
         _compare_rows("windows", expected.windows, actual.windows, tally)
+    if actual.proposals is not None:
+        _compare_rows("proposals", expected.proposals, actual.proposals, tally)
     return Comparison(
         rows_compared=sum(compared for compared, _ in tally.by_check.values()),
         rows_different=sum(different for _, different in tally.by_check.values()),

@@ -16,6 +16,7 @@ from streams.money import ZERO
 from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
 from .books import Books
 from .drafts import DraftKey, drafts_of
+from .proposals import Proposal, ProposalKey, propose
 from .rating import Item, rate_entry, rate_milestone
 from .rows import Quarantined, Rows
 from .segments import Draft, Segment
@@ -90,7 +91,7 @@ class Expected:
 
     ``billing`` holds the live segments, ``approved`` the seconds of each approved valid entry,
     ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule, ``drafts`` what
-    each line of an ERP's draft says and whether it is stale.
+    each line of an ERP's draft says and whether it is stale, ``proposals`` what is to be invoiced.
     """
 
     billing: dict[FoldKey, Fold]
@@ -100,6 +101,7 @@ class Expected:
     quarantined: tuple[Quarantined, ...]
     approved: dict[str, int]
     drafts: dict[DraftKey, Draft] = field(default_factory=dict)
+    proposals: dict[ProposalKey, Proposal] = field(default_factory=dict)
 
     @property
     def totals(self) -> Totals:
@@ -137,6 +139,7 @@ def compute_from_rows(rows: Rows) -> Expected:
         quarantined=tuple(rows.quarantined),
         approved={entry.id: entry.seconds for entry in approved},
         drafts=drafts_of(segments),
+        proposals=propose(segments, rows),
     )
 
 

@@ -24,6 +24,7 @@ class Client:
     """A customer."""
 
     id: str
+    tax_region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Engagement:
     ends_on: date | None
     fx_rate_type: str | None = None
     fx_inverse: bool = False
+    po_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ Tables = Mapping[str, Sequence[SourceRow]]
 COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "erp": {
         "legal_entity": "id late_acts",
-        "client": "id status",
+        "client": "id status tax_region",
         "engagement": "id client_id legal_entity_id currency cap_money cap_hours over_cap_action status"
-        " starts_on ends_on fx_rate_type fx_direction",
+        " starts_on ends_on fx_rate_type fx_direction po_number",
         "contract_line": "id engagement_id billing_method cap_money cap_hours over_cap_action included_hours"
         " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status",
         "project": "id engagement_id contract_line_id status",
@@ -94,7 +94,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
     valid("crm", crm, "opportunity")
     rows = r.Rows(
         legal_entities=_by_id(map(_legal_entity, valid("erp", erp, "legal_entity"))),
-        clients=_by_id(r.Client(_erp(x["id"])) for x in valid("erp", erp, "client")),
+        clients=_by_id(r.Client(_erp(x["id"]), x["tax_region"]) for x in valid("erp", erp, "client")),
         engagements=_by_id(map(_engagement, valid("erp", erp, "engagement"))),
         contract_lines=_by_id(map(_contract_line, valid("erp", erp, "contract_line"))),
         projects=_by_id(map(_project, valid("erp", erp, "project"))),
@@ -149,6 +149,7 @@ def _engagement(x: SourceRow) -> r.Engagement:
         ends_on=x["ends_on"],
         fx_rate_type=x["fx_rate_type"],
         fx_inverse=x["fx_direction"] == "inverse",
+        po_number=x["po_number"],
     )
 
 

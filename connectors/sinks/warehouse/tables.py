@@ -4,6 +4,7 @@
 |----------------------|---------------------------------|---------------------------------------|-----------|
 | `fact_billing_event` | line of the billing ledger      | event_id                              | appended  |
 | `billing_current`    | segment of an entry, current    | root_id, entry_id, segment            | replaced  |
+| `invoice_proposal`   | proposal of an invoice          | root_id, month, payer_id, currency    | replaced  |
 | `utilization_daily`  | consultant's day                | consultant_id, day                    | replaced  |
 | `utilization_window` | consultant's week or month      | consultant_id, window_kind, starts_on | replaced  |
 | `fact_exception`     | exception, current              | flow, subject                         | replaced  |
@@ -124,6 +125,16 @@ def warehouse() -> Warehouse:
             guard="revision",
             hours={"hours": "seconds"},
             indexes=(("entry_id",), ("accounting_date",)),
+        ),
+        _load(
+            metadata,
+            "invoice_proposal",
+            "billing.invoice_event",
+            Mode.REPLACE,
+            ("root_id", "month", "payer_id", "currency"),
+            guard="revision",
+            hours={"unbilled_hours": "unbilled_seconds", "draft_hours": "draft_seconds"},
+            indexes=(("month",),),
         ),
         _load(
             metadata,

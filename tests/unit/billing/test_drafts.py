@@ -302,6 +302,7 @@ def test_both_judges_agree(acts: list[tuple[str, int, Any]], terms: dict[str, An
         assert judged.figures == expected.figures
         assert judged.months == expected.months
         assert judged.drafts == expected.drafts
+        assert judged.proposals == expected.proposals
         judged.check_conservation()
     if any(row["status"] == "draft" for row in sources.tables["invoice_line"].values()):
         _without_drafts_all_else_is_the_same(sources, oracle)

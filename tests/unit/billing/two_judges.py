@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from oracle import canonical_rows, compute_from_rows
 from oracle.books import Books
 from oracle.rating import rate_entry as rate_by_the_oracle
+from proposing import ProposalKey, Proposing, Shown, of_the_oracle
 from source_databases import SYSTEM_OF, D, Sources
 
 from agents.billing import (
@@ -32,6 +33,7 @@ from agents.billing import (
     rate_milestone,
 )
 from agents.canonical import SystemMapping, TableMapping, load_mappings, map_change
+from agents.posting import InvoicingView
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
@@ -50,6 +52,7 @@ class Judgement:
     dates: dict[str, date]
     """Accounting dates of entries."""
     parked: dict[str, tuple[str, tuple[str, ...]]]
+    proposals: dict[ProposalKey, Shown]
     drafts: dict[tuple[str, str], tuple[int, Decimal | None, bool]]
     """What each draft line says of an entry, in seconds and money, and whether it is stale."""
     days: dict[tuple[str, date], int]
@@ -104,14 +107,17 @@ class Agents:
 
     lines: tuple[LedgerLine, ...] = ()
     ledger: list[LedgerLine] = field(default_factory=list)
+    _proposing: Proposing = field(default_factory=Proposing)
     _live: dict[str, dict[tuple[str, str], LiveSegment]] = field(default_factory=lambda: defaultdict(dict))
 
     def __call__(self, sources: Sources) -> Judgement:
         """Map, rate, allocate, and bring the ledger up to date."""
         records = [record for table in SYSTEM_OF for record in canonical_records(sources, table)]
-        reference, people = BillingReference(), UtilizationReference()
+        reference, people, invoicing = BillingReference(), UtilizationReference(), InvoicingView()
         for entity, record in records:
             people.apply(entity, record["id"], record)
+            if entity in InvoicingView.entities:
+                invoicing.apply(entity, record["id"], record)
             if entity in REFERENCE_ENTITIES:
                 reference.apply(entity, record["id"], record)
         found = [Entry.from_record(record) for entity, record in records if entity == "time_entry"]
@@ -140,6 +146,7 @@ class Agents:
                 for item in items
                 if item.exception_class is not None
             },
+            proposals=self._proposing.update(self._live, invoicing),
             drafts=self._drafts(),
             days={(r["consultant_id"], r["day"]): r["billable_seconds"] for f in facts for r in f.daily},
             weeks={
@@ -234,6 +241,7 @@ class Oracle:
             approved=dict(out.approved),
             dates={entry.id: rate_by_the_oracle(entry, rows, books).accounting_date for entry in entries},
             parked={entry: (why.exception_class, why.missing_keys) for entry, why in out.parked.items()},
+            proposals=of_the_oracle(out),
             drafts={(key.entry, key.line): tuple(draft) for key, draft in out.drafts.items()},
             days={(key.consultant_id, key.day): of_day.billable for key, of_day in out.daily.items()},
             weeks={

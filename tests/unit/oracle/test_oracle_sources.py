@@ -60,6 +60,7 @@ ENGAGEMENT = {
     "ends_on": None,
     "fx_rate_type": None,
     "fx_direction": None,
+    "po_number": None,
 }
 RATE: dict[str, Any] = {
     **dict.fromkeys(COLUMNS["erp"]["rate"].split()),
@@ -97,7 +98,7 @@ VALID: dict[str, dict[str, Any]] = {
     "rate": RATE,
     "invoice_line": INVOICE_LINE,
     "legal_entity": {"id": "LE", "late_acts": None},
-    "client": {"id": "A", "status": "active"},
+    "client": {"id": "A", "status": "active", "tax_region": "EU"},
     "account": {"id": "A", "status": "active"},
     "opportunity": {"id": "O", "stage": "won", "amount": Decimal(1)},
     "project": {"id": "P", "engagement_id": "E", "contract_line_id": "L", "status": "active"},

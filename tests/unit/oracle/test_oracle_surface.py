@@ -39,6 +39,8 @@ def test_the_public_surface_is_pinned() -> None:
         "current_from_warehouse",
         "daily_from_records",
         "daily_from_warehouse",
+        "proposals_from_records",
+        "proposals_from_warehouse",
         "read_tables",
         "windows_from_records",
         "windows_from_warehouse",

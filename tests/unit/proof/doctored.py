@@ -37,6 +37,7 @@ def actual(of: Expected) -> Actual:
         Current(dict(of.billing), {e: why for e, why in of.parked.items() if e in live}, dict(of.drafts)),
         dict(of.daily),
         dict(of.windows),
+        dict(of.proposals),
     )
 
 

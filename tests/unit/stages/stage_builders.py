@@ -95,6 +95,7 @@ class Firm:
             current=oracle.current_from_records(records("billing.current")),
             daily=oracle.daily_from_records(records("utilization.daily")),
             windows=oracle.windows_from_records(records("utilization.windows")),
+            proposals=oracle.proposals_from_records(records("billing.invoice_event")),
         )
         comparison = oracle.compare(expected(tables), actual)
         assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))

@@ -17,11 +17,13 @@ KEYED = {
     "utilization.contribution": ("consultant_id", "entry_id"),
     "utilization.daily": ("consultant_id", "day"),
     "utilization.windows": ("consultant_id", "window", "starts_on"),
+    "billing.invoice_event": ("root_id", "month", "payer_id", "currency"),
 }
 # What a record says of where it comes from and when, and its number: everything else is business content.
 LINEAGE = {
     "revision", "event_id", "occurred_at", "captured_at", "published_at", "rated_at", "allocated_at",
-    "computed_at", "snapshot", "source_system", "source_epoch", "source_lsn", "source_ordinal", "rule_version",
+    "computed_at", "proposed_at", "snapshot", "source_system", "source_epoch", "source_lsn", "source_ordinal",
+    "rule_version",
 }  # fmt: skip
 TIMES = ("occurred_at", "captured_at", "published_at")
 PRICED = {"unbilled", "covered", "over_cap", "written_off"}
@@ -34,6 +36,7 @@ def oracles_rows(world: World) -> None:
         current=oracle.current_from_records(world.records("billing.current")),
         daily=oracle.daily_from_records(world.records("utilization.daily")),
         windows=oracle.windows_from_records(world.records("utilization.windows")),
+        proposals=oracle.proposals_from_records(world.records("billing.invoice_event")),
     )
     comparison = oracle.compare(expected(world.weather.firm), actual)
     assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))

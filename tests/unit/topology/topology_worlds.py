@@ -28,6 +28,7 @@ OUTPUTS = (
     "billing.events",
     "billing.current",
     "billing.rated",
+    "billing.invoice_event",
     "utilization.contribution",
     "utilization.daily",
     "utilization.windows",
@@ -41,6 +42,7 @@ POISONED = (
     "canonical.time_entry",
     "canonical.invoice_line",
     "billing.rated",
+    "billing.current",
     "utilization.contribution",
 )
 
@@ -55,7 +57,7 @@ class Weather:
     crash: float = 0.01
     unrest: float = 0.03
     duplicates: float = 0.05
-    poison: int = 5
+    poison: int = 6
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,6 @@
+"""Posting: what is to be invoiced, proposed by contract, month, payer and currency."""
+
+from agents.posting.proposals import Group, Part, Proposal, Sum, part_of, state_of
+from agents.posting.reference import InvoicingView
+
+__all__ = ["Group", "InvoicingView", "Part", "Proposal", "Sum", "part_of", "state_of"]

@@ -1,0 +1,183 @@
+"""The stage of invoice proposals: the current segments in, ``billing.invoice_event`` out, keyed by contract.
+
+State, with keys of parts that are separated by ``\\0``:
+
+``c <root> <entry> <segment>``                  what the segment adds, and to which proposal; none if to none
+``g <root> <month> <currency> <payer>``         sums and the last published content of a proposal
+``p <payer> <root> <month> <currency>``         that there is one, to find a payer's
+``s <root> <month> <currency> <payer> <line> <entry>``  a stale draft of it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from agents.posting.proposals import Group, Part, part_of
+from agents.posting.reference import ENGAGEMENT, InvoicingView
+from agents.posting.reference import Touch as InvoicingTouch
+from agents.rejects import Rejects
+from streams.errors import RecordError
+from streams.lanes.records import InputRecord, decoded
+from streams.lanes.stage import Cause, SliceContext, Touch
+from streams.lanes.state import Overlay
+from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
+
+FLOW: Final = "posting"
+INPUTS: Final = ("billing.current",)
+RULES: Final = "proposals/1"
+# So many stale drafts are named in a proposal: a record stays small, whoever makes thousands of lines stale.
+MOST_NAMED: Final = 100
+_TIMES: Final = ("occurred_at", "captured_at", "published_at", "snapshot")
+
+GroupKey = tuple[str, str, str, str]  # root, month, currency, payer
+
+
+class ProposalStage:
+    """Keeps the invoice proposals of one partition's contracts."""
+
+    inputs: Sequence[str] = INPUTS
+    rules = RULES
+
+    def __init__(self, environment: StageEnvironment) -> None:
+        self._reference: InvoicingView = environment.view
+        self._decode = environment.decoder.decode
+        self._proposals = environment.publisher("billing.invoice_event")
+        self._rejects = Rejects(environment, FLOW)
+        # Of the slice: proposals that may have changed, with the times of the last change.
+        self._dirty: dict[GroupKey, dict[str, Any]] = {}
+        self._groups: dict[GroupKey, Group] = {}
+
+    def open(self, state: Overlay, now: datetime) -> None:
+        """Proposals are read when they are touched."""
+
+    def process(self, record: InputRecord, context: SliceContext) -> None:
+        """Take in a segment as it is now."""
+        if record.value is None:
+            return
+        row = decoded(record, self._decode, record.value)
+        state, root_id = context.state, row["root_id"]
+        key = _key("c", root_id, row["entry_id"], row["segment"])
+        stored, now = state.get(key), part_of(row)
+        before = None if stored is None else Part.from_bytes(stored)
+        if before == now:
+            return
+        times = {name: row[name] for name in _TIMES}
+        for part, sign in ((before, -1), (now, 1)):
+            if part is not None:
+                self._add(root_id, row["entry_id"], part, sign, times, state)
+        if now is not None:
+            state.put(key, now.to_bytes())
+        else:
+            state.delete(key)
+
+    def _add(
+        self, root_id: str, entry_id: str, part: Part, sign: int, times: dict[str, Any], state: Overlay
+    ) -> None:
+        at = (root_id, part.month, part.currency, part.payer_id)
+        self._group(at, state).add(part, sign)
+        self._dirty[at] = times
+        if part.stale is not None:
+            key = _key("s", *at, part.stale, entry_id)
+            if sign > 0:
+                state.put(key, b"")
+            else:
+                state.delete(key)
+
+    def _group(self, at: GroupKey, state: Overlay) -> Group:
+        """One object per slice."""
+        group = self._groups.get(at)
+        if group is None:
+            stored = state.get(_key("g", *at))
+            group = self._groups[at] = Group() if stored is None else Group.from_bytes(stored)
+        return group
+
+    def finish(self, context: SliceContext) -> None:
+        """Publish the proposals that came to be other ones in the slice."""
+        for at, times in self._dirty.items():
+            self._settle(at, times, context)
+        self._dirty.clear()
+        self._groups.clear()
+
+    def _settle(self, at: GroupKey, times: dict[str, Any], context: SliceContext) -> None:
+        group, state = self._group(at, context.state), context.state
+        root_id, month, currency, payer_id = at
+        prefix = _key("s", *at, "")
+        stale = islice(state.scan(prefix), MOST_NAMED)
+        named = tuple(key[len(prefix) :].split(b"\0")[0].decode() for key, _ in stale)
+        is_new = group.revision == 0
+        changed = group.publish(
+            group.proposal(
+                self._reference.po_numbers.get(root_id), self._reference.tax_regions.get(payer_id), named
+            )
+        )
+        if changed and group.published is not None:
+            self._proposals.emit(
+                context,
+                {
+                    "root_id": root_id,
+                    "month": month,
+                    "payer_id": payer_id,
+                    "currency": currency,
+                    "revision": group.revision,
+                    "event_id": f"{root_id}:{month}:{payer_id}:{currency}:{group.revision}",
+                    **group.published.fields(),
+                    "rule_version": self.rules,
+                    "proposed_at": context.now,
+                    **times,
+                },
+            )
+            context.count("proposals")
+            if is_new:
+                state.put(_key("p", payer_id, root_id, month, currency), b"")
+        state.put(_key("g", *at), group.to_bytes())
+
+    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+        """The proposals of engagements and payers."""
+        seen: set[bytes] = set()
+        for touch in touches:
+            assert isinstance(touch, InvoicingTouch)
+            of_engagement = touch.entity == ENGAGEMENT
+            for key, _ in state.scan(_key("g" if of_engagement else "p", touch.id, "")):
+                parts = key.split(b"\0")[1:]
+                found = b"\0".join(parts if of_engagement else [*parts[1:], parts[0]])
+                if found not in seen:
+                    seen.add(found)
+                    yield found
+
+    def everything(self, state: Overlay) -> Iterator[bytes]:
+        """All proposals."""
+        return (key.split(b"\0", 1)[1] for key, _ in state.scan(_key("g", "")))
+
+    def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
+        """Say of proposals what the references say now."""
+        times = {
+            "occurred_at": cause.occurred_at,
+            "captured_at": cause.captured_at,
+            "published_at": cause.published_at,
+            "snapshot": True,
+        }
+        for key in keys:
+            root_id, month, currency, payer_id = key.decode().split("\0")
+            self._dirty.setdefault((root_id, month, currency, payer_id), times)
+
+    def reject(self, record: InputRecord, error: RecordError, context: SliceContext) -> None:
+        """To the dead letters and exceptions."""
+        self._rejects.reject(record, error, context)
+
+    def tick(self, context: SliceContext) -> None:
+        """No timers."""
+
+
+def _key(*parts: str) -> bytes:
+    return "\0".join(parts).encode()
+
+
+POSTING = FlowDefinition(
+    FLOW,
+    (StageDefinition("posting-proposals", INPUTS, ProposalStage, "root"),),
+    InvoicingView,
+    gather_seconds=0.5,
+)
