@@ -15,7 +15,7 @@ from agents.billing.items import FIXED_FEE, NON_CHARGEABLE, PARKED
 from agents.billing.rates import RateSubject
 from agents.billing.reference import BillingReference
 from agents.billing.results import AMBIGUOUS_RATE, MISSING_FX, MISSING_RATE
-from agents.billing.segments import PER_DIEM_SEGMENT, UPLIFT_SEGMENT, Segment
+from agents.billing.segments import ON_DRAFT, PER_DIEM_SEGMENT, UPLIFT_SEGMENT, Segment
 from agents.explain.arithmetic import money_text, unit_text
 from agents.explain.eventid import DUE_PREFIX, POSTED_PREFIX
 from streams.money import SECONDS_PER_HOUR
@@ -98,6 +98,8 @@ def no_rate_reason(segment: Segment, is_milestone: bool) -> str:
             "a credit is due: the entry was changed after it was invoiced, so the posted line is taken back "
             "with the ERP's own figures"
         )
+    if segment.bucket == ON_DRAFT and not segment.seconds and not segment.amount:
+        return "the ERP has it on a draft, and nothing of it is there to bill"
     if segment.bucket == PARKED:
         keys = ", ".join(segment.missing_keys or ())
         return f"it is parked as {segment.exception_class}, waiting for {keys}; its money is unknown, not 0"

@@ -120,6 +120,17 @@ def in_words(value: Any) -> str:
         return f"{value.seconds} s" + ("" if value.amount is None else f" {money_text(value.amount)}")
     if hasattr(value, "is_stale"):
         return f"{value.seconds} s {money_text(value.amount)}, {'stale' if value.is_stale else 'as it is'}"
+    if hasattr(value, "stale_drafts"):
+        kinds = (value.unbilled, value.on_draft, value.credit, value.billed)
+        names = ("unbilled", "on draft", "to be credited", "billed")
+        sums = (
+            f"{name} {of.lines} lines {of.seconds} s {money_text(of.amount)}"
+            for name, of in zip(names, kinds, strict=True)
+        )
+        return (
+            f"{value.state}, {', '.join(sums)}, {value.stale_drafts} stale drafts, PO {value.po_number}, "
+            f"tax region {value.tax_region}"
+        )
     if hasattr(value, "exception_class"):
         return f"{value.exception_class} {', '.join(value.missing_keys)}".rstrip()
     if hasattr(value, "worked"):

@@ -211,3 +211,32 @@ def test_a_row_that_the_database_refuses_is_found(world: World) -> None:
     ((message, value),) = world.rows("SELECT message, raw_value FROM sink_dead_letter")
     assert "no_137" in message
     assert bytes(value) == world.encode("billing.events", lines[137])
+
+
+def test_the_lines_of_a_proposal(world: World) -> None:
+    """Its unbilled, drafted, credited and posted segments; none of another client's, month's or contract's."""
+    key = {"root_id": "erp:1", "month": f"{DAY:%Y-%m}", "payer_id": "erp:2", "currency": "EUR"}
+    world.send(
+        "billing.invoice_event", record_of("billing.invoice_event", **key, state="stale", deleted=False)
+    )
+    world.send(
+        "billing.current",
+        segment(1),
+        segment(2, segment="due:erp:7", seconds=-3600, amount=Decimal("-150.0000")),
+        segment(3, segment="draft:erp:8", bucket="on_draft", exception_class="STALE_DRAFT"),
+        segment(4, segment="inv:erp:9", bucket="billed"),
+        segment(5, bucket="over_cap"),
+        segment(6, client_id="erp:OTHER"),
+        segment(7, accounting_date=DAY + timedelta(days=40)),
+        segment(8, root_id="erp:OTHER"),
+        segment(9, deleted=True),
+    )
+    world.load()
+    assert world.rows(
+        "SELECT kind, entry_id, amount, is_stale, state FROM v_invoice_proposal_line ORDER BY entry_id"
+    ) == [
+        ("unbilled", "time:1", Decimal("150.0000"), False, "stale"),
+        ("credit", "time:2", Decimal("-150.0000"), False, "stale"),
+        ("on_draft", "time:3", Decimal("150.0000"), True, "stale"),
+        ("billed", "time:4", Decimal("150.0000"), False, "stale"),
+    ]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from agents.billing import (
     Adjustment,
     BillingReference,
+    DraftLine,
     Entry,
     Item,
     LedgerLine,
@@ -224,9 +225,10 @@ def allocated(
     items: Iterable[Item],
     lines: Iterable[PostedLine] = (),
     adjustments: Iterable[Adjustment] = (),
+    drafts: Iterable[DraftLine] = (),
 ) -> dict[tuple[str, str], Segment]:
     """The segments of the root of the small firm."""
-    return allocate(items, lines, adjustments, firm.ref.terms(ROOT))
+    return allocate(items, lines, adjustments, firm.ref.terms(ROOT), drafts)
 
 
 Shown = dict[tuple[str, str], tuple[str, Any, Any]]  # bucket, hours, amount
@@ -256,7 +258,7 @@ def fold_key(segment: Segment) -> FoldKey:
         segment.bucket,
         segment.contract_line_id,
         segment.currency,
-        f"{segment.accounting_date:%Y-%m}",
+        str(segment.accounting_date)[:7],
     )
 
 

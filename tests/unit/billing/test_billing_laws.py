@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from agents.billing import (
     Adjustment,
+    DraftLine,
     Item,
     LedgerLine,
     LiveSegment,
@@ -52,10 +53,11 @@ class Root:
     lines: list[PostedLine]
     adjustments: list[Adjustment]
     terms: Terms
+    drafts: list[DraftLine]
 
     def segments(self) -> dict[tuple[str, str], Segment]:
         """Their allocation."""
-        return allocate(self.items, self.lines, self.adjustments, self.terms)
+        return allocate(self.items, self.lines, self.adjustments, self.terms, self.drafts)
 
 
 @st.composite
@@ -134,7 +136,19 @@ def roots(draw: st.DrawFn, firm: Firm | None = None, shared: bool = True, invoic
         draw(an_adjustment(f"erp:A{number}", draw(one_of(ENTRIES))))
         for number in range(draw(st.integers(0, 4)))
     ]
-    return Root(items, lines, adjustments, firm.ref.terms(ROOT))
+    drafts = [
+        DraftLine(
+            f"erp:D{number}",
+            ROOT,
+            "erp:L1",
+            draw(one_of([*ENTRIES, DAY_LINE, "erp:M-1"])),
+            draw(st.integers(1, 2)),
+            draw(one_of([0, 1, 3600, 20000])),
+            draw(AMOUNTS),
+        )
+        for number in range(draw(st.integers(0, 4)) if invoiced else 0)
+    ]
+    return Root(items, lines, adjustments, firm.ref.terms(ROOT), drafts)
 
 
 def as_milestone(made: Item) -> Item:
@@ -185,13 +199,14 @@ def test_money_is_conserved_where_nothing_is_posted(root: Root) -> None:
 @given(roots(), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
 def test_the_order_of_arrival_does_not_matter(root: Root, random: Any) -> None:
-    """Any permutation of items, lines and adjustments gives the same segments."""
+    """Any permutation of items, lines, adjustments and drafts gives the same segments."""
     expected = root.segments()
     shuffled = Root(
         random.sample(root.items, len(root.items)),
         random.sample(root.lines, len(root.lines)),
         random.sample(root.adjustments, len(root.adjustments)),
         root.terms,
+        random.sample(root.drafts, len(root.drafts)),
     )
     assert shuffled.segments() == expected
 
@@ -224,7 +239,7 @@ def test_the_fast_path_gives_what_the_full_one_gives(root: Root) -> None:
     items = {item.entry_id: item for item in root.items}
     charges = {line.id: line.entry_id for line in root.lines if line.kind == "charge"}
     segments: dict[tuple[str, str], Segment] = {}
-    for entry_id in items.keys() | set(charges.values()):
+    for entry_id in items.keys() | set(charges.values()) | {draft.entry_id for draft in root.drafts}:
         own = [
             line
             for line in root.lines
@@ -232,7 +247,8 @@ def test_the_fast_path_gives_what_the_full_one_gives(root: Root) -> None:
             == entry_id
         ]
         adjustments = [adjustment for adjustment in root.adjustments if adjustment.entry_id == entry_id]
-        segments |= allocate_item(entry_id, items.get(entry_id), own, adjustments, root.terms)
+        drafts = [draft for draft in root.drafts if draft.entry_id == entry_id]
+        segments |= allocate_item(entry_id, items.get(entry_id), own, adjustments, root.terms, drafts)
     assert segments == root.segments()
 
 

@@ -30,6 +30,7 @@ from rich.console import Console
 
 from agents.billing import (
     Adjustment,
+    DraftLine,
     Item,
     LiveSegment,
     Milestone,
@@ -80,9 +81,10 @@ class Ledger:
         items: Iterable[Item],
         lines: Iterable[PostedLine] = (),
         adjustments: Iterable[Adjustment] = (),
+        drafts: Iterable[DraftLine] = (),
     ) -> Ledger:
         """Append what it takes to get to the segments of these facts."""
-        change = diff(self._live, allocated(self.firm, items, lines, adjustments))
+        change = diff(self._live, allocated(self.firm, items, lines, adjustments, drafts))
         self._live = change.live(self._live)
         more = {**TIMES, **POSITION, "snapshot": False, "rule_version": "test"}
         self.records += [line.fields() | more for line in change.lines]
@@ -286,6 +288,24 @@ def test_a_credit_due_says_what_it_takes_back() -> None:
     found = ledger.explain("erp:E1:time:1:due:erp:I1:1:CHARGE")
     assert found.line.meaning == "a credit that is due for invoice line erp:I1"
     assert "the entry was changed after it was invoiced" in text_of(found)
+
+
+def test_a_draft_says_both_figures() -> None:
+    """5 of 8 h on a draft, at their price; corrected, the draft has nothing, and it is said that it is stale."""
+    firm = small_firm()
+    on_draft = DraftLine("erp:I1", "erp:E1", "erp:L1", "time:1", 1, 5 * HOUR, money(500))
+    ledger = Ledger(firm).settle(items(firm, entry(1, "03-02", 8)), drafts=[on_draft])
+    found = ledger.explain("erp:E1:time:1:draft:erp:I1:1:CHARGE")
+    assert found.line.meaning == "on invoice line erp:I1, a draft"
+    assert found.arithmetic.formula is not None
+    assert found.notes == ("the draft says 5.0000 h, 500.00 EUR",)
+    whole = ledger.explain("erp:E1:time:1:base:1:CHARGE")
+    assert whole.arithmetic.agrees
+    ledger.settle(items(firm, entry(1, "03-02", 6, version=2)), drafts=[on_draft])
+    found = ledger.explain("erp:E1:time:1:draft:erp:I1:2:CHARGE")
+    assert (found.line.seconds, found.line.amount) == (0, 0)
+    assert "it is stale, there is something else to bill" in text_of(found)
+    assert "nothing of it is there to bill" in text_of(found)
 
 
 def test_a_write_off_shows_its_decision() -> None:

@@ -85,6 +85,10 @@ CASES: list[tuple[str, Callable[[Sources], object]]] = [
         lambda s: s.put("invoice_line", "I4", seconds=1800, amount=D(75)),
     ),
     (
+        "{entity: invoice_line, id: 'erp:I4', set: {status: draft, posted_at: null}}",
+        lambda s: s.put("invoice_line", "I4", status="draft", posted_at=None),
+    ),
+    (
         "{entity: project, id: 'erp:P-OLD', set: {engagement_id: 'erp:E', contract_line_id: 'erp:L', name: x,"
         " service_line: build, delivery_model: onsite, status: active}}",
         lambda s: s.put("project", "P-OLD", engagement_id="E", contract_line_id="L"),

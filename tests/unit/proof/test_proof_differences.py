@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import pytest
 from oracle import Actual, Expected, Fold, Parked, compare
+from oracle.drafts import DraftKey
+from oracle.segments import Draft
 from unit.proof.doctored import actual, expected, key_of
 
 from connectors.proof.differences import Difference, Figures, find
@@ -59,6 +61,15 @@ def a_day(_: Expected, found: Actual) -> None:
     del found.windows[next(iter(found.windows))]
 
 
+def a_draft(_: Expected, found: Actual) -> None:
+    """A draft that there is not, and a proposal with another PO."""
+    assert found.current is not None
+    assert found.proposals is not None
+    found.current.drafts[DraftKey("erp:E", "time:2", "erp:I9")] = Draft(60, Decimal(2), True)
+    key = next(iter(found.proposals))
+    found.proposals[key] = found.proposals[key]._replace(po_number="PO-1")
+
+
 def nothing(_: Expected, found: Actual) -> None:
     """A fold that was reversed in full is no fold."""
     assert found.ledger is not None
@@ -66,7 +77,9 @@ def nothing(_: Expected, found: Actual) -> None:
     found.ledger.folds[key._replace(segment="gone")] = Fold(0, Decimal(0), 0)
 
 
-@pytest.mark.parametrize("tamper", [a_cent, a_segment, a_bucket, an_event_twice, a_reason, a_day, nothing])
+@pytest.mark.parametrize(
+    "tamper", [a_cent, a_segment, a_bucket, an_event_twice, a_reason, a_day, a_draft, nothing]
+)
 def test_what_is_found_is_what_the_oracle_counts(tamper: Tamper) -> None:
     """By check, and by its words as far as the oracle lists them."""
     of = expected()
@@ -93,6 +106,17 @@ def test_a_difference_says_where_and_what() -> None:
     assert one == Difference(one.place, Figures(10800, Decimal(300)), Figures(10800, Decimal("300.01")))
     assert str(one).startswith("warehouse: ledger erp:E time:2 base unbilled erp:L EUR 2026-03")
     assert str(one).endswith("expected 10800 s 300.00, found 10800 s 300.01")
+
+
+def test_drafts_and_proposals_are_told_in_words() -> None:
+    """With all that is compared of them."""
+    of = expected()
+    found = actual(of)
+    a_draft(of, found)
+    said = {difference.place.check: str(difference) for difference in find("topics", of, found)}
+    assert said["drafts"].endswith("erp:I9: expected nothing, found 60 s 2.00, stale")
+    assert "PO None, tax region None, found" in said["proposals"]
+    assert said["proposals"].endswith("0 stale drafts, PO PO-1, tax region None")
 
 
 def test_the_ledger_comes_first() -> None:

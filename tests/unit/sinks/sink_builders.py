@@ -38,6 +38,8 @@ def _plain(avro_type: Any) -> Any:
             return 1
         case "boolean":
             return False
+        case {"logicalType": "decimal"}:
+            return Decimal("1.0000")
         case {"logicalType": "date"}:
             return DAY
         case {"logicalType": "timestamp-micros"}:
