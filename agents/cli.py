@@ -18,7 +18,7 @@ def register(root: typer.Typer) -> None:
     @root.command()
     def worker(
         flows: str | None = typer.Option(
-            None, help="comma-separated: billing,posting,utilization,exceptions,latency; all by default"
+            None, help="comma-separated: billing,utilization,posting,exceptions,latency; all by default"
         ),
         from_earliest: list[str] = typer.Option(
             [],

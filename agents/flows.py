@@ -15,7 +15,7 @@ from streams.worker.flow import FlowDefinition
 
 def all_flows() -> dict[str, FlowDefinition]:
     """Every flow; reading the mappings may raise `ConfigurationError`."""
-    flows = (billing_flow(), POSTING, UTILIZATION, EXCEPTIONS, LATENCY_FLOW)
+    flows = (billing_flow(), UTILIZATION, POSTING, EXCEPTIONS, LATENCY_FLOW)
     return {flow.name: flow for flow in flows}
 
 
