@@ -23,7 +23,7 @@ Record: TypeAlias = Mapping[str, Any]
 
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SECOND: Final = Decimal(1)
-# Ranges remembered a consultant: those of the weeks and months that live input is about. Beyond that
+# Ranges remembered a consultant: those of the windows that live input is about. Beyond that
 # (a backfill of years) they are forgotten together.
 _REMEMBERED: Final = 64
 ENTITIES: Final = ("consultant", "calendar", "holiday", "absence")

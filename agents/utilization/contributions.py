@@ -9,7 +9,7 @@ State is kept in pieces, so that a change writes a few hundred bytes and not the
 
     e<entry id>               revision, day, worked, billable, unclassified seconds (day null: removed)
     d<YYYY-MM-DD>             revision, the row last published
-    w<week|month>|<YYYY-MM-DD> the same of a window, by its first day
+    w<kind>|<YYYY-MM-DD>       the same of a window, by its kind and first day
     x                         the exception last reported
 
 Sums a day are not stored: they follow from the entries.

@@ -1,10 +1,11 @@
 """Rows of ``utilization.daily`` and ``utilization.windows`` for the days that changed, and only those.
 
-A day has a row while it has an approved entry, a week (from Monday) and a calendar month likewise. A
-window's capacity is that of all its days, worked or not. Utilization is the ratio of sums, billable by
-capacity, to six places half up; null where capacity is zero or unknown. Attributes are the consultant's
-as known now. A row's revision grows if and only if its business content changes; when the last entry
-goes, the row is published once as deleted, and keeps counting if it comes back.
+A day has a row while it has an approved entry; a week (from Monday), a calendar month and a calendar quarter
+likewise. (Quarters are the calendar's, whatever the fiscal year of a legal entity.) A window's capacity is
+that of all its days, worked or not. Utilization is the ratio of sums, billable by capacity, to six places
+half up; null where capacity is zero or unknown. Attributes are the consultant's as known now. A row's
+revision grows if and only if its business content changes; when the last entry goes, the row is published
+once as deleted, and keeps counting if it comes back.
 
 Days whose capacity is unknown raise one MISSING_CALENDAR a consultant, which blocks utilization only,
 and which clears when the consultant and the calendar are there (or the days are gone).
@@ -27,7 +28,7 @@ from streams.money import EXACT
 
 Record: TypeAlias = dict[str, Any]
 
-DEFINITION: Final = "utilization/1"
+DEFINITION: Final = "utilization/2"
 FLOW: Final = "utilization"
 MISSING_CALENDAR: Final = "MISSING_CALENDAR"
 _PLACES: Final = Decimal("0.000001")

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 WEEK: Final = "week"
 MONTH: Final = "month"
+QUARTER: Final = "quarter"
+_MONTHS_IN_A_QUARTER: Final = 3
 _DAY: Final = timedelta(days=1)
 
 
@@ -31,7 +33,7 @@ class Touch(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A week from Monday or a calendar month, ``[starts_on, ends_on)``."""
+    """A week from Monday, a calendar month or a calendar quarter, ``[starts_on, ends_on)``."""
 
     kind: str
     starts_on: date
@@ -50,6 +52,13 @@ def month_of(day: date) -> Window:
     return Window(MONTH, first, (first + timedelta(days=31)).replace(day=1))
 
 
-def windows_of(day: date) -> tuple[Window, Window]:
-    """Both windows of a day."""
-    return week_of(day), month_of(day)
+def quarter_of(day: date) -> Window:
+    """The calendar quarter that holds a day: of 15 May, ``[1 April, 1 July)``."""
+    month = day.month - (day.month - 1) % _MONTHS_IN_A_QUARTER
+    first = day.replace(month=month, day=1)
+    return Window(QUARTER, first, (first + timedelta(days=93)).replace(day=1))
+
+
+def windows_of(day: date) -> tuple[Window, ...]:
+    """All windows of a day."""
+    return week_of(day), month_of(day), quarter_of(day)

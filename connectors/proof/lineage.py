@@ -260,7 +260,8 @@ def _entries_of_person(difference: Difference, rows: Any) -> tuple[SourceRow, ..
     elif key[1] == "week":
         ends_on = starts_on + timedelta(days=7)
     else:
-        ends_on = (starts_on + timedelta(days=31)).replace(day=1)
+        longest = timedelta(days=93 if key[1] == "quarter" else 31)
+        ends_on = (starts_on + longest).replace(day=1)
     found = [
         row
         for row in rows.time_entries.values()

@@ -173,7 +173,7 @@ def daily_from_records(records: Iterable[Record]) -> dict[DayKey, Utilization]:
 
 
 def windows_from_records(records: Iterable[Record]) -> dict[WindowKey, Utilization]:
-    """Utilization by consultant and week or month."""
+    """Utilization by consultant and window."""
     latest = _latest(records, lambda r: (r["consultant_id"], r["window"], r["starts_on"]))
     return {
         WindowKey(record["consultant_id"], record["window"], record["starts_on"]): _utilization(

@@ -1,4 +1,4 @@
-"""Utilization: worked and billable time of people, against their capacity, by day, week and month."""
+"""Utilization: worked and billable time of people, against their capacity, by day, week, month and quarter."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .rows import Consultant, Rows, TimeEntry
 
 WEEK: Final = "week"
 MONTH: Final = "month"
+QUARTER: Final = "quarter"
 SIX_PLACES: Final = Decimal("0.000001")
 ONE_DAY: Final = timedelta(days=1)
 
@@ -27,7 +28,7 @@ class DayKey(NamedTuple):
 
 
 class WindowKey(NamedTuple):
-    """A consultant's week (from Monday) or calendar month."""
+    """A consultant's week (from Monday), calendar month or calendar quarter."""
 
     consultant_id: str
     window: str
@@ -73,15 +74,22 @@ def is_billable(entry: TimeEntry, rows: Rows) -> bool | None:
     return line.billing_method != "non_billable" and (task is None or task.billing_class != "non_billable")
 
 
-def window_starts(day: date) -> tuple[tuple[str, date], tuple[str, date]]:
-    """The week and the month that a day is in, by their first day."""
-    return (WEEK, day - ONE_DAY * day.weekday()), (MONTH, day.replace(day=1))
+def window_starts(day: date) -> tuple[tuple[str, date], ...]:
+    """The week, the month and the quarter that a day is in, by their first day."""
+    quarter = max(first for first in (1, 4, 7, 10) if first <= day.month)
+    return (
+        (WEEK, day - ONE_DAY * day.weekday()),
+        (MONTH, day.replace(day=1)),
+        (QUARTER, date(day.year, quarter, 1)),
+    )
 
 
 def window_end(window: str, starts_on: date) -> date:
-    """The day after the last of a week or month."""
+    """The day after the last of a window."""
     if window == WEEK:
         return starts_on + 7 * ONE_DAY
+    if window == QUARTER:
+        return date(starts_on.year + starts_on.month // 10, (starts_on.month + 3) % 12, 1)
     return (starts_on + 31 * ONE_DAY).replace(day=1)
 
 

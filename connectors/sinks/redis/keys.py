@@ -1,8 +1,8 @@
 """The live views in Redis: which keys there are, what they hold, and when they go.
 
 `tallystream:utilization:<consultant>`, hash
-    A field for each window, `week:2026-03-02` or `month:2026-03-01`, holds JSON (below). Goes 35 days
-    after its last window ended.
+    A field for each window, `week:2026-03-02`, `month:2026-03-01` or `quarter:2026-01-01`, holds JSON
+    (below). Goes 35 days after its last window ended.
 `tallystream:exceptions:open`, sorted set
     Ids of the open exceptions by when they were first seen (ms since 1970). An id goes when resolved.
 `tallystream:exception:<id>`, hash

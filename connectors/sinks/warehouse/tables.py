@@ -6,7 +6,7 @@
 | `billing_current`    | segment of an entry, current    | root_id, entry_id, segment            | replaced  |
 | `invoice_proposal`   | proposal of an invoice          | root_id, month, payer_id, currency    | replaced  |
 | `utilization_daily`  | consultant's day                | consultant_id, day                    | replaced  |
-| `utilization_window` | consultant's week or month      | consultant_id, window_kind, starts_on | replaced  |
+| `utilization_window` | consultant's window             | consultant_id, window_kind, starts_on | replaced  |
 | `fact_exception`     | exception, current              | flow, subject                         | replaced  |
 | `latency_window`     | hop's latency in a window       | hop, window_start                     | replaced  |
 | `dim_*`              | state of an entity (SCD type 2) | id, valid_from                        | succeeded |

@@ -67,7 +67,7 @@ FROM (
 ) AS lines
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 HAVING sum(ledger_seconds) <> sum(current_seconds) OR sum(ledger_amount) <> sum(current_amount)""",
-        # One row for each week or month, practice and region. The ratio is a ratio of sums, over the
+        # One row for each week, month or quarter, practice and region. The ratio is a ratio of sums, over the
         # people whose capacity is known; null where that is zero.
         "v_utilization_by_practice": """
 SELECT window_kind, starts_on, ends_on, practice, region,

@@ -36,12 +36,13 @@ def test_a_day_adds_up_its_approved_entries() -> None:
     }
 
 
-def test_an_entry_is_in_its_week_and_its_month() -> None:
-    """Weeks start on Monday; a month has its calendar days; both have capacity on idle days."""
+def test_an_entry_is_in_its_week_month_and_quarter() -> None:
+    """Weeks start on Monday, months and quarters are the calendar's; all have capacity on idle days."""
     windows = expect(firm(entry(1, "03-05", 8 * HOUR))).windows
     assert {key: (w.billable, w.capacity) for key, w in windows.items()} == {
         WindowKey("erp:C", "week", day("03-02")): (8 * HOUR, 40 * HOUR),
         WindowKey("erp:C", "month", day("03-01")): (8 * HOUR, 22 * 8 * HOUR),
+        WindowKey("erp:C", "quarter", day("01-01")): (8 * HOUR, 64 * 8 * HOUR),
     }
 
 
@@ -125,10 +126,9 @@ def test_ratios_have_six_places_half_up() -> None:
 
 @given(st.dates(date(2020, 1, 1), date(2032, 1, 1)))
 def test_windows_hold_their_day(any_day: date) -> None:
-    """A day is inside its week and month, which start on a Monday and a first, and end at the next."""
+    """A day is inside its windows, and the last day of each is in the window as well."""
     for window, starts_on in window_starts(any_day):
         assert starts_on <= any_day < window_end(window, starts_on)
-        assert window_starts(window_end(window, starts_on) - timedelta(days=1))[window == "month"] == (
-            window,
-            starts_on,
-        )
+        last = window_end(window, starts_on) - timedelta(days=1)
+        assert (window, starts_on) in window_starts(last)
+        assert (window, starts_on) not in window_starts(last + timedelta(days=1))

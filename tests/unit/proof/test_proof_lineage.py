@@ -97,7 +97,8 @@ def test_a_day_and_a_window_are_traced_to_the_entries_on_them() -> None:
     assert of_day == {("1",), ("2",), ("3",)}
     week = next(one for one in find("topics", of, found) if one.place.key[1:2] == ("week",))
     month = next(one for one in find("topics", of, found) if one.place.key[1:2] == ("month",))
-    for window in (week, month):
+    quarter = next(one for one in find("topics", of, found) if one.place.key[1:2] == ("quarter",))
+    for window in (week, month, quarter):
         assert {row.id for row in lineage.sources_of(window, a_firm())} >= {"1", "2", "3"}
     uplift = Difference(Place("topics", "parked", ("day:erp:C:erp:L:2026-03-05",)), None, None)
     assert [row.id for row in lineage.sources_of(uplift, a_firm())] == ["1"]

@@ -15,7 +15,7 @@ from utilization_builders import ADA, HOUR, NOW, Person, absence, calendar, cons
 
 from agents.utilization import ConsultantState, Contribution, Lineage, Touch, piece_key
 from agents.utilization.facts import utilization
-from agents.utilization.touches import month_of, week_of
+from agents.utilization.touches import month_of, quarter_of, week_of
 from streams.contracts import load_schema
 
 MONDAY = date(2024, 5, 6)
@@ -125,14 +125,14 @@ def test_zero_capacity_has_no_ratio() -> None:
     assert person.raised is None
 
 
-def test_one_change_publishes_one_day_one_week_one_month() -> None:
-    """An entry changes its day and the two windows of it; the same again changes nothing."""
+def test_one_change_publishes_one_day_and_its_windows() -> None:
+    """An entry changes its day and the three windows of it; the same again changes nothing."""
     person = Person(firm())
     facts = person.put("time:1", day(0), 8, 6)
-    assert (len(facts.daily), [w["window"] for w in facts.windows]) == (1, ["month", "week"])
+    assert (len(facts.daily), [w["window"] for w in facts.windows]) == (1, ["month", "quarter", "week"])
     assert person.put("time:1", day(0), 8, 6).daily == []
     assert person.put("time:1", day(0), 8, 6, revision=2).windows == []
-    assert person.records == 3
+    assert person.records == 4
 
 
 def test_last_entry_goes() -> None:
@@ -147,8 +147,19 @@ def test_last_entry_goes() -> None:
     assert [(row["deleted"], row["revision"]) for row in facts.daily] == [(False, 3)]
 
 
+def test_a_quarter_is_the_calendars() -> None:
+    """Entries of its first and last day are in it, those beside it are not; capacity is of all 65 days."""
+    person = Person(firm())
+    for number, when in enumerate((date(2024, 3, 29), date(2024, 4, 1), date(2024, 6, 28), date(2024, 7, 1))):
+        person.put(f"time:{number}", when, 8, 8)
+    quarter = person.windows["quarter", date(2024, 4, 1)]
+    assert (quarter["ends_on"], quarter["billable_seconds"]) == (date(2024, 7, 1), 16 * HOUR)
+    assert quarter["capacity_seconds"] == 65 * 8 * HOUR
+    assert quarter["utilization"] == Decimal("0.030769")
+
+
 def test_entry_moves_to_another_day() -> None:
-    """Moving an entry across a month changes both days and every window of both."""
+    """Moving an entry across a month changes both days and every window of both; the quarter is one."""
     person = Person(firm())
     person.put("time:1", date(2024, 5, 31), 8, 8)
     facts = person.put("time:1", date(2024, 6, 3), 8, 8, revision=2)
@@ -156,7 +167,12 @@ def test_entry_moves_to_another_day() -> None:
         (date(2024, 5, 31), True),
         (date(2024, 6, 3), False),
     ]
-    assert len(facts.windows) == 4
+    assert [(row["window"], row["deleted"]) for row in facts.windows] == [
+        ("month", True),
+        ("month", False),
+        ("week", True),
+        ("week", False),
+    ]
 
 
 def test_arrival_order_of_moves() -> None:
@@ -253,14 +269,17 @@ def test_ratio_rounds_half_up() -> None:
 
 @given(st.dates(min_value=date(1, 2, 1), max_value=date(9998, 12, 1)))
 def test_windows_hold_their_day(when: date) -> None:
-    """A day's week starts on Monday and has seven days; its month is the calendar's."""
-    week, month = week_of(when), month_of(when)
+    """A day's week starts on Monday and has seven days; its month and quarter are the calendar's."""
+    week, month, quarter = week_of(when), month_of(when), quarter_of(when)
     assert week.starts_on.weekday() == 0
     assert (week.ends_on - week.starts_on).days == 7
     assert week.starts_on <= when < week.ends_on
     assert (month.starts_on.day, month.ends_on.day) == (1, 1)
     assert month.starts_on <= when < month.ends_on
     assert (month.ends_on - month.starts_on).days in (28, 29, 30, 31)
+    assert quarter.starts_on <= month.starts_on < month.ends_on <= quarter.ends_on
+    assert (quarter.starts_on.day, quarter.ends_on.day) == (1, 1)
+    assert (quarter.starts_on.month, quarter.ends_on.month) in ((1, 4), (4, 7), (7, 10), (10, 1))
 
 
 def test_piece_keys() -> None:
