@@ -13,20 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, TypeAlias
 
+from agents.utilization.targets import CONSULTANT, GRADE, PRACTICE, Goal, Scope, Target, Targets
+from agents.utilization.targets import ENTITY as TARGET
 from agents.utilization.touches import Touch
 
 Record: TypeAlias = Mapping[str, Any]
 
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SECOND: Final = Decimal(1)
+_DAY: Final = timedelta(days=1)
 # Ranges remembered a consultant: those of the windows that live input is about. Beyond that
 # (a backfill of years) they are forgotten together.
 _REMEMBERED: Final = 64
-ENTITIES: Final = ("consultant", "calendar", "holiday", "absence")
+ENTITIES: Final = ("consultant", "calendar", "holiday", "absence", TARGET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class DayOff:
 
 
 class UtilizationReference:
-    """The four reference tables, indexed by what a day's capacity looks up."""
+    """The reference tables, indexed by what a day's capacity and target look up."""
 
     def __init__(self) -> None:
         self._consultants: dict[str, Consultant] = {}
@@ -63,7 +66,9 @@ class UtilizationReference:
         self._people: dict[str, set[str]] = {}
         self._holidays_of: dict[tuple[str, date], set[str]] = {}
         self._absences_of: dict[tuple[str, date], set[str]] = {}
+        self._targets = Targets()
         self._ranges: dict[str, dict[tuple[date, date], int | None]] = {}
+        self._goals: dict[str, dict[tuple[date, date], Goal | None]] = {}
 
     def apply(self, entity: str, identifier: str, record: Record | None) -> list[Touch]:
         """Take a canonical record (None or ``deleted``: gone); the consultants and days it reaches.
@@ -74,6 +79,7 @@ class UtilizationReference:
         touches = self._apply(entity, identifier, row)
         for touch in touches:
             self._ranges.pop(touch.consultant_id, None)
+            self._goals.pop(touch.consultant_id, None)
         return touches
 
     def _apply(self, entity: str, identifier: str, row: Record | None) -> list[Touch]:
@@ -87,6 +93,11 @@ class UtilizationReference:
         if entity == "absence":
             touched = _replace(self._absences, self._absences_of, identifier, row, "consultant_id")
             return [Touch(who, day, day) for who, day in touched]
+        if entity == TARGET:
+            reached = [
+                touch for target in self._targets.apply(identifier, row) for touch in self._aims(target)
+            ]
+            return list(dict.fromkeys(reached))
         return []
 
     def consultant(self, consultant_id: str) -> Consultant | None:
@@ -140,6 +151,32 @@ class UtilizationReference:
             total += seconds
         return total
 
+    def range_goal(self, consultant_id: str, start: date, end: date) -> Goal | None:
+        """What the days of ``[start, end)`` are to reach; None without a target, or if capacity is unknown."""
+        known = self._goals.setdefault(consultant_id, {})
+        if (start, end) not in known:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            consultant = self._consultants.get(consultant_id)
+            known[start, end] = None
+            if consultant is not None:
+                known[start, end] = self._targets.goal(
+                    _scopes(consultant_id, consultant),
+                    start,
+                    end,
+                    lambda day: self.day_capacity(consultant_id, day),
+                )
+        return known[start, end]
+
+    def _aims(self, target: Target) -> list[Touch]:
+        """The people that a target is for, with its days."""
+        last = None if target.effective_to is None else target.effective_to - _DAY
+        return [
+            Touch(who, target.effective_from, last)
+            for who, consultant in sorted(self._consultants.items())
+            if target.scope in _scopes(who, consultant)
+        ]
+
     def _staff(self, calendar_id: str) -> list[str]:
         return sorted(self._people.get(calendar_id, ()))
 
@@ -168,6 +205,12 @@ class UtilizationReference:
         if row is not None:
             new = self._calendars[identifier] = tuple(row[f"{name}_seconds"] for name in _WEEKDAYS)
         return [] if old == new else [Touch(who) for who in self._staff(identifier)]
+
+
+def _scopes(consultant_id: str, consultant: Consultant) -> list[Scope]:
+    """Whose targets are a consultant's, the most specific first."""
+    scopes = ((CONSULTANT, consultant_id), (GRADE, consultant.grade), (PRACTICE, consultant.practice))
+    return [(kind, name) for kind, name in scopes if name is not None]
 
 
 def _after_holidays(seconds: int, holidays: list[int | None]) -> int:

@@ -3,9 +3,10 @@
 A day has a row while it has an approved entry; a week (from Monday), a calendar month and a calendar quarter
 likewise. (Quarters are the calendar's, whatever the fiscal year of a legal entity.) A window's capacity is
 that of all its days, worked or not. Utilization is the ratio of sums, billable by capacity, to six places
-half up; null where capacity is zero or unknown. Attributes are the consultant's as known now. A row's
-revision grows if and only if its business content changes; when the last entry goes, the row is published
-once as deleted, and keeps counting if it comes back.
+half up; null where capacity is zero or unknown. Attributes are the consultant's as known now; target and
+shortfall are those of `agents.utilization.targets`. A row's revision grows if and only if its business
+content changes; when the last entry goes, the row is published once as deleted, and keeps counting if it
+comes back.
 
 Days whose capacity is unknown raise one MISSING_CALENDAR a consultant, which blocks utilization only,
 and which clears when the consultant and the calendar are there (or the days are gone).
@@ -50,8 +51,10 @@ _WINDOW_FIELDS: Final = (
     "capacity_seconds",
     "practice",
     "region",
+    "target_seconds",
+    "shortfall_seconds",
 )
-_GONE: Final[Content] = (0, 0, 0, None, None, None, None, None)
+_NO_SECONDS: Final = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ def _facts(
         content = _day_content(state, reference, day)
         revision = state.publish_day(day, content)
         if revision is not None:
-            row = dict(zip(_DAY_FIELDS, content or _GONE, strict=True))
+            row = _named(_DAY_FIELDS, content)
             facts.daily.append(
                 {"day": day, "revision": revision, "deleted": content is None, **row, **common}
             )
@@ -162,6 +165,13 @@ def _facts(
     if report is not None:
         facts.reports.append(report)
     return facts
+
+
+def _named(names: tuple[str, ...], content: Content | None) -> Record:
+    """Content by its fields' names; what is gone has no seconds, and nothing else."""
+    if content is None:
+        content = (*_NO_SECONDS, *[None] * (len(names) - len(_NO_SECONDS)))
+    return dict(zip(names, content, strict=True))
 
 
 def _day_content(state: ConsultantState, reference: UtilizationReference, day: date) -> Content | None:
@@ -177,24 +187,29 @@ def _day_content(state: ConsultantState, reference: UtilizationReference, day: d
 def _window_content(
     state: ConsultantState, reference: UtilizationReference, window: Window
 ) -> Content | None:
-    total = DaySum()
+    goal = reference.range_goal(state.consultant_id, window.starts_on, window.ends_on)
+    total, without_target = DaySum(), 0
     for ordinal in range(window.starts_on.toordinal(), window.ends_on.toordinal()):
-        day = state.days.get(date.fromordinal(ordinal))
+        on = date.fromordinal(ordinal)
+        day = state.days.get(on)
         if day is not None:
             total.entries += day.entries
             total.worked += day.worked
             total.billable += day.billable
             total.unclassified += day.unclassified
+            if goal is not None and on in goal.without:
+                without_target += day.billable
     if total.entries == 0:
         return None
     capacity = reference.range_capacity(state.consultant_id, window.starts_on, window.ends_on)
     who = reference.consultant(state.consultant_id)
     attributes = (who.practice, who.region) if who is not None else (None, None)
-    return (total.worked, total.billable, total.unclassified, capacity, *attributes)
+    aim = (None, None) if goal is None else (goal.seconds, goal.shortfall(total.billable - without_target))
+    return (total.worked, total.billable, total.unclassified, capacity, *attributes, *aim)
 
 
 def _window_row(window: Window, revision: int, content: Content | None, common: Record) -> Record:
-    row = dict(zip(_WINDOW_FIELDS, content or _GONE[: len(_WINDOW_FIELDS)], strict=True))
+    row = _named(_WINDOW_FIELDS, content)
     row["utilization"] = utilization(row["billable_seconds"], row["capacity_seconds"])
     row |= {"window": window.kind, "starts_on": window.starts_on, "ends_on": window.ends_on}
     return {"revision": revision, "deleted": content is None, **row, **common}

@@ -10,12 +10,12 @@ from agents.utilization.touches import Touch
 
 # A touch of every consultant: for changes whose reach is not known any more.
 EVERYBODY = "*"
-# Rows that name the consultant or calendar that they are about, and may have named another before.
-_MOVABLE = ("holiday", "absence")
+# Rows that name whom or which calendar they are about, and may have named another before.
+_MOVABLE = ("holiday", "absence", "utilization_target")
 
 
 class UtilizationView:
-    """Consultants, calendars, holidays and absences."""
+    """Consultants, calendars, holidays, absences and targets."""
 
     entities: Sequence[str] = ENTITIES
 

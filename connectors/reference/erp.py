@@ -158,6 +158,23 @@ class CostRate(Erp):
     effective_to: Mapped[OptionalDay]
 
 
+class UtilizationTarget(Erp):
+    """Billable share of capacity that a consultant, a grade or a practice is to reach in a range.
+
+    The most specific target in effect on a day holds: consultant, then grade, then practice.
+    """
+
+    __tablename__ = "utilization_target"
+    id: Mapped[Key]
+    scope: Mapped[Code]  # consultant | grade | practice
+    consultant_id: Mapped[OptionalCode]
+    grade: Mapped[OptionalCode]
+    practice: Mapped[OptionalCode]
+    ratio: Mapped[Factor]  # 0.75 is 75%
+    effective_from: Mapped[Day]
+    effective_to: Mapped[OptionalDay]
+
+
 class Rate(Erp):
     """A price. Its scope is given by which of the scope columns are set (see the rating rules).
 

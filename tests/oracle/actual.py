@@ -83,7 +83,8 @@ FROM public.utilization_daily
 """
 _WINDOWS_SQL = """
 SELECT consultant_id, window_kind AS "window", starts_on, deleted, worked_seconds, billable_seconds,
-       unclassified_seconds, capacity_seconds, utilization, practice, region
+       unclassified_seconds, capacity_seconds, utilization, practice, region, target_seconds,
+       shortfall_seconds
 FROM public.utilization_window
 """
 _PROPOSALS_SQL = "SELECT * FROM public.invoice_proposal"
@@ -176,8 +177,10 @@ def windows_from_records(records: Iterable[Record]) -> dict[WindowKey, Utilizati
     """Utilization by consultant and window."""
     latest = _latest(records, lambda r: (r["consultant_id"], r["window"], r["starts_on"]))
     return {
-        WindowKey(record["consultant_id"], record["window"], record["starts_on"]): _utilization(
-            record, record["utilization"]
+        WindowKey(record["consultant_id"], record["window"], record["starts_on"]): replace(
+            _utilization(record, record["utilization"]),
+            target=record["target_seconds"],
+            shortfall=record["shortfall_seconds"],
         )
         for record in latest
     }

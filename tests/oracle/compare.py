@@ -178,5 +178,6 @@ def _row_words(row: object) -> str:
         figures = f"worked {row.worked} billable {row.billable} unclassified {row.unclassified}"
         return (
             f"{figures} capacity {row.capacity} ratio {row.ratio} practice {row.practice} region {row.region}"
+            f" target {row.target} shortfall {row.shortfall}"
         )
     return str(row)

@@ -258,6 +258,20 @@ class Absence:
     seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Billable share of capacity to reach in a range, of one consultant, one grade or one practice."""
+
+    id: str
+    scope: str
+    consultant_id: str | None
+    grade: str | None
+    practice: str | None
+    ratio: Decimal
+    effective_from: date
+    effective_to: date | None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Quarantined:
     """A source row that breaks a rule, and is therefore treated as if it did not exist."""
@@ -289,4 +303,5 @@ class Rows:
     bill_adjustments: dict[str, BillAdjustment] = field(default_factory=dict)
     time_entries: dict[str, TimeEntry] = field(default_factory=dict)
     absences: dict[str, Absence] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)

@@ -38,6 +38,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "rate": "id task_id project_id contract_line_id client_id consultant_id role grade region currency"
         " price overtime_multiplier weekend_multiplier effective_from effective_to applies_to_invoiced"
         " unit hours_per_day",
+        "utilization_target": "id scope consultant_id grade practice ratio effective_from effective_to",
         "calendar": "id monday tuesday wednesday thursday friday saturday sunday",
         "holiday": "id calendar_id day hours",
         "fx_rate": "id from_currency to_currency day rate rate_type",
@@ -111,6 +112,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         bill_adjustments=_by_id(map(_bill_adjustment, valid("erp", erp, "bill_adjustment"))),
         time_entries=_by_id(map(_time_entry, valid("time", time, "time_entry"))),
         absences=_by_id(map(_absence, valid("time", time, "absence"))),
+        targets=_by_id(map(_target, valid("erp", erp, "utilization_target"))),
     )
     rows.quarantined = sorted(quarantined)
     return rows
@@ -189,6 +191,19 @@ def _consultant(x: SourceRow) -> r.Consultant:
         fte=x["fte"],
         hired_on=x["hired_on"],
         left_on=x["left_on"],
+    )
+
+
+def _target(x: SourceRow) -> r.Target:
+    return r.Target(
+        id=_erp(x["id"]),
+        scope=x["scope"],
+        consultant_id=_erp_or_none(x["consultant_id"]),
+        grade=x["grade"],
+        practice=x["practice"],
+        ratio=x["ratio"],
+        effective_from=x["effective_from"],
+        effective_to=x["effective_to"],
     )
 
 

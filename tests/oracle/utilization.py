@@ -12,6 +12,7 @@ from streams.money import EXACT, ZERO
 
 from .rating import line_id_of, task_of
 from .rows import Consultant, Rows, TimeEntry
+from .targets import DayOfTarget, goal, target_on
 
 WEEK: Final = "week"
 MONTH: Final = "month"
@@ -42,7 +43,8 @@ class Utilization:
     ``unclassified`` is worked time of which it is not known whether it is billable. ``capacity`` is
     None when the consultant or their calendar is unknown. ``ratio`` is billable / capacity to six
     places, for windows only; None when there is no capacity. The attributes are the consultant's as
-    known; role and grade of days only.
+    known; role and grade of days only. ``target`` are the seconds that were to be billable, ``shortfall``
+    those that lack, of windows only; None without a target.
     """
 
     worked: int
@@ -54,6 +56,8 @@ class Utilization:
     region: str | None = None
     role: str | None = None
     grade: str | None = None
+    target: int | None = None
+    shortfall: int | None = None
 
 
 def is_billable(entry: TimeEntry, rows: Rows) -> bool | None:
@@ -93,6 +97,11 @@ def window_end(window: str, starts_on: date) -> date:
     return (starts_on + 31 * ONE_DAY).replace(day=1)
 
 
+def days_of(window: str, starts_on: date) -> list[date]:
+    """All days of a window."""
+    return [starts_on + ONE_DAY * n for n in range((window_end(window, starts_on) - starts_on).days)]
+
+
 class Capacity:
     """Working time of people on days: (calendar - holidays) x FTE - absences, never below 0."""
 
@@ -126,13 +135,12 @@ class Capacity:
 
     def of_window(self, consultant: Consultant | None, window: str, starts_on: date) -> int | None:
         """The sum over all days of the window, worked or not."""
-        total, day = 0, starts_on
-        while day < window_end(window, starts_on):
+        total = 0
+        for day in days_of(window, starts_on):
             seconds = self.of_day(consultant, day)
             if seconds is None:
                 return None
             total += seconds
-            day += ONE_DAY
         return total
 
 
@@ -162,8 +170,27 @@ def utilize(
         consultant = rows.consultants.get(at.consultant_id)
         seconds = capacity.of_window(consultant, at.window, at.starts_on)
         total = _sum(of_window, rows, consultant, seconds)
-        windowed[at] = replace(total, ratio=ratio(total.billable, seconds))
+        target, shortfall = _goal(at, daily, rows, capacity)
+        windowed[at] = replace(
+            total, ratio=ratio(total.billable, seconds), target=target, shortfall=shortfall
+        )
     return daily, windowed
+
+
+def _goal(
+    at: WindowKey, daily: dict[DayKey, Utilization], rows: Rows, capacity: Capacity
+) -> tuple[int | None, int | None]:
+    """Target and shortfall of a window, day by day; null where the capacity is unknown."""
+    consultant = rows.consultants.get(at.consultant_id)
+    days = []
+    for day in days_of(at.window, at.starts_on):
+        seconds = capacity.of_day(consultant, day)
+        if consultant is None or seconds is None:
+            return None, None
+        of_day = daily.get(DayKey(at.consultant_id, day))
+        billable = 0 if of_day is None else of_day.billable
+        days.append(DayOfTarget(seconds, billable, target_on(consultant, day, rows)))
+    return goal(days)
 
 
 def ratio(billable: int, capacity: int | None) -> Decimal | None:

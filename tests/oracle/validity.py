@@ -5,6 +5,7 @@ The rules, by table and column:
 
 - hours of an entry, an absence, a holiday, a calendar's weekday, or a day minimum lie in [0, 24],
   those of an adjustment in [0, 1,000], of a cap or an inclusion in [0, 1,000,000]; an FTE in [0, 2];
+- a target lies in [0, 1], and names what its scope says: a consultant, a grade or a practice;
 - prices, multipliers and exchange rates are above 0, quantity increments too;
 - caps of money, per diems, milestone amounts, discounts, invoiced seconds and amounts are not negative;
 - a code of a closed list is one of the list;
@@ -80,6 +81,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "project": {"status": _ACTIVE_CLOSED},
     "task": {"billing_class": _one_of("billable", "non_billable"), "status": _ACTIVE_CLOSED},
     "consultant": {"fte": _between(0, 2)},
+    "utilization_target": {"scope": _one_of("consultant", "grade", "practice"), "ratio": _between(0, 1)},
     "rate": {
         "price": _inside(1_000_000),
         "unit": _one_of("hour", "day", "fixed"),
@@ -121,6 +123,7 @@ OPEN_ENDS: Final[Mapping[str, str]] = {
     "consultant": "left_on",
     "cost_rate": "effective_to",
     "rate": "effective_to",
+    "utilization_target": "effective_to",
     "milestone": "accepted_on",
     "opportunity": "closed_on",
     "invoice_line": "work_date",
@@ -162,6 +165,10 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
             return f"{needed} of a {row['kind']} is not there"
     if table == "rate" and row["unit"] == "day" and row["hours_per_day"] is None:
         return "hours_per_day of unit day is not there"
+    if table == "utilization_target":
+        named = "consultant_id" if row["scope"] == "consultant" else row["scope"]
+        if row[named] is None:
+            return f"{named} of a target of a {row['scope']} is not there"
     starts, ends = row.get("effective_from"), row.get("effective_to")
     if ends == date.max:
         ends = None

@@ -19,6 +19,7 @@ from connectors.reference.firm.period_rights import PeriodRights
 from connectors.reference.firm.rates import Rates
 from connectors.reference.firm.second_thoughts import SecondThoughts
 from connectors.reference.firm.staffing import Staffing
+from connectors.reference.firm.targets import Targets
 from connectors.reference.firm.timesheets import Timesheets
 from connectors.reference.firm.trouble_codes import CodeTrouble
 from connectors.reference.firm.trouble_contracts import ContractTrouble
@@ -48,6 +49,7 @@ def plan(settings: FirmSettings) -> Plan:
         contracts.seed(tx)
         rates.seed(tx)
         Fx(world).seed(tx)
+        Targets(world, people).seed(tx)
     with world.transaction("crm", "seed") as tx:
         clients.seed_accounts(tx)
         opportunities.seed(tx)

@@ -24,6 +24,8 @@ _WINDOW_FIELDS = (
     "utilization",
     "practice",
     "region",
+    "target_seconds",
+    "shortfall_seconds",
     "computed_at",
 )
 # Not in the views: raw bytes belong to the dead-letter topic.

@@ -153,7 +153,7 @@ def warehouse() -> Warehouse:
             Mode.REPLACE,
             ("consultant_id", "window_kind", "starts_on"),
             guard="revision",
-            hours=_UTILIZATION_HOURS,
+            hours=_WINDOW_HOURS,
             indexes=(("window_kind", "starts_on"),),
         ),
         _load(
@@ -184,6 +184,10 @@ _UTILIZATION_HOURS = {
     "worked_hours": "worked_seconds",
     "billable_hours": "billable_seconds",
     "capacity_hours": "capacity_seconds",
+}
+_WINDOW_HOURS = _UTILIZATION_HOURS | {
+    "target_hours": "target_seconds",
+    "shortfall_hours": "shortfall_seconds",
 }
 
 

@@ -22,6 +22,7 @@ PLANTED = {
     *("ambiguous_rate", "ambiguous_rate_fixed", "fx_gap_filled", "fx_gap_never", "opportunity_unwon"),
     *("opportunity_deleted", "expired_contract", "expired_then_extended", "self_approval"),
     *("billed_corrected", "billed_withdrawn", "billed_deleted", "draft_corrected"),
+    *("target_in_percent", "target_in_percent_fixed"),
 }
 # Left to chance: certain in a firm of the default size, not in the smallest.
 PLANTED_BY_CHANCE = {"absence_deleted", "approved_deleted", "draft_deleted", "write_off_deleted"}
@@ -41,6 +42,7 @@ FEATURES = {
     *("opportunity_proposal", "opportunity_won", "over_cap_action_change", "period_closed"),
     *("period_right_granted", "period_right_revoked", "period_soft_closed"),
     *("discount", "discount_after_posting", "hold", "hold_released"),
+    *("target_change", "own_target", "own_target_deleted"),
     *("project_closed", "promotion", "rate_change", "rejected", "retainer_raised", "withdrawn", "write_off"),
 }
 

@@ -65,6 +65,7 @@ _TABLES = {
     r.BillAdjustment: "bill_adjustments",
     r.TimeEntry: "time_entries",
     r.Absence: "absences",
+    r.Target: "targets",
 }
 
 
@@ -137,6 +138,14 @@ def holiday(on: str, seconds: int | None = None, native: str = "H") -> r.Holiday
 
 def absence(native: str, on: str, seconds: int, consultant: str = "C") -> r.Absence:
     return r.Absence(f"time:{native}", f"erp:{consultant}", day(on), seconds)
+
+
+def target(native: str, ratio: str, scope: str, name: str, **other: Any) -> r.Target:
+    """A target of a consultant (native id), grade or practice, from 2026 on unless told otherwise."""
+    names: dict[str, Any] = dict.fromkeys(("consultant_id", "grade", "practice"))
+    names["consultant_id" if scope == "consultant" else scope] = erp(name) if scope == "consultant" else name
+    values: dict[str, Any] = {"effective_from": day("2026-01-01"), "effective_to": None, **names}
+    return r.Target(f"erp:{native}", scope, ratio=D(ratio), **(values | other))
 
 
 def rate(native: str, price: str = "100", currency: str = "EUR", **other: Any) -> r.Rate:

@@ -107,6 +107,8 @@ def utilization(row: Utilization) -> dict[str, Any]:
         "region": row.region,
         "role": row.role,
         "grade": row.grade,
+        "target_seconds": row.target,
+        "shortfall_seconds": row.shortfall,
     }
 
 

@@ -177,13 +177,19 @@ def utilization() -> UtilizationView:
     for number in ("1", "2"):
         view.apply("calendar", f"K{number}", row("calendar", f"K{number}", **week))
         consultant = row(
-            "consultant", f"C{number}", calendar_id=f"K{number}", fte=Decimal(1), hired_on=date(2020, 1, 1)
+            "consultant",
+            f"C{number}",
+            calendar_id=f"K{number}",
+            fte=Decimal(1),
+            hired_on=date(2020, 1, 1),
+            grade=f"G{number}",
         )
         view.apply("consultant", f"C{number}", consultant)
     return view
 
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+TARGET = {"ratio": Decimal("0.5"), "effective_from": FIRST}
 UNSEEN = [
     ("consultant", {"calendar_id": "K1", "fte": Decimal("0.5"), "hired_on": FIRST}, "C1"),
     ("calendar", {f"{name}_seconds": 3600 for name in WEEKDAYS}, "K1"),
@@ -191,6 +197,8 @@ UNSEEN = [
     ("holiday", {"calendar_id": "K2", "day": FIRST}, "H"),
     ("absence", {"consultant_id": "C1", "day": FIRST, "seconds": 3600}, "A"),
     ("absence", {"consultant_id": "C2", "day": FIRST, "seconds": 3600}, "A"),
+    ("utilization_target", {"scope": "grade", "grade": "G1", **TARGET}, "T"),
+    ("utilization_target", {"scope": "consultant", "consultant_id": "C2", **TARGET}, "T"),
 ]
 BEFORE_AND_AFTER = [
     (before, after)
@@ -206,8 +214,13 @@ def reached(view: UtilizationView, found: Sequence[Any]) -> set[str]:
     return {"C1", "C2"} if EVERYBODY in people else people
 
 
+def measures(view: UtilizationView, who: str) -> tuple[Any, ...]:
+    """Capacity and target of a day."""
+    return view.reference.day_capacity(who, FIRST), view.reference.range_goal(who, FIRST, DAYS[1])
+
+
 @pytest.mark.parametrize(("before", "after"), BEFORE_AND_AFTER)
-def test_consultants_whose_capacity_changed_unseen_are_reached(
+def test_consultants_whose_day_changed_unseen_are_reached(
     before: tuple[str, dict[str, Any], str] | None, after: tuple[str, dict[str, Any], str] | None
 ) -> None:
     """For a row that was one thing and is another, or is gone: everybody whose day differs is reached."""
@@ -215,10 +228,10 @@ def test_consultants_whose_capacity_changed_unseen_are_reached(
     view = utilization()
     if before is not None:
         view.apply(entity, row_id, row(entity, row_id, **before[1]))
-    old = {who: view.reference.day_capacity(who, FIRST) for who in ("C1", "C2")}
+    old = {who: measures(view, who) for who in ("C1", "C2")}
     now = None if after is None else row(entity, row_id, **after[1])
     view.apply(entity, row_id, now)
-    new = {who: view.reference.day_capacity(who, FIRST) for who in ("C1", "C2")}
+    new = {who: measures(view, who) for who in ("C1", "C2")}
     differ = {who for who in old if old[who] != new[who]}
     # The lane that was closed asks a view that never saw the row as it was before.
     fresh = utilization()

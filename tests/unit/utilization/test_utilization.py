@@ -297,6 +297,7 @@ REFERENCE = st.one_of(
     st.tuples(st.just("holiday"), st.integers(1, 3), st.one_of(st.none(), OFFSETS), st.integers(0, 9)),
     st.tuples(st.just("consultant"), st.one_of(st.none(), st.sampled_from(["1", "0.5", "0.8333"])), OFFSETS),
     st.tuples(st.just("calendar"), st.one_of(st.none(), st.integers(0, 10))),
+    st.tuples(st.just("target"), st.integers(1, 2), st.sampled_from([None, "0.5", "0.7777"]), OFFSETS),
     st.tuples(st.just("restart")),
 )
 
@@ -318,6 +319,11 @@ def play(person: Person, step: tuple[Any, ...], revision: int) -> None:
             person.change("consultant", ADA, None if fte is None else consultant(fte, left_on=day(offset)))
         case ("calendar", hours):
             person.change("calendar", "erp:DE", None if hours is None else calendar(tuesday=hours))
+        case ("target", number, ratio, offset):
+            names = {"scope": "practice", "practice": "data", "consultant_id": None, "grade": None}
+            since = {"effective_from": day(offset), "effective_to": day(offset + 9), "deleted": False}
+            row = None if ratio is None else {**names, **since, "ratio": Decimal(ratio)}
+            person.change("utilization_target", f"erp:T-{number}", row)
         case _:
             person.restart()
 

@@ -1,0 +1,119 @@
+"""Two judges of the same source rows: the utilization agents' pure code, and the oracle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, NamedTuple, Protocol
+
+from oracle import canonical_rows, compute_from_rows
+from unit.billing.source_databases import SYSTEM_OF, Sources
+
+from agents.billing import REFERENCE_ENTITIES, BillingReference, Entry, rate_entry
+from agents.canonical import SystemMapping, TableMapping, load_mappings, map_change
+from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
+
+NOW = datetime(2026, 4, 30, tzinfo=UTC)
+LINEAGE = Lineage(NOW, NOW, NOW, NOW, False)
+EPOCH = date(1970, 1, 1)
+
+
+class Window(NamedTuple):
+    """Seconds of a consultant's window, and the ratio of billable to capacity."""
+
+    worked: int
+    billable: int
+    capacity: int | None
+    ratio: Decimal | None
+    target: int | None
+    shortfall: int | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says: windows by (consultant, kind, first day)."""
+
+    windows: dict[tuple[str, str, date], Window]
+
+    def week(self, starts_on: date, consultant: str = "erp:C") -> Window:
+        """A consultant's week."""
+        return self.windows[consultant, "week", starts_on]
+
+
+class Judge(Protocol):
+    """Reads the databases as they are now."""
+
+    def __call__(self, sources: Sources) -> Verdict: ...
+
+
+@cache
+def _mappings() -> dict[str, SystemMapping]:
+    return load_mappings()
+
+
+def canonical_records(sources: Sources) -> list[tuple[str, dict[str, Any]]]:
+    """The canonical records of all valid rows, each with its entity."""
+    made = []
+    for table, system in SYSTEM_OF.items():
+        mapping = _mappings()[system].tables[table]
+        if isinstance(mapping, TableMapping):
+            for row in sources.tables[table].values():
+                after = {column: _on_the_wire(value) for column, value in row.items()}
+                record = map_change(mapping, {"op": "r", "before": None, "after": after}).record
+                if record is not None:
+                    made.append((mapping.entity, {**record, "deleted": False}))
+    return made
+
+
+def _on_the_wire(value: Any) -> Any:
+    """Dates and instants as change topics carry them."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return (value - EPOCH).days if isinstance(value, date) else value
+
+
+def agents(sources: Sources) -> Verdict:
+    """Map, classify, and compute each consultant's facts."""
+    records = canonical_records(sources)
+    prices, people = BillingReference(), UtilizationReference()
+    for entity, record in records:
+        people.apply(entity, record["id"], record)
+        if entity in REFERENCE_ENTITIES:
+            prices.apply(entity, record["id"], record)
+    states: dict[str, ConsultantState] = {}
+    for entity, record in records:
+        entry = Entry.from_record(record) if entity == "time_entry" else None
+        if entry is None:
+            continue
+        part = rate_entry(entry, prices).contribution
+        assert part is not None
+        state = states.setdefault(entry.consultant_id, ConsultantState(entry.consultant_id))
+        state.apply(entry.id, Contribution(1, entry.work_date, *part))
+    facts = [recompute(state, people, list(state.days), LINEAGE, NOW) for state in states.values()]
+    return Verdict(
+        windows={
+            (row["consultant_id"], row["window"], row["starts_on"]): Window(
+                row["worked_seconds"],
+                row["billable_seconds"],
+                row["capacity_seconds"],
+                row["utilization"],
+                row["target_seconds"],
+                row["shortfall_seconds"],
+            )
+            for of_one in facts
+            for row in of_one.windows
+        }
+    )
+
+
+def oracle(sources: Sources) -> Verdict:
+    """The independent batch pass."""
+    out = compute_from_rows(canonical_rows(*(sources.of(system) for system in ("erp", "crm", "time"))))
+    return Verdict(
+        windows={
+            key: Window(row.worked, row.billable, row.capacity, row.ratio, row.target, row.shortfall)
+            for key, row in out.windows.items()
+        }
+    )
