@@ -1,4 +1,4 @@
-"""Utilization: worked and billable time of a consultant against capacity, by day, week, month and quarter."""
+"""Utilization: worked and billable time against capacity, of consultants and groups, by day and window."""
 
 from agents.utilization.capacity import UtilizationReference
 from agents.utilization.contributions import ConsultantState, Contribution, piece_key

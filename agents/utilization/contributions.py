@@ -10,6 +10,7 @@ State is kept in pieces, so that a change writes a few hundred bytes and not the
     e<entry id>               revision, day, worked, billable, unclassified seconds (day null: removed)
     d<YYYY-MM-DD>             revision, the row last published
     w<kind>|<YYYY-MM-DD>       the same of a window, by its kind and first day
+    g<kind>|<YYYY-MM-DD>       the same of what its groups were last given of it
     x                         the exception last reported
 
 Sums a day are not stored: they follow from the entries.
@@ -27,7 +28,7 @@ from agents.utilization.touches import Window
 
 Content: TypeAlias = tuple[Any, ...]
 
-_ENTRY, _DAY, _WINDOW, _REPORT = "e", "d", "w", "x"
+_ENTRY, _DAY, _WINDOW, _MEMBER, _REPORT = "e", "d", "w", "g", "x"
 REMOVE: Final = "REMOVE"
 
 
@@ -144,6 +145,10 @@ class ConsultantState:
         """The window's row as last published."""
         return self._rows.get(_window_name(window), NEVER)
 
+    def published_member(self, window: Window) -> Published:
+        """What the groups of the window were last given."""
+        return self._rows.get(_window_name(window, _MEMBER), NEVER)
+
     def reported(self) -> Published:
         """The exception as last reported; content None: cleared."""
         return self._rows.get(_REPORT, NEVER)
@@ -155,6 +160,10 @@ class ConsultantState:
     def publish_window(self, window: Window, content: Content | None) -> int | None:
         """Note a window's row; its new revision, or None if nothing of its content changed."""
         return self._publish(_window_name(window), content)
+
+    def publish_member(self, window: Window, content: Content | None) -> int | None:
+        """Note what the groups of a window are given; its new revision, or None if nothing of it changed."""
+        return self._publish(_window_name(window, _MEMBER), content)
 
     def report(self, content: Content | None) -> int | None:
         """Note the exception report; its new revision, or None if it says nothing new."""
@@ -183,8 +192,8 @@ def _day_name(day: date) -> str:
     return _DAY + day.isoformat()
 
 
-def _window_name(window: Window) -> str:
-    return f"{_WINDOW}{window.kind}|{window.starts_on.isoformat()}"
+def _window_name(window: Window, piece: str = _WINDOW) -> str:
+    return f"{piece}{window.kind}|{window.starts_on.isoformat()}"
 
 
 def _packed(values: tuple[Any, ...]) -> bytes:

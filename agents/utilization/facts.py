@@ -19,20 +19,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, TypeAlias
 
 from agents.utilization.capacity import UtilizationReference
-from agents.utilization.contributions import ConsultantState, Content, DaySum
+from agents.utilization.contributions import ConsultantState, Content
+from agents.utilization.groups import members_of
+from agents.utilization.measures import Measure, measure
+from agents.utilization.ratio import utilization
 from agents.utilization.touches import Touch, Window, windows_of
-from streams.money import EXACT
 
 Record: TypeAlias = dict[str, Any]
 
 DEFINITION: Final = "utilization/2"
 FLOW: Final = "utilization"
 MISSING_CALENDAR: Final = "MISSING_CALENDAR"
-_PLACES: Final = Decimal("0.000001")
 
 _DAY_FIELDS: Final = (
     "worked_seconds",
@@ -96,10 +96,11 @@ class Lineage:
 
 @dataclass(slots=True)
 class Facts:
-    """What to publish: rows of both topics, and reports for ``exceptions.raised``."""
+    """What to publish: rows of both topics, what groups get of them, and reports for ``exceptions.raised``."""
 
     daily: list[Record] = field(default_factory=list)
     windows: list[Record] = field(default_factory=list)
+    members: list[Record] = field(default_factory=list)
     reports: list[Record] = field(default_factory=list)
 
 
@@ -148,6 +149,7 @@ def _facts(
     facts = Facts()
     common = {"consultant_id": state.consultant_id, "definition": DEFINITION, "computed_at": now}
     common |= lineage.fields()
+    member = {"consultant_id": state.consultant_id, **lineage.fields()}
     for day in days:
         content = _day_content(state, reference, day)
         revision = state.publish_day(day, content)
@@ -157,7 +159,9 @@ def _facts(
                 {"day": day, "revision": revision, "deleted": content is None, **row, **common}
             )
     for window in sorted(windows):
-        content = _window_content(state, reference, window)
+        found = measure(state, reference, window)
+        facts.members += members_of(state, window, found, member)
+        content = _window_content(found)
         revision = state.publish_window(window, content)
         if revision is not None:
             facts.windows.append(_window_row(window, revision, content, common))
@@ -184,28 +188,13 @@ def _day_content(state: ConsultantState, reference: UtilizationReference, day: d
     return (total.worked, total.billable, total.unclassified, capacity, *attributes)
 
 
-def _window_content(
-    state: ConsultantState, reference: UtilizationReference, window: Window
-) -> Content | None:
-    goal = reference.range_goal(state.consultant_id, window.starts_on, window.ends_on)
-    total, without_target = DaySum(), 0
-    for ordinal in range(window.starts_on.toordinal(), window.ends_on.toordinal()):
-        on = date.fromordinal(ordinal)
-        day = state.days.get(on)
-        if day is not None:
-            total.entries += day.entries
-            total.worked += day.worked
-            total.billable += day.billable
-            total.unclassified += day.unclassified
-            if goal is not None and on in goal.without:
-                without_target += day.billable
-    if total.entries == 0:
+def _window_content(found: Measure | None) -> Content | None:
+    if found is None:
         return None
-    capacity = reference.range_capacity(state.consultant_id, window.starts_on, window.ends_on)
-    who = reference.consultant(state.consultant_id)
+    total, who = found.total, found.who
     attributes = (who.practice, who.region) if who is not None else (None, None)
-    aim = (None, None) if goal is None else (goal.seconds, goal.shortfall(total.billable - without_target))
-    return (total.worked, total.billable, total.unclassified, capacity, *attributes, *aim)
+    seconds = (total.worked, total.billable, total.unclassified, found.capacity)
+    return (*seconds, *attributes, found.target, found.shortfall)
 
 
 def _window_row(window: Window, revision: int, content: Content | None, common: Record) -> Record:
@@ -213,15 +202,6 @@ def _window_row(window: Window, revision: int, content: Content | None, common: 
     row["utilization"] = utilization(row["billable_seconds"], row["capacity_seconds"])
     row |= {"window": window.kind, "starts_on": window.starts_on, "ends_on": window.ends_on}
     return {"revision": revision, "deleted": content is None, **row, **common}
-
-
-def utilization(billable: int, capacity: int | None) -> Decimal | None:
-    """Billable by capacity, six places half up; None where capacity is zero or unknown."""
-    if not capacity:
-        return None
-    return EXACT.divide(Decimal(billable), Decimal(capacity)).quantize(
-        _PLACES, rounding=ROUND_HALF_UP, context=EXACT
-    )
 
 
 def _report(state: ConsultantState, reference: UtilizationReference, lineage: Lineage) -> Record | None:

@@ -1,4 +1,7 @@
-"""The utilization stage: contributions in, daily facts and windows out, keyed by consultant."""
+"""The utilization stage: contributions in, daily facts and windows out, keyed by consultant.
+
+What its groups need of a window goes on to the stage of groups.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from datetime import date, datetime
 from agents.rejects import RAISED, Rejects
 from agents.utilization.contributions import ConsultantState, Contribution, piece_key
 from agents.utilization.facts import DEFINITION, Facts, Lineage, recompute, recompute_touch
+from agents.utilization.group_stage import INPUTS as MEMBERS
+from agents.utilization.group_stage import GroupStage
 from agents.utilization.touches import Touch as Days
 from agents.utilization.view import EVERYBODY, UtilizationView
 from streams.errors import RecordError
@@ -35,6 +40,8 @@ class UtilizationStage:
         self._decode = environment.decoder.decode
         self._daily = environment.publisher("utilization.daily")
         self._windows = environment.publisher("utilization.windows")
+        (members,) = MEMBERS
+        self._members = environment.publisher(members)
         self._raised = environment.publisher(RAISED)
         self._rejects = Rejects(environment, FLOW)
         self._states: OrderedDict[str, ConsultantState] = OrderedDict()
@@ -124,6 +131,8 @@ class UtilizationStage:
             self._daily.emit(context, row)
         for row in facts.windows:
             self._windows.emit(context, row)
+        for row in facts.members:
+            self._members.emit(context, row)
         for report in facts.reports:
             self._raised.emit(context, report)
         context.count("utilization_daily", len(facts.daily))
@@ -135,7 +144,10 @@ def _day(text: str) -> date | None:
 
 UTILIZATION = FlowDefinition(
     "utilization",
-    (StageDefinition("utilization", INPUTS, UtilizationStage, "consultant"),),
+    (
+        StageDefinition("utilization", INPUTS, UtilizationStage, "consultant", passes_on=MEMBERS),
+        StageDefinition("utilization-groups", MEMBERS, GroupStage, "utilization_group", looks_up=False),
+    ),
     UtilizationView,
     gather_seconds=0.5,
 )

@@ -67,6 +67,10 @@ BUSINESS_ROWS = (
     SELECT consultant_id, window_kind, starts_on, billable_seconds, capacity_seconds, utilization
     FROM utilization_window WHERE NOT deleted ORDER BY consultant_id, window_kind, starts_on
     """,
+    """
+    SELECT dimension, value, window_kind, starts_on, consultants, billable_seconds, capacity_seconds, utilization
+    FROM utilization_group WHERE NOT deleted ORDER BY dimension, value, window_kind, starts_on
+    """,
 )
 HOPS = {
     "commit_to_capture": ("occurred_at", "captured_at"),

@@ -22,6 +22,7 @@ CHECKS: Final = (
     "drafts",
     "daily",
     "windows",
+    "groups",
     "proposals",
 )
 
@@ -84,6 +85,8 @@ def find(side: str, expected: Any, actual: Any) -> Iterator[Difference]:
         yield from _of_rows(side, "windows", expected.windows, actual.windows)
     if actual.proposals is not None:
         yield from _of_rows(side, "proposals", expected.proposals, actual.proposals)
+    if actual.groups is not None:
+        yield from _of_rows(side, "groups", expected.groups, actual.groups)
 
 
 def ledger_lines(folds: Mapping[Any, Any]) -> Iterator[Line]:
@@ -135,7 +138,12 @@ def in_words(value: Any) -> str:
         return f"{value.exception_class} {', '.join(value.missing_keys)}".rstrip()
     if hasattr(value, "worked"):
         figures = f"worked {value.worked} s, billable {value.billable} s, capacity {value.capacity} s"
-        return f"{figures}, practice {value.practice}, region {value.region}"
+        if hasattr(value, "consultants"):
+            return f"{figures} of {value.consultants} consultants on {value.days} days"
+        words = f"{figures}, practice {value.practice}, region {value.region}"
+        return (
+            words if value.target is None else f"{words}, target {value.target} s short {value.shortfall} s"
+        )
     return str(value)
 
 

@@ -125,7 +125,7 @@ def segments_of(entry: str | None, folds: Mapping[Any, Any]) -> tuple[Segment, .
 
 
 def sources_of(difference: Difference, rows: Any) -> tuple[SourceRow, ...]:
-    """The source rows that a difference is computed from, a consultant's entries for utilization."""
+    """The source rows that a difference is computed from, the entries on the days for utilization."""
     entry = entry_of(difference)
     if entry is None:
         return _entries_of_person(difference, rows)
@@ -252,22 +252,31 @@ def _action(actions: Mapping[str, str], exception_class: str) -> str:
 
 def _entries_of_person(difference: Difference, rows: Any) -> tuple[SourceRow, ...]:
     check, key = difference.place.check, difference.place.key
-    if check not in ("daily", "windows"):
+    if check not in ("daily", "windows", "groups"):
         return ()
-    person, starts_on = key[0], key[-1]
+    starts_on, window = key[-1], key[-2]
     if check == "daily":
         ends_on = starts_on + timedelta(days=1)
-    elif key[1] == "week":
+    elif window == "week":
         ends_on = starts_on + timedelta(days=7)
     else:
-        longest = timedelta(days=93 if key[1] == "quarter" else 31)
+        longest = timedelta(days=93 if window == "quarter" else 31)
         ends_on = (starts_on + longest).replace(day=1)
     found = [
         row
         for row in rows.time_entries.values()
-        if row.consultant_id == person and starts_on <= row.work_date < ends_on
+        if starts_on <= row.work_date < ends_on and _is_of(row.consultant_id, check, key, rows)
     ]
     return tuple(_time_entry(row) for row in sorted(found, key=lambda row: str(row.id))[:MOST_SOURCES])
+
+
+def _is_of(consultant_id: str, check: str, key: tuple[Any, ...], rows: Any) -> bool:
+    """Whether a person's time is in a day, a window, or the window of a group."""
+    if check != "groups":
+        return consultant_id == str(key[0])
+    dimension, value = key[:2]
+    person = rows.consultants.get(consultant_id)
+    return dimension == "firm" or getattr(person, str(dimension), None) == str(value)
 
 
 def _time_entry(row: Any) -> SourceRow:

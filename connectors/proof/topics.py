@@ -25,7 +25,13 @@ END_WAIT_MS = 50
 CLIENT: Final = "tallystream-proof"
 
 EVENTS: Final = "billing.events"
-LATEST: Final = ("billing.current", "utilization.daily", "utilization.windows", "billing.invoice_event")
+LATEST: Final = (
+    "billing.current",
+    "utilization.daily",
+    "utilization.windows",
+    "utilization.groups",
+    "billing.invoice_event",
+)
 
 
 def decoded(value: bytes, decoder: Decoder, where: str) -> dict[str, Any]:
@@ -83,7 +89,7 @@ class TopicFolds:
     def actual(self) -> Any:
         """What the topics say, in the form that the oracle compares."""
         oracle = self._oracle
-        current, daily, windows, proposals = (
+        current, daily, windows, groups, proposals = (
             [decoded(value, self._decoder, topic) for value in self._latest[topic].values()]
             for topic in LATEST
         )
@@ -93,6 +99,7 @@ class TopicFolds:
             daily=oracle.daily_from_records(daily),
             windows=oracle.windows_from_records(windows),
             proposals=oracle.proposals_from_records(proposals),
+            groups=oracle.groups_from_records(groups),
         )
 
     def close(self) -> None:

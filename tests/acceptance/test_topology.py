@@ -38,6 +38,7 @@ def actual(driver: TopologyDriver) -> oracle.Actual:
         daily=oracle.daily_from_records(driver.records("utilization.daily")),
         windows=oracle.windows_from_records(driver.records("utilization.windows")),
         proposals=oracle.proposals_from_records(driver.records("billing.invoice_event")),
+        groups=oracle.groups_from_records(driver.records("utilization.groups")),
     )
 
 

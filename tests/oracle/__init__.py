@@ -19,6 +19,8 @@ from .actual import (
     current_from_warehouse,
     daily_from_records,
     daily_from_warehouse,
+    groups_from_records,
+    groups_from_warehouse,
     proposals_from_records,
     proposals_from_warehouse,
     windows_from_records,
@@ -26,6 +28,7 @@ from .actual import (
 )
 from .compare import Comparison, compare
 from .expected import Expected, Fold, FoldKey, Parked, Totals, compute_from_rows
+from .groups import GroupKey, GroupUtilization
 from .rows import Quarantined, Rows
 from .sources import canonical_rows, read_tables
 from .utilization import DayKey, Utilization, WindowKey
@@ -38,6 +41,8 @@ __all__ = [
     "Expected",
     "Fold",
     "FoldKey",
+    "GroupKey",
+    "GroupUtilization",
     "Ledger",
     "Parked",
     "Quarantined",
@@ -56,6 +61,8 @@ __all__ = [
     "current_from_warehouse",
     "daily_from_records",
     "daily_from_warehouse",
+    "groups_from_records",
+    "groups_from_warehouse",
     "proposals_from_records",
     "proposals_from_warehouse",
     "read_tables",

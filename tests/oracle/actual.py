@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from .drafts import DraftKey
 from .expected import Fold, FoldKey, Parked, month_of
+from .groups import GroupKey, GroupUtilization
 from .proposals import Proposal, ProposalKey, Sum
 from .segments import Draft
 from .utilization import DayKey, Utilization, WindowKey
@@ -50,6 +51,7 @@ class Actual:
     daily: dict[DayKey, Utilization] | None = None
     windows: dict[WindowKey, Utilization] | None = None
     proposals: dict[ProposalKey, Proposal] | None = None
+    groups: dict[GroupKey, GroupUtilization] | None = None
 
 
 # A line counts for its segment, a reversal against it: their difference is what is live.
@@ -88,6 +90,12 @@ SELECT consultant_id, window_kind AS "window", starts_on, deleted, worked_second
 FROM public.utilization_window
 """
 _PROPOSALS_SQL = "SELECT * FROM public.invoice_proposal"
+_GROUPS_SQL = """
+SELECT dimension, value, window_kind AS "window", starts_on, deleted, consultants,
+       consultants_without_capacity, days, worked_seconds, billable_seconds, unclassified_seconds,
+       capacity_seconds, utilization
+FROM public.utilization_group
+"""
 
 
 def billing_from_warehouse(engine: Engine) -> Ledger:
@@ -119,6 +127,11 @@ def proposals_from_warehouse(engine: Engine) -> dict[ProposalKey, Proposal]:
     return proposals_from_records(_query(engine, _PROPOSALS_SQL))
 
 
+def groups_from_warehouse(engine: Engine) -> dict[GroupKey, GroupUtilization]:
+    """The rows of ``utilization_group``."""
+    return groups_from_records(_query(engine, _GROUPS_SQL))
+
+
 def actual_from_warehouse(engine: Engine) -> Actual:
     """Everything that the warehouse holds."""
     return Actual(
@@ -127,6 +140,7 @@ def actual_from_warehouse(engine: Engine) -> Actual:
         daily_from_warehouse(engine),
         windows_from_warehouse(engine),
         proposals_from_warehouse(engine),
+        groups_from_warehouse(engine),
     )
 
 
@@ -202,6 +216,24 @@ def proposals_from_records(records: Iterable[Record]) -> dict[ProposalKey, Propo
             tuple(record["stale_draft_ids"]),
         )
         for record in latest
+    }
+
+
+def groups_from_records(records: Iterable[Record]) -> dict[GroupKey, GroupUtilization]:
+    """Utilization by group and window."""
+    latest = _latest(records, lambda r: (r["dimension"], r["value"], r["window"], r["starts_on"]))
+    return {
+        GroupKey(r["dimension"], r["value"], r["window"], r["starts_on"]): GroupUtilization(
+            consultants=r["consultants"],
+            without_capacity=r["consultants_without_capacity"],
+            days=r["days"],
+            worked=r["worked_seconds"],
+            billable=r["billable_seconds"],
+            unclassified=r["unclassified_seconds"],
+            capacity=r["capacity_seconds"],
+            ratio=r["utilization"],
+        )
+        for r in latest
     }
 
 

@@ -73,6 +73,8 @@ def compare(expected: Expected, actual: Actual, listed: int = DEFAULT_LISTED) ->
         _compare_rows("windows", expected.windows, actual.windows, tally)
     if actual.proposals is not None:
         _compare_rows("proposals", expected.proposals, actual.proposals, tally)
+    if actual.groups is not None:
+        _compare_rows("groups", expected.groups, actual.groups, tally)
     return Comparison(
         rows_compared=sum(compared for compared, _ in tally.by_check.values()),
         rows_different=sum(different for _, different in tally.by_check.values()),

@@ -16,6 +16,7 @@ from streams.money import ZERO
 from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
 from .books import Books
 from .drafts import DraftKey, drafts_of
+from .groups import GroupKey, GroupUtilization, group
 from .proposals import Proposal, ProposalKey, propose
 from .rating import Item, rate_entry, rate_milestone
 from .rows import Quarantined, Rows
@@ -97,6 +98,7 @@ class Expected:
     billing: dict[FoldKey, Fold]
     daily: dict[DayKey, Utilization]
     windows: dict[WindowKey, Utilization]
+    groups: dict[GroupKey, GroupUtilization]
     parked: dict[str, Parked]
     quarantined: tuple[Quarantined, ...]
     approved: dict[str, int]
@@ -131,6 +133,7 @@ def compute_from_rows(rows: Rows) -> Expected:
         billing=fold_segments(segments),
         daily=daily,
         windows=windows,
+        groups=group(daily, windows, rows),
         parked={
             item.entry_id: Parked(item.exception_class, item.missing_keys)
             for item in items

@@ -1,17 +1,18 @@
 """The warehouse: a star schema in SQLAlchemy Core, its columns taken from the Avro contracts.
 
-| table                | one row                         | key                                   | rows are  |
-|----------------------|---------------------------------|---------------------------------------|-----------|
-| `fact_billing_event` | line of the billing ledger      | event_id                              | appended  |
-| `billing_current`    | segment of an entry, current    | root_id, entry_id, segment            | replaced  |
-| `invoice_proposal`   | proposal of an invoice          | root_id, month, payer_id, currency    | replaced  |
-| `utilization_daily`  | consultant's day                | consultant_id, day                    | replaced  |
-| `utilization_window` | consultant's window             | consultant_id, window_kind, starts_on | replaced  |
-| `fact_exception`     | exception, current              | flow, subject                         | replaced  |
-| `latency_window`     | hop's latency in a window       | hop, window_start                     | replaced  |
-| `dim_*`              | state of an entity (SCD type 2) | id, valid_from                        | succeeded |
-| `sink_offsets`       | partition's position            | sink, topic, partition                | replaced  |
-| `sink_dead_letter`   | record that was set aside       | sink, topic, partition, offset        | appended  |
+| table                | one row                         | key                                      | rows are  |
+|----------------------|---------------------------------|------------------------------------------|-----------|
+| `fact_billing_event` | line of the billing ledger      | event_id                                 | appended  |
+| `billing_current`    | segment of an entry, current    | root_id, entry_id, segment               | replaced  |
+| `invoice_proposal`   | proposal of an invoice          | root_id, month, payer_id, currency       | replaced  |
+| `utilization_daily`  | consultant's day                | consultant_id, day                       | replaced  |
+| `utilization_window` | consultant's window             | consultant_id, window_kind, starts_on    | replaced  |
+| `utilization_group`  | group's window                  | dimension, value, window_kind, starts_on | replaced  |
+| `fact_exception`     | exception, current              | flow, subject                            | replaced  |
+| `latency_window`     | hop's latency in a window       | hop, window_start                        | replaced  |
+| `dim_*`              | state of an entity (SCD type 2) | id, valid_from                           | succeeded |
+| `sink_offsets`       | partition's position            | sink, topic, partition                   | replaced  |
+| `sink_dead_letter`   | record that was set aside       | sink, topic, partition, offset           | appended  |
 
 Columns are named as in the contract, except that `window` (a reserved word) is `window_kind`. Money is
 `numeric` of the contract's precision, durations are integer seconds, and `hours` columns are derived
@@ -154,6 +155,16 @@ def warehouse() -> Warehouse:
             ("consultant_id", "window_kind", "starts_on"),
             guard="revision",
             hours=_WINDOW_HOURS,
+            indexes=(("window_kind", "starts_on"),),
+        ),
+        _load(
+            metadata,
+            "utilization_group",
+            "utilization.groups",
+            Mode.REPLACE,
+            ("dimension", "value", "window_kind", "starts_on"),
+            guard="revision",
+            hours=_UTILIZATION_HOURS,
             indexes=(("window_kind", "starts_on"),),
         ),
         _load(

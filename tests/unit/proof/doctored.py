@@ -38,6 +38,7 @@ def actual(of: Expected) -> Actual:
         dict(of.daily),
         dict(of.windows),
         dict(of.proposals),
+        dict(of.groups),
     )
 
 

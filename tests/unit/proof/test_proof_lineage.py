@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -100,6 +101,17 @@ def test_a_day_and_a_window_are_traced_to_the_entries_on_them() -> None:
     quarter = next(one for one in find("topics", of, found) if one.place.key[1:2] == ("quarter",))
     for window in (week, month, quarter):
         assert {row.id for row in lineage.sources_of(window, a_firm())} >= {"1", "2", "3"}
+    assert found.groups is not None
+    found.groups.clear()
+    of_group = {
+        (one.place.key[:2]): len(lineage.sources_of(one, a_firm()))
+        for one in find("topics", of, found)
+        if one.place.check == "groups" and one.place.key[2] == "week"
+    }
+    assert of_group == dict.fromkeys(of_group, 4)
+    assert {dimension for dimension, _ in of_group} == {"firm", "practice", "region", "grade"}
+    stranger = Difference(Place("topics", "groups", ("grade", "none", "week", date(2026, 3, 2))), None, None)
+    assert lineage.sources_of(stranger, a_firm()) == ()
     uplift = Difference(Place("topics", "parked", ("day:erp:C:erp:L:2026-03-05",)), None, None)
     assert [row.id for row in lineage.sources_of(uplift, a_firm())] == ["1"]
 

@@ -96,6 +96,7 @@ class Firm:
             daily=oracle.daily_from_records(records("utilization.daily")),
             windows=oracle.windows_from_records(records("utilization.windows")),
             proposals=oracle.proposals_from_records(records("billing.invoice_event")),
+            groups=oracle.groups_from_records(records("utilization.groups")),
         )
         comparison = oracle.compare(expected(tables), actual)
         assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))

@@ -18,6 +18,8 @@ KEYED = {
     "utilization.daily": ("consultant_id", "day"),
     "utilization.windows": ("consultant_id", "window", "starts_on"),
     "billing.invoice_event": ("root_id", "month", "payer_id", "currency"),
+    "utilization.member": ("group_window", "consultant_id"),
+    "utilization.groups": ("dimension", "value", "window", "starts_on"),
 }
 # What a record says of where it comes from and when, and its number: everything else is business content.
 LINEAGE = {
@@ -37,6 +39,7 @@ def oracles_rows(world: World) -> None:
         daily=oracle.daily_from_records(world.records("utilization.daily")),
         windows=oracle.windows_from_records(world.records("utilization.windows")),
         proposals=oracle.proposals_from_records(world.records("billing.invoice_event")),
+        groups=oracle.groups_from_records(world.records("utilization.groups")),
     )
     comparison = oracle.compare(expected(world.weather.firm), actual)
     assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))

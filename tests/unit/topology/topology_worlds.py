@@ -32,6 +32,8 @@ OUTPUTS = (
     "utilization.contribution",
     "utilization.daily",
     "utilization.windows",
+    "utilization.member",
+    "utilization.groups",
     "exceptions",
     "exceptions.raised",
     "dead_letters",
@@ -44,6 +46,7 @@ POISONED = (
     "billing.rated",
     "billing.current",
     "utilization.contribution",
+    "utilization.member",
 )
 
 

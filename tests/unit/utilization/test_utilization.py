@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from utilization_builders import ADA, HOUR, NOW, Person, absence, calendar, consultant, firm, holiday
 
 from agents.utilization import ConsultantState, Contribution, Lineage, Touch, piece_key
-from agents.utilization.facts import utilization
+from agents.utilization.ratio import utilization
 from agents.utilization.touches import month_of, quarter_of, week_of
 from streams.contracts import load_schema
 
@@ -142,7 +142,7 @@ def test_last_entry_goes() -> None:
     facts = person.put("time:1", None, 0, revision=2)
     assert [(row["deleted"], row["worked_seconds"], row["revision"]) for row in facts.daily] == [(True, 0, 2)]
     assert all(row["deleted"] and row["utilization"] is None for row in facts.windows)
-    assert person.live() == ({}, {})
+    assert person.live() == ({}, {}, {})
     facts = person.put("time:1", day(0), 8, 8, revision=3)
     assert [(row["deleted"], row["revision"]) for row in facts.daily] == [(False, 3)]
 
@@ -242,6 +242,7 @@ def test_rows_fit_their_schemas() -> None:
     for topic, rows in (
         ("events/utilization_daily", [row for one in facts for row in one.daily]),
         ("events/utilization_window", [row for one in facts for row in one.windows]),
+        ("events/utilization_member", [row for one in facts for row in one.members]),
         ("events/exception_raised", [row for one in facts for row in one.reports]),
     ):
         schema = load_schema(topic)
@@ -296,6 +297,7 @@ REFERENCE = st.one_of(
     st.tuples(st.just("absence"), st.integers(1, 3), st.one_of(st.none(), OFFSETS), st.integers(0, 9)),
     st.tuples(st.just("holiday"), st.integers(1, 3), st.one_of(st.none(), OFFSETS), st.integers(0, 9)),
     st.tuples(st.just("consultant"), st.one_of(st.none(), st.sampled_from(["1", "0.5", "0.8333"])), OFFSETS),
+    st.tuples(st.just("practice"), st.sampled_from(["data", "cloud"])),
     st.tuples(st.just("calendar"), st.one_of(st.none(), st.integers(0, 10))),
     st.tuples(st.just("target"), st.integers(1, 2), st.sampled_from([None, "0.5", "0.7777"]), OFFSETS),
     st.tuples(st.just("restart")),
@@ -317,6 +319,8 @@ def play(person: Person, step: tuple[Any, ...], revision: int) -> None:
             person.change("holiday", f"erp:H-{number}", row)
         case ("consultant", fte, offset):
             person.change("consultant", ADA, None if fte is None else consultant(fte, left_on=day(offset)))
+        case ("practice", name):
+            person.change("consultant", ADA, consultant(practice=name))
         case ("calendar", hours):
             person.change("calendar", "erp:DE", None if hours is None else calendar(tuesday=hours))
         case ("target", number, ratio, offset):

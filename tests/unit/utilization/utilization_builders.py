@@ -16,6 +16,7 @@ from agents.utilization import (
     recompute,
     recompute_touch,
 )
+from agents.utilization.groups import Figures, figures_of
 
 NOW = datetime(2024, 5, 6, 12, tzinfo=UTC)
 LINEAGE = Lineage(NOW, NOW, NOW, NOW, False)
@@ -74,6 +75,7 @@ class Person:
         self.pieces: dict[str, bytes] = {}
         self.daily: dict[date, dict[str, Any]] = {}
         self.windows: dict[tuple[str, date], dict[str, Any]] = {}
+        self.members: dict[str, dict[str, Any]] = {}
         self.raised: dict[str, Any] | None = None
         self.records = 0
         self.rows: dict[tuple[str, str], dict[str, Any] | None] = {}
@@ -103,6 +105,11 @@ class Person:
         for row in facts.windows:
             self._check_revision(self.windows.get((row["window"], row["starts_on"])), row)
             self.windows[row["window"], row["starts_on"]] = row
+        for row in facts.members:
+            old = self.members.get(row["group_window"])
+            assert old is None or row["revision"] > old["revision"]
+            assert old is None or figures_of(row) != figures_of(old)
+            self.members[row["group_window"]] = row
         for report in facts.reports:
             self.raised = report if report["op"] == "RAISE" else None
         self.pieces |= self.state.take_writes()
@@ -123,9 +130,11 @@ class Person:
             fresh.put(entry, part.day, part.worked / HOUR, part.billable / HOUR)
         return fresh
 
-    def live(self) -> tuple[dict[Any, Any], dict[Any, Any]]:
-        """Business content of the rows that are not deleted."""
-        return _content(self.daily), _content(self.windows)
+    def live(self) -> tuple[dict[Any, Any], dict[Any, Any], dict[str, Figures]]:
+        """Business content of the rows that are not deleted, and what the groups have."""
+        figures = {key: figures_of(row) for key, row in self.members.items()}
+        given = {key: of_group for key, of_group in figures.items() if of_group is not None}
+        return _content(self.daily), _content(self.windows), given
 
     @staticmethod
     def _check_revision(old: dict[str, Any] | None, new: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -14,6 +14,7 @@ from unit.billing.source_databases import SYSTEM_OF, Sources
 from agents.billing import REFERENCE_ENTITIES, BillingReference, Entry, rate_entry
 from agents.canonical import SystemMapping, TableMapping, load_mappings, map_change
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
+from agents.utilization.groups import GroupSum, figures_of
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
 LINEAGE = Lineage(NOW, NOW, NOW, NOW, False)
@@ -31,15 +32,33 @@ class Window(NamedTuple):
     shortfall: int | None
 
 
+class Group(NamedTuple):
+    """Sums of a group's window."""
+
+    consultants: int
+    without_capacity: int
+    days: int
+    worked: int
+    billable: int
+    unclassified: int
+    capacity: int | None
+    ratio: Decimal | None
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says: windows by (consultant, kind, first day)."""
+    """What a judge says: windows by (consultant, kind, first day), or by (dimension, value, kind, first day)."""
 
     windows: dict[tuple[str, str, date], Window]
+    groups: dict[tuple[str, str, str, date], Group]
 
     def week(self, starts_on: date, consultant: str = "erp:C") -> Window:
         """A consultant's week."""
         return self.windows[consultant, "week", starts_on]
+
+    def weeks_of_groups(self, starts_on: date) -> dict[tuple[str, str], Group]:
+        """A week of all groups, by dimension and value."""
+        return {key[:2]: group for key, group in self.groups.items() if key[2:] == ("week", starts_on)}
 
 
 class Judge(Protocol):
@@ -104,8 +123,19 @@ def agents(sources: Sources) -> Verdict:
             )
             for of_one in facts
             for row in of_one.windows
-        }
+        },
+        groups=_summed([row for of_one in facts for row in of_one.members]),
     )
+
+
+def _summed(members: list[dict[str, Any]]) -> dict[tuple[str, str, str, date], Group]:
+    sums: dict[tuple[str, str, str, date], GroupSum] = {}
+    for row in members:
+        figures = figures_of(row)
+        assert figures is not None
+        key = row["dimension"], row["value"], row["window"], row["starts_on"]
+        sums.setdefault(key, GroupSum()).add(figures, 1)
+    return {key: Group(*of_group.fields().values()) for key, of_group in sums.items()}
 
 
 def oracle(sources: Sources) -> Verdict:
@@ -115,5 +145,6 @@ def oracle(sources: Sources) -> Verdict:
         windows={
             key: Window(row.worked, row.billable, row.capacity, row.ratio, row.target, row.shortfall)
             for key, row in out.windows.items()
-        }
+        },
+        groups={key: Group(*astuple(row)) for key, row in out.groups.items()},
     )

@@ -1,0 +1,165 @@
+"""Windows of groups: the sums over the people of a practice, a region, a grade, and of the whole firm.
+
+Each consultant's window is one member of the windows of their groups. It is sent to each of them apart
+(``utilization.member``): put where its figures changed, removed from where it no longer belongs, all under
+one revision. The receiver applies what is not older than what it has, and keeps removals, so that a person
+who went to another practice and back counts once, whatever arrives first. It keeps the sum beside the
+members: a change costs that one member, however many there are.
+
+Groups are those of the attributes as known now: the ERP has no history of them, so a promotion moves all of
+a person's windows. Someone nobody knows (an open MISSING_CALENDAR) belongs to the firm, and to no other
+group. Like the windows they are made of, groups hold the people who have an approved entry in the window:
+who has none is not in the capacity either.
+
+Utilization is the ratio of sums, over the members whose capacity is known.
+
+Example: 30 of 40 h and 10 of 20 h are 40 of 60 h, 0.666667, not the mean of 0.75 and 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from agents.utilization.contributions import REMOVE, ConsultantState
+from agents.utilization.measures import Measure
+from agents.utilization.ratio import utilization
+from agents.utilization.touches import Window
+
+Record: TypeAlias = dict[str, Any]
+Group: TypeAlias = tuple[str, str]  # dimension and value: ("grade", "G4")
+
+PUT: Final = "PUT"
+FIRM: Final[Group] = ("firm", "firm")
+DIMENSIONS: Final = ("practice", "region", "grade")
+
+
+class Figures(NamedTuple):
+    """What a member adds to its groups; seconds, and days with an approved entry."""
+
+    days: int
+    worked: int
+    billable: int
+    unclassified: int
+    capacity: int | None
+
+
+def members_of(state: ConsultantState, window: Window, found: Measure | None, common: Record) -> list[Record]:
+    """Records for the groups of a consultant's window that changed in what it adds to them.
+
+    ``common`` are the fields of every record: the consultant and the times of the cause.
+    """
+    old = state.published_member(window).content
+    new = None if found is None else (*_attributes(found), *_figures(found))
+    revision = state.publish_member(window, new)
+    if revision is None:
+        return []
+    before, after = _placed(old), _placed(new)
+    changed = [group for group in (*before, *after) if before.get(group) != after.get(group)]
+    return [_record(group, window, revision, after.get(group)) | common for group in dict.fromkeys(changed)]
+
+
+def _attributes(found: Measure) -> tuple[str | None, ...]:
+    who = found.who
+    return (None, None, None) if who is None else (who.practice, who.region, who.grade)
+
+
+def _figures(found: Measure) -> Figures:
+    total = found.total
+    return Figures(found.days, total.worked, total.billable, total.unclassified, found.capacity)
+
+
+def _placed(content: tuple[Any, ...] | None) -> dict[Group, Figures]:
+    """Figures by the groups that they belong to."""
+    if content is None:
+        return {}
+    figures = Figures(*content[len(DIMENSIONS) :])
+    groups = [(name, value) for name, value in zip(DIMENSIONS, content, strict=False) if value is not None]
+    return dict.fromkeys([FIRM, *groups], figures)
+
+
+def _record(group: Group, window: Window, revision: int, figures: Figures | None) -> Record:
+    dimension, value = group
+    record: Record = {
+        "op": REMOVE if figures is None else PUT,
+        "revision": revision,
+        "group_window": group_window(dimension, value, window.kind, window.starts_on),
+        "dimension": dimension,
+        "value": value,
+        "window": window.kind,
+        "starts_on": window.starts_on,
+        "ends_on": window.ends_on,
+    }
+    if figures is not None:
+        record |= {
+            "days": figures.days,
+            "worked_seconds": figures.worked,
+            "billable_seconds": figures.billable,
+            "unclassified_seconds": figures.unclassified,
+            "capacity_seconds": figures.capacity,
+        }
+    return record
+
+
+def group_window(*parts: object) -> str:
+    """The key of a group's window, as its published record has it: parts with ``|`` between them."""
+    return "|".join(str(part).replace("%", "%25").replace("|", "%7C") for part in parts)
+
+
+def figures_of(record: Mapping[str, Any]) -> Figures | None:
+    """Figures in a decoded ``utilization.member``; None for a removal."""
+    if record["op"] == REMOVE:
+        return None
+    return Figures(
+        record["days"],
+        record["worked_seconds"],
+        record["billable_seconds"],
+        record["unclassified_seconds"],
+        record["capacity_seconds"],
+    )
+
+
+@dataclass(slots=True)
+class GroupSum:
+    """Sums over the members of a group's window. ``measured`` is billable time of those of known capacity."""
+
+    consultants: int = 0
+    without_capacity: int = 0
+    days: int = 0
+    worked: int = 0
+    billable: int = 0
+    unclassified: int = 0
+    capacity: int = 0
+    measured: int = 0
+
+    def add(self, part: Figures, sign: int) -> None:
+        """Add a member's figures, or with sign -1 take them out."""
+        self.consultants += sign
+        self.days += sign * part.days
+        self.worked += sign * part.worked
+        self.billable += sign * part.billable
+        self.unclassified += sign * part.unclassified
+        if part.capacity is None:
+            self.without_capacity += sign
+        else:
+            self.capacity += sign * part.capacity
+            self.measured += sign * part.billable
+
+    def values(self) -> tuple[int, ...]:
+        """All sums, as they are stored."""
+        return astuple(self)
+
+    def fields(self) -> Record:
+        """As the published record has them."""
+        capacity = self.capacity if self.consultants > self.without_capacity else None
+        return {
+            "consultants": self.consultants,
+            "consultants_without_capacity": self.without_capacity,
+            "days": self.days,
+            "worked_seconds": self.worked,
+            "billable_seconds": self.billable,
+            "unclassified_seconds": self.unclassified,
+            "capacity_seconds": capacity,
+            "utilization": utilization(self.measured, capacity),
+        }
