@@ -237,6 +237,7 @@ def _contribution(row: dict[str, Any], result: RatedResult) -> dict[str, Any] | 
     return {
         "consultant_id": row["consultant_id"],
         "entry_id": row["id"],
+        "project_id": row["project_id"],
         "work_date": row["work_date"],
         "worked_seconds": part.worked_seconds,
         "billable_seconds": part.billable_seconds,

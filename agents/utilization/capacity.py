@@ -15,13 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
+from agents.utilization.chargeable import CONTRACT_LINE, PROJECT, Chargeable
 from agents.utilization.targets import CONSULTANT, GRADE, PRACTICE, Goal, Scope, Target, Targets
 from agents.utilization.targets import ENTITY as TARGET
-from agents.utilization.touches import Touch
+from agents.utilization.touches import ProjectTouch, Touch
 
 Record: TypeAlias = Mapping[str, Any]
+V = TypeVar("V")
 
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SECOND: Final = Decimal(1)
@@ -29,7 +31,7 @@ _DAY: Final = timedelta(days=1)
 # Ranges remembered a consultant: those of the windows that live input is about. Beyond that
 # (a backfill of years) they are forgotten together.
 _REMEMBERED: Final = 64
-ENTITIES: Final = ("consultant", "calendar", "holiday", "absence", TARGET)
+ENTITIES: Final = ("consultant", "calendar", "holiday", "absence", TARGET, PROJECT, CONTRACT_LINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class DayOff:
 
 
 class UtilizationReference:
-    """The reference tables, indexed by what a day's capacity and target look up."""
+    """The reference tables, indexed by what a day's capacity, target and plan look up."""
 
     def __init__(self) -> None:
         self._consultants: dict[str, Consultant] = {}
@@ -67,20 +69,26 @@ class UtilizationReference:
         self._holidays_of: dict[tuple[str, date], set[str]] = {}
         self._absences_of: dict[tuple[str, date], set[str]] = {}
         self._targets = Targets()
+        self._chargeable = Chargeable()
+        self.is_billable = self._chargeable.is_billable
         self._ranges: dict[str, dict[tuple[date, date], int | None]] = {}
+        self._workdays: dict[str, dict[tuple[date, date], int | None]] = {}
         self._goals: dict[str, dict[tuple[date, date], Goal | None]] = {}
 
-    def apply(self, entity: str, identifier: str, record: Record | None) -> list[Touch]:
+    def apply(self, entity: str, identifier: str, record: Record | None) -> list[Touch | ProjectTouch]:
         """Take a canonical record (None or ``deleted``: gone); the consultants and days it reaches.
 
-        Records of other entities reach nothing.
+        Or the projects: who is planned on them is not known here. Records of other entities reach nothing.
         """
         row = None if record is None or record["deleted"] else record
+        if entity in (PROJECT, CONTRACT_LINE):
+            return [ProjectTouch(project) for project in self._chargeable.apply(entity, identifier, row)]
         touches = self._apply(entity, identifier, row)
         for touch in touches:
             self._ranges.pop(touch.consultant_id, None)
+            self._workdays.pop(touch.consultant_id, None)
             self._goals.pop(touch.consultant_id, None)
-        return touches
+        return list(touches)
 
     def _apply(self, entity: str, identifier: str, row: Record | None) -> list[Touch]:
         if entity == "consultant":
@@ -135,11 +143,18 @@ class UtilizationReference:
 
     def range_capacity(self, consultant_id: str, start: date, end: date) -> int | None:
         """Sum of the days of ``[start, end)``; None if the consultant or calendar is unknown."""
-        known = self._ranges.setdefault(consultant_id, {})
+        known = _room(self._ranges, consultant_id)
         if (start, end) not in known:
-            if len(known) >= _REMEMBERED:
-                known.clear()
             known[start, end] = self._sum(consultant_id, start, end)
+        return known[start, end]
+
+    def range_workdays(self, consultant_id: str, start: date, end: date) -> int | None:
+        """How many days of ``[start, end)`` have capacity; None if the consultant or calendar is unknown."""
+        known = _room(self._workdays, consultant_id)
+        if (start, end) not in known:
+            days = range(start.toordinal(), end.toordinal())
+            seconds = [self.day_capacity(consultant_id, date.fromordinal(ordinal)) for ordinal in days]
+            known[start, end] = None if None in seconds else sum(bool(part) for part in seconds)
         return known[start, end]
 
     def _sum(self, consultant_id: str, start: date, end: date) -> int | None:
@@ -153,10 +168,8 @@ class UtilizationReference:
 
     def range_goal(self, consultant_id: str, start: date, end: date) -> Goal | None:
         """What the days of ``[start, end)`` are to reach; None without a target, or if capacity is unknown."""
-        known = self._goals.setdefault(consultant_id, {})
+        known = _room(self._goals, consultant_id)
         if (start, end) not in known:
-            if len(known) >= _REMEMBERED:
-                known.clear()
             consultant = self._consultants.get(consultant_id)
             known[start, end] = None
             if consultant is not None:
@@ -205,6 +218,14 @@ class UtilizationReference:
         if row is not None:
             new = self._calendars[identifier] = tuple(row[f"{name}_seconds"] for name in _WEEKDAYS)
         return [] if old == new else [Touch(who) for who in self._staff(identifier)]
+
+
+def _room(known: dict[str, dict[tuple[date, date], V]], consultant_id: str) -> dict[tuple[date, date], V]:
+    """What is remembered of a consultant's ranges, with room for one more."""
+    ranges = known.setdefault(consultant_id, {})
+    if len(ranges) >= _REMEMBERED:
+        ranges.clear()
+    return ranges
 
 
 def _scopes(consultant_id: str, consultant: Consultant) -> list[Scope]:

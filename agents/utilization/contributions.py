@@ -7,28 +7,31 @@ forgetting it would let an older PUT back in.
 
 State is kept in pieces, so that a change writes a few hundred bytes and not the consultant's years:
 
-    e<entry id>               revision, day, worked, billable, unclassified seconds (day null: removed)
+    e<entry id>               revision, day (null: removed), worked, billable, unclassified seconds, project
+    a<assignment id>          an assignment of the resource plan
     d<YYYY-MM-DD>             revision, the row last published
     w<kind>|<YYYY-MM-DD>       the same of a window, by its kind and first day
     g<kind>|<YYYY-MM-DD>       the same of what its groups were last given of it
+    p<YYYY-MM-DD>|<project>    the same of a week on a project, planned against worked
     x                         the exception last reported
 
-Sums a day are not stored: they follow from the entries.
+Sums a day, and of a week on a project, are not stored: they follow from the entries.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from agents.utilization.touches import Window
+from agents.utilization.plans import Assignment
+from agents.utilization.touches import Window, week_of
 
 Content: TypeAlias = tuple[Any, ...]
 
-_ENTRY, _DAY, _WINDOW, _MEMBER, _REPORT = "e", "d", "w", "g", "x"
+_ENTRY, _ASSIGNMENT, _DAY, _WINDOW, _MEMBER, _PLAN, _REPORT = "e", "a", "d", "w", "g", "p", "x"
 REMOVE: Final = "REMOVE"
 
 
@@ -40,6 +43,7 @@ class Contribution(NamedTuple):
     worked: int
     billable: int
     unclassified: int
+    project_id: str | None = None
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Contribution:
@@ -52,6 +56,7 @@ class Contribution(NamedTuple):
             record["worked_seconds"] or 0,
             record["billable_seconds"] or 0,
             record["unclassified_seconds"] or 0,
+            record.get("project_id"),
         )
 
 
@@ -89,6 +94,10 @@ class ConsultantState:
         self.consultant_id = consultant_id
         self.days: dict[date, DaySum] = {}
         self._entries: dict[str, Contribution] = {}
+        self._assignments: dict[str, Assignment] = {}
+        # By Monday and project: entries and seconds; and the projects that a week ever had a row of.
+        self._spent: dict[tuple[date, str], tuple[int, int]] = {}
+        self._projects: dict[date, set[str]] = {}
         self._rows: dict[str, Published] = {}
         self._writes: dict[str, bytes] = {}
 
@@ -102,11 +111,15 @@ class ConsultantState:
                 day = date.fromisoformat(values[1]) if values[1] else None
                 part = Contribution(values[0], day, *values[2:])
                 state._entries[name[1:]] = part
-                if day is not None:
-                    state.days.setdefault(day, DaySum()).add(part, 1)
+                state._count(part, 1)
+            elif name[0] == _ASSIGNMENT:
+                state._assignments[name[1:]] = Assignment.restored(values)
             else:
                 revision, content = values
                 state._rows[name] = Published(revision, None if content is None else tuple(content))
+                if name[0] == _PLAN:
+                    monday, project_id = name[1:].split("|", 1)
+                    state._projects.setdefault(date.fromisoformat(monday), set()).add(project_id)
         return state
 
     def apply(self, entry_id: str, part: Contribution) -> set[date]:
@@ -122,12 +135,47 @@ class ConsultantState:
         touched = set()
         for one, sign in ((stored, -1), (part, 1)):
             if one is not None and one.day is not None:
-                total = self.days.setdefault(one.day, DaySum())
-                total.add(one, sign)
-                if total.entries == 0:
-                    del self.days[one.day]
+                self._count(one, sign)
                 touched.add(one.day)
         return touched
+
+    def _count(self, part: Contribution, sign: int) -> None:
+        """Add an entry's part to the sums that it is in, or with sign -1 take it out."""
+        if part.day is None:
+            return
+        total = self.days.setdefault(part.day, DaySum())
+        total.add(part, sign)
+        if total.entries == 0:
+            del self.days[part.day]
+        if part.project_id is not None:
+            monday = week_of(part.day).starts_on
+            entries, worked = self.spent(monday, part.project_id)
+            self._spent[monday, part.project_id] = entries + sign, worked + sign * part.worked
+            self._projects.setdefault(monday, set()).add(part.project_id)
+
+    def assign(self, assignment_id: str, assignment: Assignment) -> list[tuple[date, date]]:
+        """Apply one assignment; returns the ranges of days whose plan changed (none for old news)."""
+        stored = self._assignments.get(assignment_id)
+        if stored is not None and (assignment.position < stored.position or assignment == stored):
+            return []
+        self._assignments[assignment_id] = assignment
+        self._writes[_ASSIGNMENT + assignment_id] = _packed(assignment.stored())
+        if stored is not None and stored[1:] == assignment[1:]:
+            return []
+        changed = (one for one in (stored, assignment) if one is not None and one.project_id is not None)
+        return [(one.starts_on, one.ends_on) for one in changed]
+
+    def assignments(self) -> Collection[Assignment]:
+        """All assignments, those that count for nothing too."""
+        return self._assignments.values()
+
+    def spent(self, monday: date, project_id: str) -> tuple[int, int]:
+        """Approved entries of a week on a project, and their seconds."""
+        return self._spent.get((monday, project_id), (0, 0))
+
+    def projects_of(self, monday: date) -> Collection[str]:
+        """The projects that were worked on in a week, or that it has or had a row of."""
+        return self._projects.get(monday, ())
 
     def contributions(self) -> list[tuple[str, Contribution]]:
         """Every entry's part, removed ones too."""
@@ -160,6 +208,11 @@ class ConsultantState:
     def publish_window(self, window: Window, content: Content | None) -> int | None:
         """Note a window's row; its new revision, or None if nothing of its content changed."""
         return self._publish(_window_name(window), content)
+
+    def publish_plan(self, monday: date, project_id: str, content: Content | None) -> int | None:
+        """Note a week on a project; its new revision, or None if nothing of its content changed."""
+        self._projects.setdefault(monday, set()).add(project_id)
+        return self._publish(f"{_PLAN}{monday.isoformat()}|{project_id}", content)
 
     def publish_member(self, window: Window, content: Content | None) -> int | None:
         """Note what the groups of a window are given; its new revision, or None if nothing of it changed."""

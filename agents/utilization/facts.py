@@ -1,12 +1,13 @@
 """Rows of ``utilization.daily`` and ``utilization.windows`` for the days that changed, and only those.
 
 A day has a row while it has an approved entry; a week (from Monday), a calendar month and a calendar quarter
-likewise. (Quarters are the calendar's, whatever the fiscal year of a legal entity.) A window's capacity is
-that of all its days, worked or not. Utilization is the ratio of sums, billable by capacity, to six places
-half up; null where capacity is zero or unknown. Attributes are the consultant's as known now; target and
-shortfall are those of `agents.utilization.targets`. A row's revision grows if and only if its business
-content changes; when the last entry goes, the row is published once as deleted, and keeps counting if it
-comes back.
+likewise, and also while time is planned in it. (Quarters are the calendar's, whatever the fiscal year of a
+legal entity.) A window's capacity is that of all its days, worked or not. Utilization is the ratio of sums,
+billable by capacity, to six places half up; null where capacity is zero or unknown. Forecast is the same of
+what is planned to be billable. Attributes are the consultant's as known now; target and shortfall are those
+of `agents.utilization.targets`, the plan is that of `agents.utilization.plans`. A row's revision grows if and
+only if its business content changes; when the last entry goes, the row is published once as deleted, and
+keeps counting if it comes back.
 
 Days whose capacity is unknown raise one MISSING_CALENDAR a consultant, which blocks utilization only,
 and which clears when the consultant and the calendar are there (or the days are gone).
@@ -25,8 +26,9 @@ from agents.utilization.capacity import UtilizationReference
 from agents.utilization.contributions import ConsultantState, Content
 from agents.utilization.groups import members_of
 from agents.utilization.measures import Measure, measure
+from agents.utilization.plan_rows import plan_rows
 from agents.utilization.ratio import utilization
-from agents.utilization.touches import Touch, Window, windows_of
+from agents.utilization.touches import Touch, Window, windows_between, windows_of
 
 Record: TypeAlias = dict[str, Any]
 
@@ -53,6 +55,10 @@ _WINDOW_FIELDS: Final = (
     "region",
     "target_seconds",
     "shortfall_seconds",
+    "planned_seconds",
+    "planned_billable_seconds",
+    "planned_unclassified_seconds",
+    "variance_seconds",
 )
 _NO_SECONDS: Final = (0, 0, 0)
 
@@ -96,10 +102,11 @@ class Lineage:
 
 @dataclass(slots=True)
 class Facts:
-    """What to publish: rows of both topics, what groups get of them, and reports for ``exceptions.raised``."""
+    """What to publish: rows of the topics, what groups get of them, and reports for ``exceptions.raised``."""
 
     daily: list[Record] = field(default_factory=list)
     windows: list[Record] = field(default_factory=list)
+    plans: list[Record] = field(default_factory=list)
     members: list[Record] = field(default_factory=list)
     reports: list[Record] = field(default_factory=list)
 
@@ -110,10 +117,15 @@ def recompute(
     days: Iterable[date],
     lineage: Lineage,
     now: datetime,
+    planned: Iterable[tuple[date, date]] = (),
 ) -> Facts:
-    """Rows that changed because the sums of ``days`` did: those days, and the windows they are in."""
+    """Rows that changed because the sums of ``days`` did: those days, and the windows they are in.
+
+    ``planned`` are ranges of days whose plan changed.
+    """
     touched = sorted(set(days))
     windows = {window for day in touched for window in windows_of(day)}
+    windows.update(*(windows_between(start, end) for start, end in planned))
     return _facts(state, reference, touched, windows, lineage, now)
 
 
@@ -134,6 +146,7 @@ def recompute_touch(
         windows = set(windows_of(touch.first_day))
     else:
         held = {window for day in state.days for window in windows_of(day)}
+        held.update(*(windows_between(one.starts_on, one.ends_on) for one in state.assignments()))
         windows = {window for window in held if touch.reaches(window.starts_on, window.ends_on)}
     return _facts(state, reference, sorted(days), windows, lineage, now)
 
@@ -158,7 +171,9 @@ def _facts(
             facts.daily.append(
                 {"day": day, "revision": revision, "deleted": content is None, **row, **common}
             )
-    for window in sorted(windows):
+    windows = sorted(windows)
+    facts.plans = plan_rows(state, reference, windows, common)
+    for window in windows:
         found = measure(state, reference, window)
         facts.members += members_of(state, window, found, member)
         content = _window_content(found)
@@ -194,18 +209,22 @@ def _window_content(found: Measure | None) -> Content | None:
     total, who = found.total, found.who
     attributes = (who.practice, who.region) if who is not None else (None, None)
     seconds = (total.worked, total.billable, total.unclassified, found.capacity)
-    return (*seconds, *attributes, found.target, found.shortfall)
+    plan = (None, None, None) if found.plan is None else found.plan
+    return (*seconds, *attributes, found.target, found.shortfall, *plan, found.variance)
 
 
 def _window_row(window: Window, revision: int, content: Content | None, common: Record) -> Record:
     row = _named(_WINDOW_FIELDS, content)
     row["utilization"] = utilization(row["billable_seconds"], row["capacity_seconds"])
+    planned = row["planned_billable_seconds"]
+    row["forecast"] = None if planned is None else utilization(planned, row["capacity_seconds"])
     row |= {"window": window.kind, "starts_on": window.starts_on, "ends_on": window.ends_on}
     return {"revision": revision, "deleted": content is None, **row, **common}
 
 
 def _report(state: ConsultantState, reference: UtilizationReference, lineage: Lineage) -> Record | None:
-    missing = reference.missing_keys(state.consultant_id) if state.days else []
+    measured = state.days or any(one.project_id is not None for one in state.assignments())
+    missing = reference.missing_keys(state.consultant_id) if measured else []
     content: Content | None = (*missing, state.worked_seconds()) if missing else None
     revision = state.report(content)
     if revision is None:

@@ -8,8 +8,8 @@ members: a change costs that one member, however many there are.
 
 Groups are those of the attributes as known now: the ERP has no history of them, so a promotion moves all of
 a person's windows. Someone nobody knows (an open MISSING_CALENDAR) belongs to the firm, and to no other
-group. Like the windows they are made of, groups hold the people who have an approved entry in the window:
-who has none is not in the capacity either.
+group. Like the windows they are made of, groups hold the people who have an approved entry in the window, or
+time planned: who has neither is not in the capacity either.
 
 Utilization is the ratio of sums, over the members whose capacity is known.
 
@@ -43,6 +43,9 @@ class Figures(NamedTuple):
     billable: int
     unclassified: int
     capacity: int | None
+    planned: int | None
+    planned_billable: int | None
+    planned_unclassified: int | None
 
 
 def members_of(state: ConsultantState, window: Window, found: Measure | None, common: Record) -> list[Record]:
@@ -67,7 +70,8 @@ def _attributes(found: Measure) -> tuple[str | None, ...]:
 
 def _figures(found: Measure) -> Figures:
     total = found.total
-    return Figures(found.days, total.worked, total.billable, total.unclassified, found.capacity)
+    plan = (None, None, None) if found.plan is None else found.plan
+    return Figures(found.days, total.worked, total.billable, total.unclassified, found.capacity, *plan)
 
 
 def _placed(content: tuple[Any, ...] | None) -> dict[Group, Figures]:
@@ -98,6 +102,9 @@ def _record(group: Group, window: Window, revision: int, figures: Figures | None
             "billable_seconds": figures.billable,
             "unclassified_seconds": figures.unclassified,
             "capacity_seconds": figures.capacity,
+            "planned_seconds": figures.planned,
+            "planned_billable_seconds": figures.planned_billable,
+            "planned_unclassified_seconds": figures.planned_unclassified,
         }
     return record
 
@@ -117,12 +124,18 @@ def figures_of(record: Mapping[str, Any]) -> Figures | None:
         record["billable_seconds"],
         record["unclassified_seconds"],
         record["capacity_seconds"],
+        record["planned_seconds"],
+        record["planned_billable_seconds"],
+        record["planned_unclassified_seconds"],
     )
 
 
 @dataclass(slots=True)
 class GroupSum:
-    """Sums over the members of a group's window. ``measured`` is billable time of those of known capacity."""
+    """Sums over the members of a group's window. ``measured`` is billable time of those of known capacity.
+
+    The plan is of those, too.
+    """
 
     consultants: int = 0
     without_capacity: int = 0
@@ -132,6 +145,9 @@ class GroupSum:
     unclassified: int = 0
     capacity: int = 0
     measured: int = 0
+    planned: int = 0
+    planned_billable: int = 0
+    planned_unclassified: int = 0
 
     def add(self, part: Figures, sign: int) -> None:
         """Add a member's figures, or with sign -1 take them out."""
@@ -145,6 +161,9 @@ class GroupSum:
         else:
             self.capacity += sign * part.capacity
             self.measured += sign * part.billable
+            self.planned += sign * (part.planned or 0)
+            self.planned_billable += sign * (part.planned_billable or 0)
+            self.planned_unclassified += sign * (part.planned_unclassified or 0)
 
     def values(self) -> tuple[int, ...]:
         """All sums, as they are stored."""
@@ -162,4 +181,8 @@ class GroupSum:
             "unclassified_seconds": self.unclassified,
             "capacity_seconds": capacity,
             "utilization": utilization(self.measured, capacity),
+            "planned_seconds": self.planned,
+            "planned_billable_seconds": self.planned_billable,
+            "planned_unclassified_seconds": self.planned_unclassified,
+            "forecast": utilization(self.planned_billable, capacity),
         }

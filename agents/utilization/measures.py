@@ -7,6 +7,7 @@ from datetime import date
 
 from agents.utilization.capacity import Consultant, UtilizationReference
 from agents.utilization.contributions import ConsultantState, DaySum
+from agents.utilization.plans import Planned, planned, planned_by_project
 from agents.utilization.touches import Window
 
 
@@ -15,7 +16,7 @@ class Measure:
     """A window of one consultant, in seconds.
 
     ``days`` are those with an approved entry. ``capacity`` is None while the consultant or their calendar is
-    unknown, ``target`` and ``shortfall`` also where no target is in effect.
+    unknown, and so is ``plan`` where there is one; ``target`` and ``shortfall`` also where no target is.
     """
 
     capacity: int | None
@@ -24,10 +25,16 @@ class Measure:
     days: int = 0
     target: int | None = None
     shortfall: int | None = None
+    plan: Planned | None = None
+
+    @property
+    def variance(self) -> int | None:
+        """Planned less worked seconds."""
+        return None if self.plan is None else self.plan.seconds - self.total.worked
 
 
 def measure(state: ConsultantState, reference: UtilizationReference, window: Window) -> Measure | None:
-    """Measure a window; None without an approved entry in it."""
+    """Measure a window; None without an approved entry in it, or time planned."""
     goal = reference.range_goal(state.consultant_id, window.starts_on, window.ends_on)
     capacity = reference.range_capacity(state.consultant_id, window.starts_on, window.ends_on)
     found = Measure(capacity, reference.consultant(state.consultant_id))
@@ -43,7 +50,11 @@ def measure(state: ConsultantState, reference: UtilizationReference, window: Win
             total.unclassified += day.unclassified
             if goal is not None and on in goal.without:
                 without_target += day.billable
-    if found.days == 0:
+    by_project = planned_by_project(
+        state.consultant_id, state.assignments(), reference, window.starts_on, window.ends_on
+    )
+    found.plan = planned(by_project, reference)
+    if found.days == 0 and not (found.plan and found.plan.seconds):
         return None
     if goal is not None:
         found.target = goal.seconds

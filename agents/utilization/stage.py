@@ -1,4 +1,4 @@
-"""The utilization stage: contributions in, daily facts and windows out, keyed by consultant.
+"""The utilization stage: contributions and assignments in, daily facts and windows out, keyed by consultant.
 
 What its groups need of a window goes on to the stage of groups.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from agents.rejects import RAISED, Rejects
@@ -14,6 +15,8 @@ from agents.utilization.contributions import ConsultantState, Contribution, piec
 from agents.utilization.facts import DEFINITION, Facts, Lineage, recompute, recompute_touch
 from agents.utilization.group_stage import INPUTS as MEMBERS
 from agents.utilization.group_stage import GroupStage
+from agents.utilization.plans import Assignment
+from agents.utilization.touches import ProjectTouch
 from agents.utilization.touches import Touch as Days
 from agents.utilization.view import EVERYBODY, UtilizationView
 from streams.errors import RecordError
@@ -23,10 +26,22 @@ from streams.lanes.state import Overlay
 from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
 
 FLOW = "utilization"
-INPUTS = ("utilization.contribution",)
+CONTRIBUTION, ASSIGNMENT = "utilization.contribution", "canonical.assignment"
+INPUTS = (CONTRIBUTION, ASSIGNMENT)
 PREFIX = b"c\0"
+# Who was ever planned on a project: <project>\0<consultant>.
+PLANNED = b"p\0"
 # Consultants held decoded in memory (a year of entries is about 100 kB).
 CACHED_CONSULTANTS = 500
+
+
+@dataclass(slots=True)
+class _Changed:
+    """What a slice changed of a consultant: days, ranges of days in the plan; and the last cause."""
+
+    days: set[date] = field(default_factory=set)
+    planned: list[tuple[date, date]] = field(default_factory=list)
+    lineage: Lineage | None = None
 
 
 class UtilizationStage:
@@ -40,25 +55,36 @@ class UtilizationStage:
         self._decode = environment.decoder.decode
         self._daily = environment.publisher("utilization.daily")
         self._windows = environment.publisher("utilization.windows")
+        self._plans = environment.publisher("utilization.plan")
         (members,) = MEMBERS
         self._members = environment.publisher(members)
         self._raised = environment.publisher(RAISED)
         self._rejects = Rejects(environment, FLOW)
         self._states: OrderedDict[str, ConsultantState] = OrderedDict()
-        self._dirty: dict[str, tuple[set[date], Lineage]] = {}
+        self._dirty: dict[str, _Changed] = {}
 
     def open(self, state: Overlay, now: datetime) -> None:
         """Consultants are read when they are touched."""
 
     def process(self, record: InputRecord, context: SliceContext) -> None:
-        """Apply one contribution; its days are computed once, at the end of the slice."""
+        """Apply a contribution or an assignment; its days are computed once, at the end of the slice."""
         if record.value is None:
             return
         row = self._decode(record.value)
         consultant_id = row["consultant_id"]
-        days = self._state(context.state, consultant_id).apply(row["entry_id"], Contribution.from_record(row))
-        earlier = self._dirty[consultant_id][0] if consultant_id in self._dirty else set()
-        self._dirty[consultant_id] = (earlier | days, Lineage.of_contribution(row))
+        state = self._state(context.state, consultant_id)
+        changed = self._dirty.setdefault(consultant_id, _Changed())
+        if record.topic == CONTRIBUTION:
+            changed.days |= state.apply(row["entry_id"], Contribution.from_record(row))
+            changed.lineage = Lineage.of_contribution(row)
+            return
+        assignment = Assignment.from_record(row)
+        changed.planned += state.assign(row["id"], assignment)
+        changed.lineage = Lineage.of_reference(row["occurred_at"], row["captured_at"], row["published_at"])
+        if assignment.project_id is not None:
+            key = PLANNED + f"{assignment.project_id}\0{consultant_id}".encode()
+            if context.state.get(key) is None:
+                context.state.put(key, b"")
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Compute the touched days of consultants again."""
@@ -73,8 +99,7 @@ class UtilizationStage:
     def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
         """Consultants of this lane that the touches reach, each with a range of days."""
         seen: set[Days] = set()
-        for touch in touches:
-            assert isinstance(touch, Days)
+        for touch in self._by_person(touches, state):
             everybody = touch.consultant_id == EVERYBODY
             for one in [Days(c) for c in self._consultants(state)] if everybody else [touch]:
                 if one not in seen and (everybody or self._known(state, one.consultant_id)):
@@ -89,9 +114,13 @@ class UtilizationStage:
 
     def finish(self, context: SliceContext) -> None:
         """Compute and publish what the slice touched."""
-        for consultant_id, (days, lineage) in self._dirty.items():
+        for consultant_id, changed in self._dirty.items():
             state = self._state(context.state, consultant_id)
-            self._publish(recompute(state, self._reference, days, lineage, context.now), context)
+            assert changed.lineage is not None
+            facts = recompute(
+                state, self._reference, changed.days, changed.lineage, context.now, changed.planned
+            )
+            self._publish(facts, context)
             self._store(context.state, state)
         self._dirty.clear()
         while len(self._states) > CACHED_CONSULTANTS:
@@ -103,6 +132,17 @@ class UtilizationStage:
 
     def tick(self, context: SliceContext) -> None:
         """No timers."""
+
+    def _by_person(self, touches: Sequence[Touch], state: Overlay) -> Iterator[Days]:
+        """Touches of people; of a project, of those who were ever planned on it."""
+        for touch in touches:
+            if isinstance(touch, ProjectTouch):
+                prefix = PLANNED + f"{touch.project_id}\0".encode()
+                for key, _ in list(state.scan(prefix)):
+                    yield Days(key[len(prefix) :].decode())
+            else:
+                assert isinstance(touch, Days)
+                yield touch
 
     def _known(self, state: Overlay, consultant_id: str) -> bool:
         return next(iter(state.scan(PREFIX + piece_key(consultant_id))), None) is not None
@@ -131,6 +171,8 @@ class UtilizationStage:
             self._daily.emit(context, row)
         for row in facts.windows:
             self._windows.emit(context, row)
+        for row in facts.plans:
+            self._plans.emit(context, row)
         for row in facts.members:
             self._members.emit(context, row)
         for report in facts.reports:

@@ -32,6 +32,12 @@ class Touch(NamedTuple):
         return self.last_day is None or start <= self.last_day
 
 
+class ProjectTouch(NamedTuple):
+    """A project of which it may have changed whether its plan is billable; its people are in the state."""
+
+    project_id: str
+
+
 class Window(NamedTuple):
     """A week from Monday, a calendar month or a calendar quarter, ``[starts_on, ends_on)``."""
 
@@ -62,3 +68,11 @@ def quarter_of(day: date) -> Window:
 def windows_of(day: date) -> tuple[Window, ...]:
     """All windows of a day."""
     return week_of(day), month_of(day), quarter_of(day)
+
+
+def windows_between(start: date, end: date) -> set[Window]:
+    """All windows that have a day of ``[start, end)``."""
+    days = range(start.toordinal(), end.toordinal())
+    # Every seventh day finds each week, and no month is shorter; the last day, what they leave over.
+    looked_at = [date.fromordinal(ordinal) for ordinal in (*days[::7], *days[-1:])]
+    return {window for day in looked_at for window in windows_of(day)}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.utilization.capacity import ENTITIES, UtilizationReference
-from agents.utilization.touches import Touch
+from agents.utilization.touches import ProjectTouch, Touch
 
 # A touch of every consultant: for changes whose reach is not known any more.
 EVERYBODY = "*"
@@ -15,25 +15,27 @@ _MOVABLE = ("holiday", "absence", "utilization_target")
 
 
 class UtilizationView:
-    """Consultants, calendars, holidays, absences and targets."""
+    """Consultants, calendars, holidays, absences, targets, and what projects are billed by."""
 
     entities: Sequence[str] = ENTITIES
 
     def __init__(self) -> None:
         self.reference = UtilizationReference()
 
-    def apply(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
+    def apply(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch | ProjectTouch]:
         """Set or delete a row; returns the consultants and days it may affect."""
         return self.reference.apply(entity, row_id, row)
 
-    def missed(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
+    def missed(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch | ProjectTouch]:
         """Everything a row may affect that changed unseen: all days of the consultants it reaches.
 
         A row that is gone, or that may have moved here from another owner, may have reached anybody.
         """
         if entity == "consultant":
             return [Touch(row_id)]
+        if entity == "project":
+            return [ProjectTouch(row_id)]
         if row is None or entity in _MOVABLE:
             return [Touch(EVERYBODY)]
         touches = [*self.reference.apply(entity, row_id, None), *self.reference.apply(entity, row_id, row)]
-        return list({Touch(touch.consultant_id) for touch in touches})
+        return list({t if isinstance(t, ProjectTouch) else Touch(t.consultant_id) for t in touches})

@@ -71,6 +71,10 @@ BUSINESS_ROWS = (
     SELECT dimension, value, window_kind, starts_on, consultants, billable_seconds, capacity_seconds, utilization
     FROM utilization_group WHERE NOT deleted ORDER BY dimension, value, window_kind, starts_on
     """,
+    """
+    SELECT consultant_id, project_id, starts_on, planned_seconds, worked_seconds, variance_seconds
+    FROM utilization_plan WHERE NOT deleted ORDER BY consultant_id, project_id, starts_on
+    """,
 )
 HOPS = {
     "commit_to_capture": ("occurred_at", "captured_at"),

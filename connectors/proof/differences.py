@@ -23,6 +23,7 @@ CHECKS: Final = (
     "daily",
     "windows",
     "groups",
+    "plans",
     "proposals",
 )
 
@@ -87,6 +88,8 @@ def find(side: str, expected: Any, actual: Any) -> Iterator[Difference]:
         yield from _of_rows(side, "proposals", expected.proposals, actual.proposals)
     if actual.groups is not None:
         yield from _of_rows(side, "groups", expected.groups, actual.groups)
+    if actual.plans is not None:
+        yield from _of_rows(side, "plans", expected.plans, actual.plans)
 
 
 def ledger_lines(folds: Mapping[Any, Any]) -> Iterator[Line]:
@@ -136,14 +139,16 @@ def in_words(value: Any) -> str:
         )
     if hasattr(value, "exception_class"):
         return f"{value.exception_class} {', '.join(value.missing_keys)}".rstrip()
+    if hasattr(value, "variance") and not hasattr(value, "capacity"):
+        return f"planned {value.planned} s, worked {value.worked} s"
     if hasattr(value, "worked"):
         figures = f"worked {value.worked} s, billable {value.billable} s, capacity {value.capacity} s"
         if hasattr(value, "consultants"):
             return f"{figures} of {value.consultants} consultants on {value.days} days"
         words = f"{figures}, practice {value.practice}, region {value.region}"
-        return (
-            words if value.target is None else f"{words}, target {value.target} s short {value.shortfall} s"
-        )
+        if value.target is not None:
+            words += f", target {value.target} s short {value.shortfall} s"
+        return f"{words}, planned {value.planned} s" if value.planned else words
     return str(value)
 
 

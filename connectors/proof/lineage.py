@@ -252,12 +252,12 @@ def _action(actions: Mapping[str, str], exception_class: str) -> str:
 
 def _entries_of_person(difference: Difference, rows: Any) -> tuple[SourceRow, ...]:
     check, key = difference.place.check, difference.place.key
-    if check not in ("daily", "windows", "groups"):
+    if check not in ("daily", "windows", "groups", "plans"):
         return ()
     starts_on, window = key[-1], key[-2]
     if check == "daily":
         ends_on = starts_on + timedelta(days=1)
-    elif window == "week":
+    elif check == "plans" or window == "week":
         ends_on = starts_on + timedelta(days=7)
     else:
         longest = timedelta(days=93 if window == "quarter" else 31)

@@ -30,6 +30,7 @@ LATEST: Final = (
     "utilization.daily",
     "utilization.windows",
     "utilization.groups",
+    "utilization.plan",
     "billing.invoice_event",
 )
 
@@ -89,7 +90,7 @@ class TopicFolds:
     def actual(self) -> Any:
         """What the topics say, in the form that the oracle compares."""
         oracle = self._oracle
-        current, daily, windows, groups, proposals = (
+        current, daily, windows, groups, plans, proposals = (
             [decoded(value, self._decoder, topic) for value in self._latest[topic].values()]
             for topic in LATEST
         )
@@ -100,6 +101,7 @@ class TopicFolds:
             windows=oracle.windows_from_records(windows),
             proposals=oracle.proposals_from_records(proposals),
             groups=oracle.groups_from_records(groups),
+            plans=oracle.plans_from_records(plans),
         )
 
     def close(self) -> None:

@@ -158,6 +158,19 @@ class CostRate(Erp):
     effective_to: Mapped[OptionalDay]
 
 
+class Assignment(Erp):
+    """A person planned on a project, so many hours of each working day of ``[starts_on, ends_on)``."""
+
+    __tablename__ = "assignment"
+    id: Mapped[Key]
+    consultant_id: Mapped[Code]
+    project_id: Mapped[Code]
+    starts_on: Mapped[Day]
+    ends_on: Mapped[Day]
+    hours_per_day: Mapped[Hours]
+    status: Mapped[Code]  # planned | confirmed | cancelled
+
+
 class UtilizationTarget(Erp):
     """Billable share of capacity that a consultant, a grade or a practice is to reach in a range.
 

@@ -39,6 +39,7 @@ def actual(driver: TopologyDriver) -> oracle.Actual:
         windows=oracle.windows_from_records(driver.records("utilization.windows")),
         proposals=oracle.proposals_from_records(driver.records("billing.invoice_event")),
         groups=oracle.groups_from_records(driver.records("utilization.groups")),
+        plans=oracle.plans_from_records(driver.records("utilization.plan")),
     )
 
 

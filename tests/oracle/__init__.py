@@ -21,6 +21,8 @@ from .actual import (
     daily_from_warehouse,
     groups_from_records,
     groups_from_warehouse,
+    plans_from_records,
+    plans_from_warehouse,
     proposals_from_records,
     proposals_from_warehouse,
     windows_from_records,
@@ -29,6 +31,7 @@ from .actual import (
 from .compare import Comparison, compare
 from .expected import Expected, Fold, FoldKey, Parked, Totals, compute_from_rows
 from .groups import GroupKey, GroupUtilization
+from .plans import PlanKey, PlanWeek
 from .rows import Quarantined, Rows
 from .sources import canonical_rows, read_tables
 from .utilization import DayKey, Utilization, WindowKey
@@ -45,6 +48,8 @@ __all__ = [
     "GroupUtilization",
     "Ledger",
     "Parked",
+    "PlanKey",
+    "PlanWeek",
     "Quarantined",
     "Rows",
     "Totals",
@@ -63,6 +68,8 @@ __all__ = [
     "daily_from_warehouse",
     "groups_from_records",
     "groups_from_warehouse",
+    "plans_from_records",
+    "plans_from_warehouse",
     "proposals_from_records",
     "proposals_from_warehouse",
     "read_tables",

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from .drafts import DraftKey
 from .expected import Fold, FoldKey, Parked, month_of
 from .groups import GroupKey, GroupUtilization
+from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, Sum
 from .segments import Draft
 from .utilization import DayKey, Utilization, WindowKey
@@ -52,6 +53,7 @@ class Actual:
     windows: dict[WindowKey, Utilization] | None = None
     proposals: dict[ProposalKey, Proposal] | None = None
     groups: dict[GroupKey, GroupUtilization] | None = None
+    plans: dict[PlanKey, PlanWeek] | None = None
 
 
 # A line counts for its segment, a reversal against it: their difference is what is live.
@@ -86,15 +88,21 @@ FROM public.utilization_daily
 _WINDOWS_SQL = """
 SELECT consultant_id, window_kind AS "window", starts_on, deleted, worked_seconds, billable_seconds,
        unclassified_seconds, capacity_seconds, utilization, practice, region, target_seconds,
-       shortfall_seconds
+       shortfall_seconds, planned_seconds, planned_billable_seconds, planned_unclassified_seconds, forecast,
+       variance_seconds
 FROM public.utilization_window
 """
 _PROPOSALS_SQL = "SELECT * FROM public.invoice_proposal"
 _GROUPS_SQL = """
 SELECT dimension, value, window_kind AS "window", starts_on, deleted, consultants,
        consultants_without_capacity, days, worked_seconds, billable_seconds, unclassified_seconds,
-       capacity_seconds, utilization
+       capacity_seconds, utilization, planned_seconds, planned_billable_seconds,
+       planned_unclassified_seconds, forecast
 FROM public.utilization_group
+"""
+_PLANS_SQL = """
+SELECT consultant_id, project_id, starts_on, deleted, planned_seconds, worked_seconds, variance_seconds
+FROM public.utilization_plan
 """
 
 
@@ -132,6 +140,11 @@ def groups_from_warehouse(engine: Engine) -> dict[GroupKey, GroupUtilization]:
     return groups_from_records(_query(engine, _GROUPS_SQL))
 
 
+def plans_from_warehouse(engine: Engine) -> dict[PlanKey, PlanWeek]:
+    """The rows of ``utilization_plan``."""
+    return plans_from_records(_query(engine, _PLANS_SQL))
+
+
 def actual_from_warehouse(engine: Engine) -> Actual:
     """Everything that the warehouse holds."""
     return Actual(
@@ -141,6 +154,7 @@ def actual_from_warehouse(engine: Engine) -> Actual:
         windows_from_warehouse(engine),
         proposals_from_warehouse(engine),
         groups_from_warehouse(engine),
+        plans_from_warehouse(engine),
     )
 
 
@@ -195,6 +209,11 @@ def windows_from_records(records: Iterable[Record]) -> dict[WindowKey, Utilizati
             _utilization(record, record["utilization"]),
             target=record["target_seconds"],
             shortfall=record["shortfall_seconds"],
+            planned=record["planned_seconds"],
+            planned_billable=record["planned_billable_seconds"],
+            planned_unclassified=record["planned_unclassified_seconds"],
+            forecast=record["forecast"],
+            variance=record["variance_seconds"],
         )
         for record in latest
     }
@@ -232,6 +251,21 @@ def groups_from_records(records: Iterable[Record]) -> dict[GroupKey, GroupUtiliz
             unclassified=r["unclassified_seconds"],
             capacity=r["capacity_seconds"],
             ratio=r["utilization"],
+            planned=r["planned_seconds"],
+            planned_billable=r["planned_billable_seconds"],
+            planned_unclassified=r["planned_unclassified_seconds"],
+            forecast=r["forecast"],
+        )
+        for r in latest
+    }
+
+
+def plans_from_records(records: Iterable[Record]) -> dict[PlanKey, PlanWeek]:
+    """Plan against actuals by consultant, project and week."""
+    latest = _latest(records, lambda r: (r["consultant_id"], r["project_id"], r["starts_on"]))
+    return {
+        PlanKey(r["consultant_id"], r["project_id"], r["starts_on"]): PlanWeek(
+            r["planned_seconds"], r["worked_seconds"], r["variance_seconds"]
         )
         for r in latest
     }

@@ -75,6 +75,8 @@ def compare(expected: Expected, actual: Actual, listed: int = DEFAULT_LISTED) ->
         _compare_rows("proposals", expected.proposals, actual.proposals, tally)
     if actual.groups is not None:
         _compare_rows("groups", expected.groups, actual.groups, tally)
+    if actual.plans is not None:
+        _compare_rows("plans", expected.plans, actual.plans, tally)
     return Comparison(
         rows_compared=sum(compared for compared, _ in tally.by_check.values()),
         rows_different=sum(different for _, different in tally.by_check.values()),
@@ -180,6 +182,7 @@ def _row_words(row: object) -> str:
         figures = f"worked {row.worked} billable {row.billable} unclassified {row.unclassified}"
         return (
             f"{figures} capacity {row.capacity} ratio {row.ratio} practice {row.practice} region {row.region}"
-            f" target {row.target} shortfall {row.shortfall}"
+            f" target {row.target} shortfall {row.shortfall} planned {row.planned} billable"
+            f" {row.planned_billable} unclassified {row.planned_unclassified} forecast {row.forecast}"
         )
     return str(row)

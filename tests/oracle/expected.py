@@ -17,6 +17,7 @@ from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
 from .books import Books
 from .drafts import DraftKey, drafts_of
 from .groups import GroupKey, GroupUtilization, group
+from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, propose
 from .rating import Item, rate_entry, rate_milestone
 from .rows import Quarantined, Rows
@@ -99,6 +100,7 @@ class Expected:
     daily: dict[DayKey, Utilization]
     windows: dict[WindowKey, Utilization]
     groups: dict[GroupKey, GroupUtilization]
+    plans: dict[PlanKey, PlanWeek]
     parked: dict[str, Parked]
     quarantined: tuple[Quarantined, ...]
     approved: dict[str, int]
@@ -127,13 +129,14 @@ def compute_from_rows(rows: Rows) -> Expected:
         for milestone in rows.milestones.values()
         if milestone.status == "accepted" and milestone.accepted_on and milestone.accepted_at
     ]
-    daily, windows = utilize(approved, rows)
+    daily, windows, plans = utilize(approved, rows)
     segments = allocate_all(items, rows)
     return Expected(
         billing=fold_segments(segments),
         daily=daily,
         windows=windows,
         groups=group(daily, windows, rows),
+        plans=plans,
         parked={
             item.entry_id: Parked(item.exception_class, item.missing_keys)
             for item in items

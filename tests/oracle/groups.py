@@ -29,7 +29,8 @@ class GroupUtilization:
     """Sums over the people who have the window.
 
     ``days`` are days of a person with an approved entry. ``capacity`` is that of the people of whom it is
-    known, None if it is of none; ``without_capacity`` are the others, whose billable time the ratio leaves out.
+    known, None if it is of none; ``without_capacity`` are the others, whose billable time the ratio leaves out
+    and whose plan is unknown.
     """
 
     consultants: int
@@ -40,6 +41,10 @@ class GroupUtilization:
     unclassified: int
     capacity: int | None
     ratio: Decimal | None
+    planned: int
+    planned_billable: int
+    planned_unclassified: int
+    forecast: Decimal | None
 
 
 def group(
@@ -63,6 +68,7 @@ def _sum(
     parts = [windows[key] for key in members]
     known = [part for part in parts if part.capacity is not None]
     capacity = sum(part.capacity for part in known if part.capacity is not None) if known else None
+    planned_billable = sum(part.planned_billable or 0 for part in known)
     days = [
         day
         for key in members
@@ -78,4 +84,8 @@ def _sum(
         unclassified=sum(part.unclassified for part in parts),
         capacity=capacity,
         ratio=ratio(sum(part.billable for part in known), capacity),
+        planned=sum(part.planned or 0 for part in known),
+        planned_billable=planned_billable,
+        planned_unclassified=sum(part.planned_unclassified or 0 for part in known),
+        forecast=ratio(planned_billable, capacity),
     )

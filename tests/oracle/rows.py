@@ -272,6 +272,19 @@ class Target:
     effective_to: date | None
 
 
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A person planned on a project for so many seconds of each day of ``[starts_on, ends_on)``."""
+
+    id: str
+    consultant_id: str
+    project_id: str
+    starts_on: date
+    ends_on: date
+    seconds_per_day: int
+    status: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Quarantined:
     """A source row that breaks a rule, and is therefore treated as if it did not exist."""
@@ -304,4 +317,5 @@ class Rows:
     time_entries: dict[str, TimeEntry] = field(default_factory=dict)
     absences: dict[str, Absence] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
+    assignments: dict[str, Assignment] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)

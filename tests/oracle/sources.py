@@ -38,6 +38,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "rate": "id task_id project_id contract_line_id client_id consultant_id role grade region currency"
         " price overtime_multiplier weekend_multiplier effective_from effective_to applies_to_invoiced"
         " unit hours_per_day",
+        "assignment": "id consultant_id project_id starts_on ends_on hours_per_day status",
         "utilization_target": "id scope consultant_id grade practice ratio effective_from effective_to",
         "calendar": "id monday tuesday wednesday thursday friday saturday sunday",
         "holiday": "id calendar_id day hours",
@@ -112,6 +113,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         bill_adjustments=_by_id(map(_bill_adjustment, valid("erp", erp, "bill_adjustment"))),
         time_entries=_by_id(map(_time_entry, valid("time", time, "time_entry"))),
         absences=_by_id(map(_absence, valid("time", time, "absence"))),
+        assignments=_by_id(map(_assignment, valid("erp", erp, "assignment"))),
         targets=_by_id(map(_target, valid("erp", erp, "utilization_target"))),
     )
     rows.quarantined = sorted(quarantined)
@@ -191,6 +193,18 @@ def _consultant(x: SourceRow) -> r.Consultant:
         fte=x["fte"],
         hired_on=x["hired_on"],
         left_on=x["left_on"],
+    )
+
+
+def _assignment(x: SourceRow) -> r.Assignment:
+    return r.Assignment(
+        id=_erp(x["id"]),
+        consultant_id=_erp(x["consultant_id"]),
+        project_id=_erp(x["project_id"]),
+        starts_on=x["starts_on"],
+        ends_on=x["ends_on"],
+        seconds_per_day=hours_to_seconds(x["hours_per_day"]),
+        status=x["status"],
     )
 
 

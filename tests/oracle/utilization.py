@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from streams.money import EXACT, ZERO
 
+from .plans import PlanKey, PlannedDay, PlanWeek, plan_weeks, planned_days, total
 from .rating import line_id_of, task_of
 from .rows import Consultant, Rows, TimeEntry
 from .targets import DayOfTarget, goal, target_on
@@ -44,7 +45,10 @@ class Utilization:
     None when the consultant or their calendar is unknown. ``ratio`` is billable / capacity to six
     places, for windows only; None when there is no capacity. The attributes are the consultant's as
     known; role and grade of days only. ``target`` are the seconds that were to be billable, ``shortfall``
-    those that lack, of windows only; None without a target.
+    those that lack, of windows only; None without a target. ``planned`` is what the resource plan has, of
+    it ``planned_billable`` on billable projects and ``planned_unclassified`` on those of which it is not
+    known, ``forecast`` is planned_billable / capacity, and ``variance`` planned less worked; of windows
+    only, None while the capacity is unknown.
     """
 
     worked: int
@@ -58,6 +62,11 @@ class Utilization:
     grade: str | None = None
     target: int | None = None
     shortfall: int | None = None
+    planned: int | None = None
+    planned_billable: int | None = None
+    planned_unclassified: int | None = None
+    forecast: Decimal | None = None
+    variance: int | None = None
 
 
 def is_billable(entry: TimeEntry, rows: Rows) -> bool | None:
@@ -76,6 +85,17 @@ def is_billable(entry: TimeEntry, rows: Rows) -> bool | None:
     if line is None:
         return None
     return line.billing_method != "non_billable" and (task is None or task.billing_class != "non_billable")
+
+
+def is_billable_project(project_id: str, rows: Rows) -> bool | None:
+    """Whether what is planned on a project is billable: as an entry without a task is."""
+    project = rows.projects.get(project_id)
+    if project is None:
+        return None
+    if project.engagement_id is None:
+        return False
+    line = rows.contract_lines.get(project.contract_line_id or "")
+    return None if line is None else line.billing_method != "non_billable"
 
 
 def window_starts(day: date) -> tuple[tuple[str, date], ...]:
@@ -146,8 +166,8 @@ class Capacity:
 
 def utilize(
     entries: list[TimeEntry], rows: Rows
-) -> tuple[dict[DayKey, Utilization], dict[WindowKey, Utilization]]:
-    """Days and windows of people with at least one approved entry.
+) -> tuple[dict[DayKey, Utilization], dict[WindowKey, Utilization], dict[PlanKey, PlanWeek]]:
+    """Days of people with an approved entry; their windows with one, or with time planned; plan by project.
 
     Example: FTE 0.5, a week of five days of 8 h with one holiday, 14 billable hours: 14 / 16 = 0.875.
     """
@@ -158,6 +178,11 @@ def utilize(
         for window, starts_on in window_starts(entry.work_date):
             windows[WindowKey(entry.consultant_id, window, starts_on)].append(entry)
     capacity = Capacity(rows)
+    plan = planned_days(rows, capacity.of_day)
+    planned: dict[WindowKey, list[PlannedDay]] = defaultdict(list)
+    for planned_day in plan:
+        for window, starts_on in window_starts(planned_day.day):
+            planned[WindowKey(planned_day.consultant_id, window, starts_on)].append(planned_day)
     daily = {}
     for key, of_day in days.items():
         consultant = rows.consultants.get(key.consultant_id)
@@ -166,15 +191,32 @@ def utilize(
             of_person = replace(of_person, role=consultant.role, grade=consultant.grade)
         daily[key] = of_person
     windowed = {}
-    for at, of_window in windows.items():
+    for at in {*windows, *(key for key, of_plan in planned.items() if total(of_plan))}:
+        of_window = windows[at]
         consultant = rows.consultants.get(at.consultant_id)
         seconds = capacity.of_window(consultant, at.window, at.starts_on)
-        total = _sum(of_window, rows, consultant, seconds)
+        worked = _sum(of_window, rows, consultant, seconds)
         target, shortfall = _goal(at, daily, rows, capacity)
-        windowed[at] = replace(
-            total, ratio=ratio(total.billable, seconds), target=target, shortfall=shortfall
-        )
-    return daily, windowed
+        actual = replace(worked, ratio=ratio(worked.billable, seconds), target=target, shortfall=shortfall)
+        windowed[at] = _with_plan(actual, planned[at], rows)
+    return daily, windowed, plan_weeks(plan, entries)
+
+
+def _with_plan(window: Utilization, planned: list[PlannedDay], rows: Rows) -> Utilization:
+    """A window with what is planned in it; null while the capacity is unknown, and 0 without a plan."""
+    seconds = total(planned)
+    if seconds is None:
+        return window
+    verdicts = [(day, is_billable_project(day.project_id, rows)) for day in planned]
+    billable = total(day for day, verdict in verdicts if verdict is True)
+    return replace(
+        window,
+        planned=seconds,
+        planned_billable=billable,
+        planned_unclassified=total(day for day, verdict in verdicts if verdict is None),
+        forecast=None if billable is None else ratio(billable, window.capacity),
+        variance=seconds - window.worked,
+    )
 
 
 def _goal(

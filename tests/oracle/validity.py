@@ -3,13 +3,13 @@
 A row that breaks a rule is quarantined: nothing downstream sees it, as if it had been deleted.
 The rules, by table and column:
 
-- hours of an entry, an absence, a holiday, a calendar's weekday, or a day minimum lie in [0, 24],
+- hours of an entry, an absence, a holiday, an assignment, a calendar's weekday, or a day minimum lie in [0, 24],
   those of an adjustment in [0, 1,000], of a cap or an inclusion in [0, 1,000,000]; an FTE in [0, 2];
 - a target lies in [0, 1], and names what its scope says: a consultant, a grade or a practice;
 - prices, multipliers and exchange rates are above 0, quantity increments too;
 - caps of money, per diems, milestone amounts, discounts, invoiced seconds and amounts are not negative;
 - a code of a closed list is one of the list;
-- an effective range does not end before or when it starts;
+- an effective range, and that of an assignment, does not end before or when it starts;
 - a date lies in the years 1900 to 2999; 9999-12-31 is an open end where a row need not have the date;
 - a write-off has hours, a discount an amount;
 - no number anywhere is NaN or infinite.
@@ -81,6 +81,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "project": {"status": _ACTIVE_CLOSED},
     "task": {"billing_class": _one_of("billable", "non_billable"), "status": _ACTIVE_CLOSED},
     "consultant": {"fte": _between(0, 2)},
+    "assignment": {"hours_per_day": _DAY_HOURS, "status": _one_of("planned", "confirmed", "cancelled")},
     "utilization_target": {"scope": _one_of("consultant", "grade", "practice"), "ratio": _between(0, 1)},
     "rate": {
         "price": _inside(1_000_000),
@@ -170,6 +171,8 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
         if row[named] is None:
             return f"{named} of a target of a {row['scope']} is not there"
     starts, ends = row.get("effective_from"), row.get("effective_to")
+    if table == "assignment":
+        starts, ends = row["starts_on"], row["ends_on"]
     if ends == date.max:
         ends = None
     if starts is not None and ends is not None and not starts < ends:

@@ -17,6 +17,7 @@ from connectors.reference.firm.opportunities import Opportunities
 from connectors.reference.firm.people import People
 from connectors.reference.firm.period_rights import PeriodRights
 from connectors.reference.firm.rates import Rates
+from connectors.reference.firm.resourcing import Resourcing
 from connectors.reference.firm.second_thoughts import SecondThoughts
 from connectors.reference.firm.staffing import Staffing
 from connectors.reference.firm.targets import Targets
@@ -54,6 +55,7 @@ def plan(settings: FirmSettings) -> Plan:
         clients.seed_accounts(tx)
         opportunities.seed(tx)
     staffing = Staffing(world, people, contracts)
+    Resourcing(world, people, contracts, staffing).schedule()
     entries = Entries(world)
     later = SecondThoughts(world, people, staffing, entries)
     Timesheets(world, people, staffing, entries, later).schedule()

@@ -66,6 +66,11 @@ class Staffing:
             self._stints[person.id] = stint
         return stint.project
 
+    def current(self, person: Person) -> Project | None:
+        """The project of a person's latest stint, if it is still open."""
+        stint = self._stints.get(person.id)
+        return stint.project if stint is not None and stint.project.is_open else None
+
     def _secondary(self, person: Person, day: date) -> Project:
         week = (person.id, monday_of(day))
         if week not in self._second or not self._second[week].is_open:

@@ -22,9 +22,9 @@
 The week that a day is in starts on its Monday, so a reader makes the field's name from the date and
 needs no search. Its JSON has `revision`, `deleted`, `ends_on` (exclusive), `worked_seconds`,
 `billable_seconds`, `unclassified_seconds`, `capacity_seconds`, `utilization` (text, six places, or null),
-`practice`, `region`, `target_seconds`, `shortfall_seconds` and `computed_at`. A window with `deleted` true
-counts as absent: it is there so that an older revision read again can't revive it. Windows that ended more
-than 35 days ago are dropped.
+`practice`, `region`, `target_seconds`, `shortfall_seconds`, `planned_seconds`, `planned_billable_seconds`,
+`forecast` (as utilization) and `computed_at`. A window with `deleted` true counts as absent: it is there so
+that an older revision read again can't revive it. Windows that ended more than 35 days ago are dropped.
 
 Every view is written in one MULTI with the positions of the records it was made of.
 """

@@ -26,6 +26,9 @@ _WINDOW_FIELDS = (
     "region",
     "target_seconds",
     "shortfall_seconds",
+    "planned_seconds",
+    "planned_billable_seconds",
+    "forecast",
     "computed_at",
 )
 # Not in the views: raw bytes belong to the dead-letter topic.

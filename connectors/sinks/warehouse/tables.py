@@ -7,6 +7,7 @@
 | `invoice_proposal`   | proposal of an invoice          | root_id, month, payer_id, currency       | replaced  |
 | `utilization_daily`  | consultant's day                | consultant_id, day                       | replaced  |
 | `utilization_window` | consultant's window             | consultant_id, window_kind, starts_on    | replaced  |
+| `utilization_plan`   | consultant's week on a project  | consultant_id, project_id, starts_on     | replaced  |
 | `utilization_group`  | group's window                  | dimension, value, window_kind, starts_on | replaced  |
 | `fact_exception`     | exception, current              | flow, subject                            | replaced  |
 | `latency_window`     | hop's latency in a window       | hop, window_start                        | replaced  |
@@ -159,6 +160,16 @@ def warehouse() -> Warehouse:
         ),
         _load(
             metadata,
+            "utilization_plan",
+            "utilization.plan",
+            Mode.REPLACE,
+            ("consultant_id", "project_id", "starts_on"),
+            guard="revision",
+            hours={"planned_hours": "planned_seconds", "worked_hours": "worked_seconds"},
+            indexes=(("project_id", "starts_on"),),
+        ),
+        _load(
+            metadata,
             "utilization_group",
             "utilization.groups",
             Mode.REPLACE,
@@ -199,6 +210,7 @@ _UTILIZATION_HOURS = {
 _WINDOW_HOURS = _UTILIZATION_HOURS | {
     "target_hours": "target_seconds",
     "shortfall_hours": "shortfall_seconds",
+    "planned_hours": "planned_seconds",
 }
 
 

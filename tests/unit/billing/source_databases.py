@@ -48,6 +48,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "bill_adjustment": {"kind": "write_off"},
     "time_entry": {"kind": "standard", "status": "approved", "version": 1},
     "absence": {"kind": "vacation"},
+    "assignment": {"consultant_id": "C", "project_id": "P", "status": "planned"},
 }
 
 

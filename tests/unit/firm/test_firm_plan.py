@@ -52,6 +52,7 @@ ENUMERATIONS = {
         *("drafted", "submitted", "approved", "rejected", "corrected", "withdrawn", "deleted")
     },
     ("absence", "kind"): {"vacation", "sick"},
+    ("assignment", "status"): {"planned", "confirmed", "cancelled"},
     ("utilization_target", "scope"): {"consultant", "grade", "practice"},
 }
 

@@ -23,9 +23,16 @@ PLANTED = {
     *("opportunity_deleted", "expired_contract", "expired_then_extended", "self_approval"),
     *("billed_corrected", "billed_withdrawn", "billed_deleted", "draft_corrected"),
     *("target_in_percent", "target_in_percent_fixed"),
+    *("assignment_of_a_week", "assignment_of_a_week_fixed"),
 }
 # Left to chance: certain in a firm of the default size, not in the smallest.
-PLANTED_BY_CHANCE = {"absence_deleted", "approved_deleted", "draft_deleted", "write_off_deleted"}
+PLANTED_BY_CHANCE = {
+    "absence_deleted",
+    "approved_deleted",
+    "draft_deleted",
+    "write_off_deleted",
+    "assignment_deleted",
+}
 FEATURES = {
     *("account_renamed", "approval_deferred", "approved_after_close", "cap_cut", "cap_raised", "corrected"),
     *(
@@ -42,7 +49,8 @@ FEATURES = {
     *("opportunity_proposal", "opportunity_won", "over_cap_action_change", "period_closed"),
     *("period_right_granted", "period_right_revoked", "period_soft_closed"),
     *("discount", "discount_after_posting", "hold", "hold_released"),
-    *("target_change", "own_target", "own_target_deleted"),
+    *("target_change", "own_target", "own_target_deleted", "assignment"),
+    *("assignment_extended", "assignment_cancelled", "assignment_handed_on", "assignment_handed_back"),
     *("project_closed", "promotion", "rate_change", "rejected", "retainer_raised", "withdrawn", "write_off"),
 }
 

@@ -66,6 +66,7 @@ _TABLES = {
     r.TimeEntry: "time_entries",
     r.Absence: "absences",
     r.Target: "targets",
+    r.Assignment: "assignments",
 }
 
 

@@ -109,6 +109,11 @@ def utilization(row: Utilization) -> dict[str, Any]:
         "grade": row.grade,
         "target_seconds": row.target,
         "shortfall_seconds": row.shortfall,
+        "planned_seconds": row.planned,
+        "planned_billable_seconds": row.planned_billable,
+        "planned_unclassified_seconds": row.planned_unclassified,
+        "forecast": row.forecast,
+        "variance_seconds": row.variance,
     }
 
 

@@ -39,6 +39,7 @@ def actual(of: Expected) -> Actual:
         dict(of.windows),
         dict(of.proposals),
         dict(of.groups),
+        dict(of.plans),
     )
 
 

@@ -53,11 +53,13 @@ def a_reason(_: Expected, found: Actual) -> None:
 
 
 def a_day(_: Expected, found: Actual) -> None:
-    """A day has another capacity, and a window is missing, as is one of a group."""
+    """A day has another capacity, and a window is missing, as is one of a group, and all of the plan."""
     assert found.daily is not None
     assert found.windows is not None
     assert found.groups is not None
     del found.groups[next(iter(found.groups))]
+    assert found.plans is not None
+    found.plans.clear()
     key = next(iter(found.daily))
     found.daily[key] = replace(found.daily[key], capacity=1)
     del found.windows[next(iter(found.windows))]

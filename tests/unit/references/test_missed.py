@@ -210,7 +210,7 @@ BEFORE_AND_AFTER = [
 
 def reached(view: UtilizationView, found: Sequence[Any]) -> set[str]:
     """Consultants that touches reach."""
-    people = {touch.consultant_id for touch in found}
+    people = {touch[0] for touch in found}
     return {"C1", "C2"} if EVERYBODY in people else people
 
 
@@ -237,3 +237,31 @@ def test_consultants_whose_day_changed_unseen_are_reached(
     fresh = utilization()
     fresh.apply(entity, row_id, now)
     assert differ <= reached(fresh, fresh.missed(entity, row_id, now))
+
+
+PROJECTS = {
+    "project": [
+        {"engagement_id": "E", "contract_line_id": "L"},
+        {"engagement_id": None},
+        {"engagement_id": "E", "contract_line_id": "L2"},
+    ],
+    "contract_line": [{"billing_method": "tm"}, {"billing_method": "non_billable"}],
+}
+
+
+@pytest.mark.parametrize("entity", sorted(PROJECTS))
+def test_projects_whose_plan_is_billed_otherwise_are_reached(entity: str) -> None:
+    """Whatever the row was before, and whether it is still there: the project, or everybody."""
+    row_id = {"project": "P", "contract_line": "L"}[entity]
+
+    def view(fields: dict[str, Any] | None) -> UtilizationView:
+        made = utilization()
+        made.apply("project", "P", row("project", "P", **PROJECTS["project"][0]))
+        made.apply("contract_line", "L", row("contract_line", "L", billing_method="per_diem"))
+        made.apply(entity, row_id, None if fields is None else row(entity, row_id, **fields))
+        return made
+
+    for before, after in itertools.permutations([*PROJECTS[entity], None], 2):
+        now, record = view(after), None if after is None else row(entity, row_id, **after)
+        if view(before).reference.is_billable("P") != now.reference.is_billable("P"):
+            assert {touch[0] for touch in now.missed(entity, row_id, record)} & {"P", EVERYBODY}

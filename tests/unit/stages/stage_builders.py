@@ -97,6 +97,7 @@ class Firm:
             windows=oracle.windows_from_records(records("utilization.windows")),
             proposals=oracle.proposals_from_records(records("billing.invoice_event")),
             groups=oracle.groups_from_records(records("utilization.groups")),
+            plans=oracle.plans_from_records(records("utilization.plan")),
         )
         comparison = oracle.compare(expected(tables), actual)
         assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))

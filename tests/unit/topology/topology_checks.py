@@ -18,6 +18,7 @@ KEYED = {
     "utilization.daily": ("consultant_id", "day"),
     "utilization.windows": ("consultant_id", "window", "starts_on"),
     "billing.invoice_event": ("root_id", "month", "payer_id", "currency"),
+    "utilization.plan": ("consultant_id", "project_id", "starts_on"),
     "utilization.member": ("group_window", "consultant_id"),
     "utilization.groups": ("dimension", "value", "window", "starts_on"),
 }
@@ -40,6 +41,7 @@ def oracles_rows(world: World) -> None:
         windows=oracle.windows_from_records(world.records("utilization.windows")),
         proposals=oracle.proposals_from_records(world.records("billing.invoice_event")),
         groups=oracle.groups_from_records(world.records("utilization.groups")),
+        plans=oracle.plans_from_records(world.records("utilization.plan")),
     )
     comparison = oracle.compare(expected(world.weather.firm), actual)
     assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))

@@ -34,6 +34,7 @@ OUTPUTS = (
     "utilization.windows",
     "utilization.member",
     "utilization.groups",
+    "utilization.plan",
     "exceptions",
     "exceptions.raised",
     "dead_letters",
@@ -47,6 +48,7 @@ POISONED = (
     "billing.current",
     "utilization.contribution",
     "utilization.member",
+    "canonical.assignment",
 )
 
 

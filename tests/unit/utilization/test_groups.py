@@ -15,6 +15,7 @@ from agents.utilization.groups import Figures, GroupSum, group_window
 
 MONDAY = day("03-02")
 FIRM = ("firm", "firm")
+NO_PLAN = (0, 0, 0, D(0))
 
 
 def staff(*people: tuple[str, dict[str, object]]) -> Sources:
@@ -31,7 +32,7 @@ def test_a_ratio_is_of_sums(judge: Judge) -> None:
     for number in range(5):
         sources.work(number, f"03-0{number + 2}", 6)
     sources.work(5, "03-02", 6, consultant_code="B").work(6, "03-03", 4, consultant_code="B")
-    whole = Group(2, 0, 7, 40 * HOUR, 40 * HOUR, 0, 60 * HOUR, D("0.666667"))
+    whole = Group(2, 0, 7, 40 * HOUR, 40 * HOUR, 0, 60 * HOUR, D("0.666667"), *NO_PLAN)
     groups = judge(sources).weeks_of_groups(MONDAY)
     assert groups == dict.fromkeys([FIRM, ("practice", "data"), ("region", "eu"), ("grade", "senior")], whole)
 
@@ -56,21 +57,21 @@ def test_who_is_unknown_is_in_the_firm_alone_and_in_no_ratio(judge: Judge) -> No
     """Their time shows in the sums; the ratio is of the others, and null without any."""
     sources = staff().work(1, "03-02", 8).work(2, "03-02", 8, consultant_code="ghost")
     groups = judge(sources).weeks_of_groups(MONDAY)
-    assert groups[FIRM] == Group(2, 1, 2, 16 * HOUR, 16 * HOUR, 0, 40 * HOUR, D("0.2"))
+    assert groups[FIRM] == Group(2, 1, 2, 16 * HOUR, 16 * HOUR, 0, 40 * HOUR, D("0.2"), *NO_PLAN)
     assert groups["practice", "data"].consultants == 1
     sources.drop("calendar", "K")
-    assert judge(sources).weeks_of_groups(MONDAY)[FIRM][-2:] == (None, None)
+    assert judge(sources).weeks_of_groups(MONDAY)[FIRM][6:8] == (None, None)
 
 
 def test_zero_capacity_of_a_group_has_no_ratio(judge: Judge) -> None:
     """Known to be nothing: 0, and null for the ratio."""
     sources = Sources().put("consultant", "C", fte=D(0)).work(1, "03-02", 8)
-    assert judge(sources).weeks_of_groups(MONDAY)[FIRM][-2:] == (0, None)
+    assert judge(sources).weeks_of_groups(MONDAY)[FIRM][6:8] == (0, None)
 
 
 def sent(person: Person) -> dict[str, Figures]:
     """What the groups have of a person, by dimension and value of the week."""
-    return {key: figures for key, figures in person.live()[2].items() if "|week|" in key}
+    return {key: figures for key, figures in person.live()[3].items() if "|week|" in key}
 
 
 def test_a_move_to_another_practice_tells_only_those_two() -> None:
@@ -124,6 +125,9 @@ FIGURES = st.builds(
     st.integers(0, 9),
     st.integers(0, 9),
     st.none() | st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(0, 9),
 )
 
 

@@ -11,7 +11,18 @@ import pytest
 from fastavro import parse_schema, schemaless_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from utilization_builders import ADA, HOUR, NOW, Person, absence, calendar, consultant, firm, holiday
+from utilization_builders import (
+    ADA,
+    HOUR,
+    NOW,
+    Person,
+    absence,
+    assignment,
+    calendar,
+    consultant,
+    firm,
+    holiday,
+)
 
 from agents.utilization import ConsultantState, Contribution, Lineage, Touch, piece_key
 from agents.utilization.ratio import utilization
@@ -133,6 +144,7 @@ def test_one_change_publishes_one_day_and_its_windows() -> None:
     assert person.put("time:1", day(0), 8, 6).daily == []
     assert person.put("time:1", day(0), 8, 6, revision=2).windows == []
     assert person.records == 4
+    assert len(facts.plans) == 1
 
 
 def test_last_entry_goes() -> None:
@@ -142,7 +154,7 @@ def test_last_entry_goes() -> None:
     facts = person.put("time:1", None, 0, revision=2)
     assert [(row["deleted"], row["worked_seconds"], row["revision"]) for row in facts.daily] == [(True, 0, 2)]
     assert all(row["deleted"] and row["utilization"] is None for row in facts.windows)
-    assert person.live() == ({}, {}, {})
+    assert person.live() == ({}, {}, {}, {})
     facts = person.put("time:1", day(0), 8, 8, revision=3)
     assert [(row["deleted"], row["revision"]) for row in facts.daily] == [(False, 3)]
 
@@ -220,12 +232,10 @@ def test_touches() -> None:
     ]
     assert reference.apply("holiday", "erp:H-1", holiday(day(1))) == []
     moved = reference.apply("holiday", "erp:H-1", holiday(day(2)))
-    assert {(t.consultant_id, t.first_day) for t in moved} == {
-        (who, when) for who in (ADA, "erp:C-3") for when in (day(1), day(2))
-    }
+    assert {t[:2] for t in moved} == {(who, when) for who in (ADA, "erp:C-3") for when in (day(1), day(2))}
     assert reference.apply("absence", "time:A-1", absence(day(1), 4)) == [Touch(ADA, day(1), day(1))]
     handed_on = reference.apply("absence", "time:A-1", absence(day(1), 4, "erp:C-2"))
-    assert [t.consultant_id for t in handed_on] == [ADA, "erp:C-2"]
+    assert [t[0] for t in handed_on] == [ADA, "erp:C-2"]
     assert reference.apply("absence", "time:A-1", {"deleted": True}) == [Touch("erp:C-2", day(1), day(1))]
     assert reference.apply("absence", "time:A-1", None) == []
     assert reference.apply("calendar", "erp:FR", calendar()) == [Touch("erp:C-2")]
@@ -242,6 +252,7 @@ def test_rows_fit_their_schemas() -> None:
     for topic, rows in (
         ("events/utilization_daily", [row for one in facts for row in one.daily]),
         ("events/utilization_window", [row for one in facts for row in one.windows]),
+        ("events/utilization_plan", [row for one in facts for row in one.plans]),
         ("events/utilization_member", [row for one in facts for row in one.members]),
         ("events/exception_raised", [row for one in facts for row in one.reports]),
     ):
@@ -300,6 +311,8 @@ REFERENCE = st.one_of(
     st.tuples(st.just("practice"), st.sampled_from(["data", "cloud"])),
     st.tuples(st.just("calendar"), st.one_of(st.none(), st.integers(0, 10))),
     st.tuples(st.just("target"), st.integers(1, 2), st.sampled_from([None, "0.5", "0.7777"]), OFFSETS),
+    st.tuples(st.just("plan"), st.integers(1, 2), st.one_of(st.none(), OFFSETS), st.integers(0, 12)),
+    st.tuples(st.just("line"), st.sampled_from([None, "tm", "non_billable"])),
     st.tuples(st.just("restart")),
 )
 
@@ -328,6 +341,16 @@ def play(person: Person, step: tuple[Any, ...], revision: int) -> None:
             since = {"effective_from": day(offset), "effective_to": day(offset + 9), "deleted": False}
             row = None if ratio is None else {**names, **since, "ratio": Decimal(ratio)}
             person.change("utilization_target", f"erp:T-{number}", row)
+        case ("plan", number, offset, length):
+            start = MONDAY if offset is None else day(offset)
+            status = "cancelled" if offset is None else "planned"
+            row = assignment(start, start + timedelta(days=length + 1), number, status=status)
+            person.plan(f"erp:AS-{number}", row, revision)
+        case ("line", method):
+            project = {"deleted": False, "engagement_id": "erp:E", "contract_line_id": "erp:L"}
+            person.change("project", "erp:P", project)
+            line = None if method is None else {"deleted": False, "billing_method": method}
+            person.change("contract_line", "erp:L", line)
         case _:
             person.restart()
 

@@ -17,6 +17,8 @@ from agents.utilization import (
     recompute_touch,
 )
 from agents.utilization.groups import Figures, figures_of
+from agents.utilization.plans import Assignment
+from agents.utilization.touches import ProjectTouch
 
 NOW = datetime(2024, 5, 6, 12, tzinfo=UTC)
 LINEAGE = Lineage(NOW, NOW, NOW, NOW, False)
@@ -58,6 +60,19 @@ def absence(day: date, hours: float, who: str = ADA) -> dict[str, Any]:
     return {"deleted": False, "consultant_id": who, "day": day, "seconds": int(hours * HOUR)}
 
 
+def assignment(start: date, end: date, hours: float, **changes: Any) -> dict[str, Any]:
+    """A canonical assignment of Ada to project P."""
+    return {
+        "deleted": False,
+        "project_id": "erp:P",
+        "starts_on": start,
+        "ends_on": end,
+        "seconds_per_day": int(hours * HOUR),
+        "status": "planned",
+        **changes,
+    }
+
+
 def firm(fte: str = "1") -> UtilizationReference:
     """Ada and her calendar."""
     reference = UtilizationReference()
@@ -75,24 +90,41 @@ class Person:
         self.pieces: dict[str, bytes] = {}
         self.daily: dict[date, dict[str, Any]] = {}
         self.windows: dict[tuple[str, date], dict[str, Any]] = {}
+        self.plans: dict[tuple[str, date], dict[str, Any]] = {}
         self.members: dict[str, dict[str, Any]] = {}
         self.raised: dict[str, Any] | None = None
         self.records = 0
         self.rows: dict[tuple[str, str], dict[str, Any] | None] = {}
 
     def put(
-        self, entry: str, day: date | None, worked: float, billable: float = 0, revision: int = 1
+        self,
+        entry: str,
+        day: date | None,
+        worked: float,
+        billable: float = 0,
+        revision: int = 1,
+        project: str | None = "erp:P",
     ) -> Facts:
         """Apply a contribution in hours (day None: a removal)."""
         seconds = int(worked * HOUR), int(billable * HOUR)
-        days = self.state.apply(entry, Contribution(revision, day, *seconds, 0))
+        days = self.state.apply(entry, Contribution(revision, day, *seconds, 0, project))
         return self.fold(recompute(self.state, self.reference, days, LINEAGE, NOW))
 
-    def change(self, entity: str, identifier: str, record: dict[str, Any] | None) -> list[Touch]:
+    def plan(self, identifier: str, record: dict[str, Any], lsn: int = 1) -> Facts:
+        """Apply an assignment whose row is at a position."""
+        position = {"source_epoch": 1, "source_lsn": lsn, "source_ordinal": 0}
+        ranges = self.state.assign(identifier, Assignment.from_record({**position, **record}))
+        return self.fold(recompute(self.state, self.reference, (), LINEAGE, NOW, ranges))
+
+    def change(
+        self, entity: str, identifier: str, record: dict[str, Any] | None
+    ) -> list[Touch | ProjectTouch]:
         """Apply a reference change and everything that it touches of this person."""
         touches = self.reference.apply(entity, identifier, record)
         self.rows[entity, identifier] = record
         for touch in touches:
+            if isinstance(touch, ProjectTouch):
+                touch = Touch(self.state.consultant_id)
             if touch.consultant_id == self.state.consultant_id:
                 self.fold(recompute_touch(self.state, self.reference, touch, LINEAGE, NOW))
         return touches
@@ -105,6 +137,9 @@ class Person:
         for row in facts.windows:
             self._check_revision(self.windows.get((row["window"], row["starts_on"])), row)
             self.windows[row["window"], row["starts_on"]] = row
+        for row in facts.plans:
+            self._check_revision(self.plans.get((row["project_id"], row["starts_on"])), row)
+            self.plans[row["project_id"], row["starts_on"]] = row
         for row in facts.members:
             old = self.members.get(row["group_window"])
             assert old is None or row["revision"] > old["revision"]
@@ -127,14 +162,19 @@ class Person:
             reference.apply(entity, identifier, record)
         fresh = Person(reference, self.state.consultant_id)
         for entry, part in self.state.contributions():
-            fresh.put(entry, part.day, part.worked / HOUR, part.billable / HOUR)
+            fresh.put(entry, part.day, part.worked / HOUR, part.billable / HOUR, project=part.project_id)
+        for number, one in enumerate(self.state.assignments()):
+            if one.project_id is not None:
+                hours = one.seconds_per_day / HOUR
+                row = assignment(one.starts_on, one.ends_on, hours, project_id=one.project_id)
+                fresh.plan(f"erp:AS-{number}", row)
         return fresh
 
-    def live(self) -> tuple[dict[Any, Any], dict[Any, Any], dict[str, Figures]]:
+    def live(self) -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any], dict[str, Figures]]:
         """Business content of the rows that are not deleted, and what the groups have."""
         figures = {key: figures_of(row) for key, row in self.members.items()}
         given = {key: of_group for key, of_group in figures.items() if of_group is not None}
-        return _content(self.daily), _content(self.windows), given
+        return _content(self.daily), _content(self.windows), _content(self.plans), given
 
     @staticmethod
     def _check_revision(old: dict[str, Any] | None, new: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,10 +16,12 @@ from agents.billing import REFERENCE_ENTITIES, BillingReference, Entry, rate_ent
 from agents.canonical import SystemMapping, TableMapping, load_mappings, map_change
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
 from agents.utilization.groups import GroupSum, figures_of
+from agents.utilization.plans import Assignment
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
 LINEAGE = Lineage(NOW, NOW, NOW, NOW, False)
 EPOCH = date(1970, 1, 1)
+POSITION = {"source_epoch": 1, "source_lsn": 1, "source_ordinal": 0}
 
 
 class Window(NamedTuple):
@@ -30,6 +33,11 @@ class Window(NamedTuple):
     ratio: Decimal | None
     target: int | None
     shortfall: int | None
+    planned: int | None
+    planned_billable: int | None
+    planned_unclassified: int | None
+    forecast: Decimal | None
+    variance: int | None
 
 
 class Group(NamedTuple):
@@ -43,6 +51,10 @@ class Group(NamedTuple):
     unclassified: int
     capacity: int | None
     ratio: Decimal | None
+    planned: int
+    planned_billable: int
+    planned_unclassified: int
+    forecast: Decimal | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,8 @@ class Verdict:
 
     windows: dict[tuple[str, str, date], Window]
     groups: dict[tuple[str, str, str, date], Group]
+    plans: dict[tuple[str, str, date], tuple[int | None, int, int | None]]
+    """Planned, worked and variance by consultant, project and Monday."""
 
     def week(self, starts_on: date, consultant: str = "erp:C") -> Window:
         """A consultant's week."""
@@ -109,8 +123,17 @@ def agents(sources: Sources) -> Verdict:
         part = rate_entry(entry, prices).contribution
         assert part is not None
         state = states.setdefault(entry.consultant_id, ConsultantState(entry.consultant_id))
-        state.apply(entry.id, Contribution(1, entry.work_date, *part))
-    facts = [recompute(state, people, list(state.days), LINEAGE, NOW) for state in states.values()]
+        state.apply(entry.id, Contribution(1, entry.work_date, *part, entry.project_id))
+    planned: dict[str, list[tuple[date, date]]] = defaultdict(list)
+    for entity, record in records:
+        if entity == "assignment":
+            who = record["consultant_id"]
+            state = states.setdefault(who, ConsultantState(who))
+            planned[who] += state.assign(record["id"], Assignment.from_record({**POSITION, **record}))
+    facts = [
+        recompute(state, people, list(state.days), LINEAGE, NOW, planned[who])
+        for who, state in states.items()
+    ]
     return Verdict(
         windows={
             (row["consultant_id"], row["window"], row["starts_on"]): Window(
@@ -120,11 +143,25 @@ def agents(sources: Sources) -> Verdict:
                 row["utilization"],
                 row["target_seconds"],
                 row["shortfall_seconds"],
+                row["planned_seconds"],
+                row["planned_billable_seconds"],
+                row["planned_unclassified_seconds"],
+                row["forecast"],
+                row["variance_seconds"],
             )
             for of_one in facts
             for row in of_one.windows
         },
         groups=_summed([row for of_one in facts for row in of_one.members]),
+        plans={
+            (row["consultant_id"], row["project_id"], row["starts_on"]): (
+                row["planned_seconds"],
+                row["worked_seconds"],
+                row["variance_seconds"],
+            )
+            for of_one in facts
+            for row in of_one.plans
+        },
     )
 
 
@@ -143,8 +180,21 @@ def oracle(sources: Sources) -> Verdict:
     out = compute_from_rows(canonical_rows(*(sources.of(system) for system in ("erp", "crm", "time"))))
     return Verdict(
         windows={
-            key: Window(row.worked, row.billable, row.capacity, row.ratio, row.target, row.shortfall)
+            key: Window(
+                row.worked,
+                row.billable,
+                row.capacity,
+                row.ratio,
+                row.target,
+                row.shortfall,
+                row.planned,
+                row.planned_billable,
+                row.planned_unclassified,
+                row.forecast,
+                row.variance,
+            )
             for key, row in out.windows.items()
         },
         groups={key: Group(*astuple(row)) for key, row in out.groups.items()},
+        plans={key: (row.planned, row.worked, row.variance) for key, row in out.plans.items()},
     )
