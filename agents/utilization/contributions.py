@@ -15,7 +15,7 @@ State is kept in pieces, so that a change writes a few hundred bytes and not the
     p<YYYY-MM-DD>|<project>    the same of a week on a project, planned against worked
     x                         the exception last reported
 
-Sums a day, and of a week on a project, are not stored: they follow from the entries.
+Sums of days, of windows, and of a week on a project are not stored: they follow from the entries.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from datetime import date
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from agents.utilization.plans import Assignment
-from agents.utilization.touches import Window, week_of
+from agents.utilization.touches import Window, week_of, windows_between, windows_of
 
 Content: TypeAlias = tuple[Any, ...]
 
@@ -77,6 +77,13 @@ class DaySum:
         self.unclassified += sign * part.unclassified
 
 
+@dataclass(slots=True)
+class WindowSum(DaySum):
+    """Sums over the entries of a window; ``days`` are those that have one."""
+
+    days: int = 0
+
+
 class Published(NamedTuple):
     """A row as last published: its revision and business content; content None: published as deleted."""
 
@@ -93,8 +100,10 @@ class ConsultantState:
     def __init__(self, consultant_id: str) -> None:
         self.consultant_id = consultant_id
         self.days: dict[date, DaySum] = {}
+        self.windows: dict[Window, WindowSum] = {}
         self._entries: dict[str, Contribution] = {}
         self._assignments: dict[str, Assignment] = {}
+        self._planned: dict[Window, dict[str, Assignment]] = {}
         # By Monday and project: entries and seconds; and the projects that a week ever had a row of.
         self._spent: dict[tuple[date, str], tuple[int, int]] = {}
         self._projects: dict[date, set[str]] = {}
@@ -113,7 +122,8 @@ class ConsultantState:
                 state._entries[name[1:]] = part
                 state._count(part, 1)
             elif name[0] == _ASSIGNMENT:
-                state._assignments[name[1:]] = Assignment.restored(values)
+                state._assignments[name[1:]] = assignment = Assignment.restored(values)
+                state._place(name[1:], assignment)
             else:
                 revision, content = values
                 state._rows[name] = Published(revision, None if content is None else tuple(content))
@@ -143,10 +153,18 @@ class ConsultantState:
         """Add an entry's part to the sums that it is in, or with sign -1 take it out."""
         if part.day is None:
             return
+        is_new = part.day not in self.days
         total = self.days.setdefault(part.day, DaySum())
         total.add(part, sign)
-        if total.entries == 0:
+        is_gone = total.entries == 0
+        if is_gone:
             del self.days[part.day]
+        for window in windows_of(part.day):
+            sums = self.windows.setdefault(window, WindowSum())
+            sums.add(part, sign)
+            sums.days += is_new - is_gone
+            if sums.entries == 0:
+                del self.windows[window]
         if part.project_id is not None:
             monday = week_of(part.day).starts_on
             entries, worked = self.spent(monday, part.project_id)
@@ -159,11 +177,28 @@ class ConsultantState:
         if stored is not None and (assignment.position < stored.position or assignment == stored):
             return []
         self._assignments[assignment_id] = assignment
+        if stored is not None:
+            for window in windows_between(stored.starts_on, stored.ends_on):
+                del self._planned[window][assignment_id]
+        self._place(assignment_id, assignment)
         self._writes[_ASSIGNMENT + assignment_id] = _packed(assignment.stored())
         if stored is not None and stored[1:] == assignment[1:]:
             return []
         changed = (one for one in (stored, assignment) if one is not None and one.project_id is not None)
         return [(one.starts_on, one.ends_on) for one in changed]
+
+    def _place(self, assignment_id: str, assignment: Assignment) -> None:
+        """Note an assignment in the windows that it has days in; one that counts for nothing has none."""
+        for window in windows_between(assignment.starts_on, assignment.ends_on):
+            self._planned.setdefault(window, {})[assignment_id] = assignment
+
+    def planned_in(self, window: Window) -> Collection[Assignment]:
+        """The assignments that have a day in a window."""
+        return self._planned.get(window, {}).values()
+
+    def measured(self) -> set[Window]:
+        """The windows with an entry or an assignment."""
+        return {*self.windows, *(window for window, planned in self._planned.items() if planned)}
 
     def assignments(self) -> Collection[Assignment]:
         """All assignments, those that count for nothing too."""

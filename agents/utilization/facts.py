@@ -145,9 +145,7 @@ def recompute_touch(
         # A holiday or an absence: by far the most frequent change, and it needs no look at all windows.
         windows = set(windows_of(touch.first_day))
     else:
-        held = {window for day in state.days for window in windows_of(day)}
-        held.update(*(windows_between(one.starts_on, one.ends_on) for one in state.assignments()))
-        windows = {window for window in held if touch.reaches(window.starts_on, window.ends_on)}
+        windows = {window for window in state.measured() if touch.reaches(window.starts_on, window.ends_on)}
     return _facts(state, reference, sorted(days), windows, lineage, now)
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from agents.utilization.contributions import REMOVE, ConsultantState
@@ -60,7 +61,13 @@ def members_of(state: ConsultantState, window: Window, found: Measure | None, co
         return []
     before, after = _placed(old), _placed(new)
     changed = [group for group in (*before, *after) if before.get(group) != after.get(group)]
-    return [_record(group, window, revision, after.get(group)) | common for group in dict.fromkeys(changed)]
+    common = common | {
+        "revision": revision,
+        "window": window.kind,
+        "starts_on": window.starts_on,
+        "ends_on": window.ends_on,
+    }
+    return [_record(group, window, after.get(group)) | common for group in dict.fromkeys(changed)]
 
 
 def _attributes(found: Measure) -> tuple[str | None, ...]:
@@ -71,7 +78,7 @@ def _attributes(found: Measure) -> tuple[str | None, ...]:
 def _figures(found: Measure) -> Figures:
     total = found.total
     plan = (None, None, None) if found.plan is None else found.plan
-    return Figures(found.days, total.worked, total.billable, total.unclassified, found.capacity, *plan)
+    return Figures(total.days, total.worked, total.billable, total.unclassified, found.capacity, *plan)
 
 
 def _placed(content: tuple[Any, ...] | None) -> dict[Group, Figures]:
@@ -83,17 +90,13 @@ def _placed(content: tuple[Any, ...] | None) -> dict[Group, Figures]:
     return dict.fromkeys([FIRM, *groups], figures)
 
 
-def _record(group: Group, window: Window, revision: int, figures: Figures | None) -> Record:
+def _record(group: Group, window: Window, figures: Figures | None) -> Record:
     dimension, value = group
     record: Record = {
         "op": REMOVE if figures is None else PUT,
-        "revision": revision,
         "group_window": group_window(dimension, value, window.kind, window.starts_on),
         "dimension": dimension,
         "value": value,
-        "window": window.kind,
-        "starts_on": window.starts_on,
-        "ends_on": window.ends_on,
     }
     if figures is not None:
         record |= {
@@ -109,6 +112,8 @@ def _record(group: Group, window: Window, revision: int, figures: Figures | None
     return record
 
 
+# As many groups as a lane's people have in the windows that live input is about.
+@lru_cache(maxsize=4096)
 def group_window(*parts: object) -> str:
     """The key of a group's window, as its published record has it: parts with ``|`` between them."""
     return "|".join(str(part).replace("%", "%25").replace("|", "%7C") for part in parts)

@@ -28,9 +28,7 @@ def plan_rows(
     for week in windows:
         if week.kind != WEEK:
             continue
-        plan = planned_by_project(
-            state.consultant_id, state.assignments(), reference, week.starts_on, week.ends_on
-        )
+        plan = planned_by_project(state.consultant_id, state.planned_in(week), reference, week)
         for project_id in sorted({*plan, *state.projects_of(week.starts_on)}):
             content = _content(state, week, project_id, plan.get(project_id, 0))
             revision = state.publish_plan(week.starts_on, project_id, content)

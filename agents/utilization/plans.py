@@ -17,6 +17,7 @@ from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
 
 from agents.utilization.capacity import UtilizationReference
+from agents.utilization.touches import Window
 
 LONGEST: Final = timedelta(days=1096)
 CANCELLED: Final = "cancelled"
@@ -74,13 +75,12 @@ def planned_by_project(
     consultant_id: str,
     assignments: Iterable[Assignment],
     reference: UtilizationReference,
-    start: date,
-    end: date,
+    window: Window,
 ) -> dict[str, int | None]:
-    """Seconds of ``[start, end)`` by the projects that are planned in it; None while capacity is unknown."""
+    """Seconds of a window by the projects that are planned in it; None while the capacity is unknown."""
     found: dict[str, int | None] = {}
     for one in assignments:
-        first, last = max(start, one.starts_on), min(end, one.ends_on)
+        first, last = max(window.starts_on, one.starts_on), min(window.ends_on, one.ends_on)
         if one.project_id is None or first >= last:
             continue
         days = reference.range_workdays(consultant_id, first, last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 WEEK: Final = "week"
@@ -65,6 +66,8 @@ def quarter_of(day: date) -> Window:
     return Window(QUARTER, first, (first + timedelta(days=93)).replace(day=1))
 
 
+# Entries of some years are on some hundred days.
+@lru_cache(maxsize=4096)
 def windows_of(day: date) -> tuple[Window, ...]:
     """All windows of a day."""
     return week_of(day), month_of(day), quarter_of(day)

@@ -17,10 +17,12 @@ PARKED = """
 SELECT exception_class, count(DISTINCT entry_id) AS entries, sum(seconds) AS seconds
 FROM billing_current WHERE NOT deleted AND bucket = 'parked' GROUP BY exception_class ORDER BY seconds DESC
 """
+# Of the months up to the last day with approved time: those after it have a plan, and no actuals yet.
 UTILIZATION = """
 SELECT coalesce(practice, '(unknown)') AS practice, sum(billable_seconds) AS billable,
        sum(worked_seconds) AS worked, sum(capacity_seconds) AS capacity
-FROM utilization_window WHERE NOT deleted AND window_kind = 'month' GROUP BY 1 ORDER BY 1
+FROM utilization_window WHERE NOT deleted AND window_kind = 'month'
+ AND starts_on <= (SELECT max(day) FROM utilization_daily WHERE NOT deleted) GROUP BY 1 ORDER BY 1
 """
 EXCEPTIONS = """
 SELECT exception_class, count(*) FILTER (WHERE state <> 'resolved') AS unresolved, count(*) AS seen
