@@ -355,7 +355,7 @@ def play(person: Person, step: tuple[Any, ...], revision: int) -> None:
             person.restart()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(CONTRIBUTION, REFERENCE), max_size=15))
 def test_incremental_equals_computing_anew(steps: list[tuple[Any, ...]]) -> None:
     """After any changes of entries and references, with restarts, the fold of what was published equals
