@@ -8,6 +8,7 @@ from agents.billing.flow import billing_flow
 from agents.exceptions.stage import EXCEPTIONS
 from agents.latency.stages import LATENCY_FLOW
 from agents.posting.stage import POSTING
+from agents.revenue.stage import REVENUE
 from agents.utilization.stage import UTILIZATION
 from streams.errors import UsageError
 from streams.worker.flow import FlowDefinition
@@ -15,7 +16,7 @@ from streams.worker.flow import FlowDefinition
 
 def all_flows() -> dict[str, FlowDefinition]:
     """Every flow; reading the mappings may raise `ConfigurationError`."""
-    flows = (billing_flow(), UTILIZATION, POSTING, EXCEPTIONS, LATENCY_FLOW)
+    flows = (billing_flow(), UTILIZATION, POSTING, REVENUE, EXCEPTIONS, LATENCY_FLOW)
     return {flow.name: flow for flow in flows}
 
 

@@ -7,6 +7,7 @@ integer seconds; a price is for a time, an hour unless it is said. Nothing here 
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from fractions import Fraction
 from typing import Final
 
 SECONDS_PER_HOUR: Final = 3600
@@ -33,6 +34,14 @@ def minor_unit(currency: str) -> Decimal:
 def round_money(amount: Decimal, currency: str, rounding: str = "half_up") -> Decimal:
     """Round to the currency's minor unit; half up (away from zero) unless the contract says half even."""
     return amount.quantize(minor_unit(currency), rounding=ROUNDINGS[rounding], context=EXACT)
+
+
+def round_fraction(amount: Fraction, currency: str) -> Decimal:
+    """Round an exact fraction half up (away from zero) to the currency's minor unit: 1000/3 EUR is 333.33."""
+    unit = minor_unit(currency)
+    doubled = abs(amount) / Fraction(unit) * 2
+    units = (doubled.numerator // doubled.denominator + 1) // 2
+    return unit * (units if amount >= 0 else -units)
 
 
 def price_seconds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from agents.billing.entities import Record
 
@@ -106,7 +106,16 @@ class Item(NamedTuple):
 _values: Final = itemgetter(*Item._fields)
 
 
-def order_key(item: Item) -> OrderKey:
+class Ordered(Protocol):
+    """What has a place in the order of items."""
+
+    @property
+    def work_date(self) -> date: ...
+    @property
+    def entry_id(self) -> str: ...
+
+
+def order_key(item: Ordered) -> OrderKey:
     """The order in which items draw on caps and inclusions: work date, system, native id.
 
     Time entries come before ERP rows of the same day; ids of digits compare as numbers, before others:

@@ -14,7 +14,7 @@ from streams.contracts import contract_path
 from streams.errors import ConfigurationError
 
 SEVERITIES: Final = ("critical", "high", "medium", "low")
-BLOCKS: Final = ("billing", "utilization", "margin", "all", None)
+BLOCKS: Final = ("billing", "utilization", "margin", "revenue", "all", None)
 _KEYS: Final = {"queue", "severity", "blocks", "grace_seconds", "action"}
 
 
@@ -70,7 +70,9 @@ def _class(path: Path, name: str, body: Any, default_grace: timedelta) -> Except
     if body["severity"] not in SEVERITIES:
         raise ConfigurationError(f"{where}: severity must be one of {', '.join(SEVERITIES)}")
     if body["blocks"] not in BLOCKS:
-        raise ConfigurationError(f"{where}: blocks must be billing, utilization, margin, all or null")
+        raise ConfigurationError(
+            f"{where}: blocks must be billing, utilization, margin, revenue, all or null"
+        )
     grace = body.get("grace_seconds")
     if grace is not None and (type(grace) not in (int, float) or grace < 0):
         raise ConfigurationError(f"{where}: grace_seconds must be a number of at least 0")

@@ -77,6 +77,10 @@ BUSINESS_ROWS = (
     SELECT consultant_id, project_id, starts_on, planned_seconds, worked_seconds, variance_seconds
     FROM utilization_plan WHERE NOT deleted ORDER BY consultant_id, project_id, starts_on
     """,
+    """
+    SELECT root_id, contract_line_id, period_start, recognised, breakage, billed, transaction_price, scheduled
+    FROM revenue_current WHERE NOT deleted ORDER BY root_id, contract_line_id, period_start
+    """,
 )
 HOPS = {
     "commit_to_capture": ("occurred_at", "captured_at"),

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from connectors.proof.conservation import Conservation, Line, conserve
+from connectors.proof.words import Figures, in_words
 
 # In the order in which they are looked for: the ledger explains most of what follows.
 CHECKS: Final = (
@@ -25,6 +26,7 @@ CHECKS: Final = (
     "groups",
     "plans",
     "proposals",
+    "revenue",
 )
 
 
@@ -34,13 +36,6 @@ class Place(NamedTuple):
     side: str
     check: str
     key: tuple[Any, ...]
-
-
-class Figures(NamedTuple):
-    """Seconds and money of a fold; None is unknown money."""
-
-    seconds: int
-    amount: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +85,8 @@ def find(side: str, expected: Any, actual: Any) -> Iterator[Difference]:
         yield from _of_rows(side, "groups", expected.groups, actual.groups)
     if actual.plans is not None:
         yield from _of_rows(side, "plans", expected.plans, actual.plans)
+    if actual.revenue is not None:
+        yield from _of_rows(side, "revenue", expected.revenue, actual.revenue)
 
 
 def ledger_lines(folds: Mapping[Any, Any]) -> Iterator[Line]:
@@ -111,45 +108,6 @@ def worth_of(expected: Any) -> dict[tuple[str, str], Decimal]:
             at = (key.entry, key.currency)
             worth[at] = worth[at] + fold.amount if at in worth else fold.amount
     return worth
-
-
-def money_text(amount: Decimal) -> str:
-    """Two places at least, and nothing less than there is: 137.1400 is 137.14, 1.234 stays."""
-    return f"{amount:.2f}" if amount == round(amount, 2) else f"{amount.normalize():f}"
-
-
-def in_words(value: Any) -> str:
-    """A row of any check in a few words."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, Figures):
-        return f"{value.seconds} s" + ("" if value.amount is None else f" {money_text(value.amount)}")
-    if hasattr(value, "is_stale"):
-        return f"{value.seconds} s {money_text(value.amount)}, {'stale' if value.is_stale else 'as it is'}"
-    if hasattr(value, "stale_drafts"):
-        kinds = (value.unbilled, value.on_draft, value.credit, value.billed)
-        names = ("unbilled", "on draft", "to be credited", "billed")
-        sums = (
-            f"{name} {of.lines} lines {of.seconds} s {money_text(of.amount)}"
-            for name, of in zip(names, kinds, strict=True)
-        )
-        return (
-            f"{value.state}, {', '.join(sums)}, {value.stale_drafts} stale drafts, PO {value.po_number}, "
-            f"tax region {value.tax_region}"
-        )
-    if hasattr(value, "exception_class"):
-        return f"{value.exception_class} {', '.join(value.missing_keys)}".rstrip()
-    if hasattr(value, "variance") and not hasattr(value, "capacity"):
-        return f"planned {value.planned} s, worked {value.worked} s"
-    if hasattr(value, "worked"):
-        figures = f"worked {value.worked} s, billable {value.billable} s, capacity {value.capacity} s"
-        if hasattr(value, "consultants"):
-            return f"{figures} of {value.consultants} consultants on {value.days} days"
-        words = f"{figures}, practice {value.practice}, region {value.region}"
-        if value.target is not None:
-            words += f", target {value.target} s short {value.shortfall} s"
-        return f"{words}, planned {value.planned} s" if value.planned else words
-    return str(value)
 
 
 def _of_rows(

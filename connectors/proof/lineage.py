@@ -15,6 +15,13 @@ MOST_SOURCES: Final = 100
 # Of which checks the key is a fold's, with root and entry in it.
 OF_FOLDS: Final = ("ledger", "current")
 
+_LINE_FACTS: Final = (
+    *("engagement_id", "revenue_method", "fee", "planned_seconds", "starts_on", "ends_on", "expires_on"),
+)
+_REVISION_FACTS: Final = (
+    *("contract_line_id", "fee", "planned_seconds", "ends_on", "effective_on", "decided_at"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
@@ -100,7 +107,7 @@ class Lineage:
 
 
 def entry_of(difference: Difference) -> str | None:
-    """The entry that a difference is about; None for utilization, and for an event that is there twice."""
+    """The entry that a difference is about; None for utilization and revenue, and for an event that is there twice."""
     check, key = difference.place.check, difference.place.key
     if check in OF_FOLDS or check == "drafts":
         return str(getattr(key, "entry"))  # noqa: B009  a named tuple of the oracle
@@ -125,7 +132,10 @@ def segments_of(entry: str | None, folds: Mapping[Any, Any]) -> tuple[Segment, .
 
 
 def sources_of(difference: Difference, rows: Any) -> tuple[SourceRow, ...]:
-    """The source rows that a difference is computed from, the entries on the days for utilization."""
+    """The source rows that a difference is computed from, the entries on the days for utilization, the contract
+    line with its plans for revenue."""
+    if difference.place.check == "revenue":
+        return _terms(difference.place.key[1], rows)
     entry = entry_of(difference)
     if entry is None:
         return _entries_of_person(difference, rows)
@@ -277,6 +287,18 @@ def _is_of(consultant_id: str, check: str, key: tuple[Any, ...], rows: Any) -> b
     dimension, value = key[:2]
     person = rows.consultants.get(consultant_id)
     return dimension == "firm" or getattr(person, str(dimension), None) == str(value)
+
+
+def _terms(line_id: str, rows: Any) -> tuple[SourceRow, ...]:
+    """A contract line, and the decisions that planned it anew."""
+    line = rows.contract_lines.get(line_id)
+    facts = {} if line is None else {name: getattr(line, name) for name in _LINE_FACTS}
+    found = [SourceRow(*_native(line_id, "contract_line"), facts)]
+    for revision in rows.plan_revisions.values():
+        if revision.contract_line_id == line_id:
+            facts = {name: getattr(revision, name) for name in _REVISION_FACTS}
+            found.append(SourceRow(*_native(revision.id, "plan_revision"), facts))
+    return tuple(found)
 
 
 def _time_entry(row: Any) -> SourceRow:

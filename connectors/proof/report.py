@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.proof.conservation import Conservation
-from connectors.proof.differences import conservation_of, money_text
+from connectors.proof.differences import conservation_of
 from connectors.proof.lineage import Lineage, Segment
 from connectors.proof.looks import Verdict
 from connectors.proof.run import LISTED, Proof, Side
+from connectors.proof.words import money_text
 
 # Lines of the ledger and source rows that the text shows; JSON has all that were looked up.
 SHOWN = 8

@@ -32,6 +32,7 @@ LATEST: Final = (
     "utilization.groups",
     "utilization.plan",
     "billing.invoice_event",
+    "revenue.current",
 )
 
 
@@ -90,7 +91,7 @@ class TopicFolds:
     def actual(self) -> Any:
         """What the topics say, in the form that the oracle compares."""
         oracle = self._oracle
-        current, daily, windows, groups, plans, proposals = (
+        current, daily, windows, groups, plans, proposals, revenue = (
             [decoded(value, self._decoder, topic) for value in self._latest[topic].values()]
             for topic in LATEST
         )
@@ -102,6 +103,7 @@ class TopicFolds:
             proposals=oracle.proposals_from_records(proposals),
             groups=oracle.groups_from_records(groups),
             plans=oracle.plans_from_records(plans),
+            revenue=oracle.revenue_from_records(revenue),
         )
 
     def close(self) -> None:

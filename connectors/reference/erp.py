@@ -101,6 +101,29 @@ class ContractLine(Erp):
     quantity_increment_seconds: Mapped[OptionalSeconds]  # quantities round to a multiple, half up
     rounding: Mapped[Code]  # half_up | half_even
     status: Mapped[Code]  # active | closed
+    # as_delivered | milestone | percent_complete | straight_line | as_consumed; null: as the billing method is
+    revenue_method: Mapped[OptionalCode]
+    fee: Mapped[OptionalMoney]  # of the fixed price, the retainer or the lot, in the engagement's currency
+    planned_hours: Mapped[OptionalHours]  # that the fixed price takes
+    starts_on: Mapped[OptionalDay]
+    ends_on: Mapped[OptionalDay]  # exclusive
+    expires_on: Mapped[OptionalDay]  # the last day of a prepaid lot
+
+
+class PlanRevision(Erp):
+    """A decision to plan a contract line anew; what is null stays as it was planned before. Append-only.
+
+    ``effective_on`` is the day that the new plan is about, as a work date is of an entry.
+    """
+
+    __tablename__ = "plan_revision"
+    id: Mapped[Key]
+    contract_line_id: Mapped[Code]
+    fee: Mapped[OptionalMoney]
+    planned_hours: Mapped[OptionalHours]
+    ends_on: Mapped[OptionalDay]
+    effective_on: Mapped[Day]
+    decided_at: Mapped[Instant]
 
 
 class Project(Erp):

@@ -114,7 +114,7 @@ class Worker:
         self._decode = decoder.decode
         self._environment = environment
         self._rng = rng
-        self._fed: dict[tuple[str, str], int] = {}
+        self._fed: dict[tuple[str, str, int], int] = {}
         self._references = {
             flow.name: ReferenceState(flow.view(), decoder.decode) for flow in flows if flow.view is not None
         }
@@ -125,21 +125,22 @@ class Worker:
         done = 0
         for flow, state in self._references.items():
             waiting = [
-                entity
+                (entity, partition)
                 for entity in state.view.entities
-                if self._fed.get((flow, entity), 0) < len(self.logs.partitions(PREFIX + entity)[0])
+                for partition, log in enumerate(self.logs.partitions(PREFIX + entity))
+                if self._fed.get((flow, entity, partition), 0) < len(log)
             ]
             while waiting and (limit is None or done < limit):
-                entity = rng.choice(waiting) if rng else waiting[0]
-                at = self._fed.get((flow, entity), 0)
-                log = self.logs.partitions(PREFIX + entity)[0]
+                entity, partition = rng.choice(waiting) if rng else waiting[0]
+                at = self._fed.get((flow, entity, partition), 0)
+                log = self.logs.partitions(PREFIX + entity)[partition]
                 value = log[at].value
                 assert value is not None
-                state.apply(entity, 0, at, self._decode(value), value)
-                self._fed[flow, entity] = at + 1
+                state.apply(entity, partition, at, self._decode(value), value)
+                self._fed[flow, entity, partition] = at + 1
                 done += 1
                 if at + 1 == len(log):
-                    waiting.remove(entity)
+                    waiting.remove((entity, partition))
         return done
 
     def open(

@@ -40,6 +40,7 @@ def actual(driver: TopologyDriver) -> oracle.Actual:
         proposals=oracle.proposals_from_records(driver.records("billing.invoice_event")),
         groups=oracle.groups_from_records(driver.records("utilization.groups")),
         plans=oracle.plans_from_records(driver.records("utilization.plan")),
+        revenue=oracle.revenue_from_records(driver.records("revenue.current")),
     )
 
 

@@ -25,6 +25,8 @@ from .actual import (
     plans_from_warehouse,
     proposals_from_records,
     proposals_from_warehouse,
+    revenue_from_records,
+    revenue_from_warehouse,
     windows_from_records,
     windows_from_warehouse,
 )
@@ -32,6 +34,7 @@ from .compare import Comparison, compare
 from .expected import Expected, Fold, FoldKey, Parked, Totals, compute_from_rows
 from .groups import GroupKey, GroupUtilization
 from .plans import PlanKey, PlanWeek
+from .revenue import Revenue, RevenueKey
 from .rows import Quarantined, Rows
 from .sources import canonical_rows, read_tables
 from .utilization import DayKey, Utilization, WindowKey
@@ -51,6 +54,8 @@ __all__ = [
     "PlanKey",
     "PlanWeek",
     "Quarantined",
+    "Revenue",
+    "RevenueKey",
     "Rows",
     "Totals",
     "Utilization",
@@ -73,6 +78,8 @@ __all__ = [
     "proposals_from_records",
     "proposals_from_warehouse",
     "read_tables",
+    "revenue_from_records",
+    "revenue_from_warehouse",
     "windows_from_records",
     "windows_from_warehouse",
 ]

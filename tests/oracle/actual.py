@@ -19,6 +19,7 @@ from .expected import Fold, FoldKey, Parked, month_of
 from .groups import GroupKey, GroupUtilization
 from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, Sum
+from .revenue import Revenue, RevenueKey
 from .segments import Draft
 from .utilization import DayKey, Utilization, WindowKey
 
@@ -54,6 +55,7 @@ class Actual:
     proposals: dict[ProposalKey, Proposal] | None = None
     groups: dict[GroupKey, GroupUtilization] | None = None
     plans: dict[PlanKey, PlanWeek] | None = None
+    revenue: dict[RevenueKey, Revenue] | None = None
 
 
 # A line counts for its segment, a reversal against it: their difference is what is live.
@@ -104,6 +106,12 @@ _PLANS_SQL = """
 SELECT consultant_id, project_id, starts_on, deleted, planned_seconds, worked_seconds, variance_seconds
 FROM public.utilization_plan
 """
+_REVENUE_SQL = """
+SELECT root_id, contract_line_id, period_start, deleted, revenue_method, currency, recognised, breakage,
+       recognised_to_date, billed, billed_to_date, contract_asset, deferred_revenue, transaction_price,
+       remaining, scheduled, progress_seconds, planned_seconds, parked_items, parked_seconds, missing_keys
+FROM public.revenue_current
+"""
 
 
 def billing_from_warehouse(engine: Engine) -> Ledger:
@@ -145,6 +153,11 @@ def plans_from_warehouse(engine: Engine) -> dict[PlanKey, PlanWeek]:
     return plans_from_records(_query(engine, _PLANS_SQL))
 
 
+def revenue_from_warehouse(engine: Engine) -> dict[RevenueKey, Revenue]:
+    """The rows of ``revenue_current``."""
+    return revenue_from_records(_query(engine, _REVENUE_SQL))
+
+
 def actual_from_warehouse(engine: Engine) -> Actual:
     """Everything that the warehouse holds."""
     return Actual(
@@ -155,6 +168,7 @@ def actual_from_warehouse(engine: Engine) -> Actual:
         proposals_from_warehouse(engine),
         groups_from_warehouse(engine),
         plans_from_warehouse(engine),
+        revenue_from_warehouse(engine),
     )
 
 
@@ -233,6 +247,33 @@ def proposals_from_records(records: Iterable[Record]) -> dict[ProposalKey, Propo
             ),
             record["stale_drafts"],
             tuple(record["stale_draft_ids"]),
+        )
+        for record in latest
+    }
+
+
+def revenue_from_records(records: Iterable[Record]) -> dict[RevenueKey, Revenue]:
+    """Revenue by contract line and month."""
+    latest = _latest(records, lambda r: (r["root_id"], r["contract_line_id"], r["period_start"]))
+    return {
+        RevenueKey(record["root_id"], record["contract_line_id"], record["period_start"]): Revenue(
+            method=record["revenue_method"],
+            currency=record["currency"],
+            recognised=record["recognised"],
+            breakage=record["breakage"],
+            to_date=record["recognised_to_date"],
+            billed=record["billed"],
+            billed_to_date=record["billed_to_date"],
+            asset=record["contract_asset"],
+            deferred=record["deferred_revenue"],
+            price=record["transaction_price"],
+            remaining=record["remaining"],
+            scheduled=record["scheduled"],
+            progress=record["progress_seconds"],
+            planned=record["planned_seconds"],
+            parked_items=record["parked_items"],
+            parked_seconds=record["parked_seconds"],
+            missing=tuple(record["missing_keys"] or ()),
         )
         for record in latest
     }

@@ -12,6 +12,7 @@ from streams.money import ZERO
 
 from .actual import Actual, Current, Ledger
 from .expected import Expected, Fold, FoldKey, Parked
+from .revenue import Revenue, RevenueKey
 from .segments import Draft
 from .utilization import Utilization
 
@@ -27,7 +28,7 @@ class Comparison:
 
     ``rows_compared`` and ``rows_different`` count folds, segments, days, windows, entries (for
     conservation) and repeated events. ``money_difference`` adds the absolute differences of amounts
-    over the ledger and the current state, whatever their currencies: 0 or there is something to find.
+    over the ledger, the current state and revenue, whatever their currencies: 0 or there is something to find.
     ``differences`` are the first few as readable lines, ``by_check`` is (compared, different) of each.
     """
 
@@ -77,6 +78,8 @@ def compare(expected: Expected, actual: Actual, listed: int = DEFAULT_LISTED) ->
         _compare_rows("groups", expected.groups, actual.groups, tally)
     if actual.plans is not None:
         _compare_rows("plans", expected.plans, actual.plans, tally)
+    if actual.revenue is not None:
+        _compare_revenue(expected.revenue, actual.revenue, tally)
     return Comparison(
         rows_compared=sum(compared for compared, _ in tally.by_check.values()),
         rows_different=sum(different for _, different in tally.by_check.values()),
@@ -140,6 +143,19 @@ def _compare_rows(check: str, wanted: Mapping[V, object], found: Mapping[V, obje
     tally.count(check, len({*wanted, *found}), lines)
 
 
+def _compare_revenue(
+    wanted: Mapping[RevenueKey, Revenue], found: Mapping[RevenueKey, Revenue], tally: _Tally
+) -> None:
+    """All figures of each month of a line; what is earned of it counts as money."""
+    _compare_rows("revenue", wanted, found, tally)
+    for key in {*wanted, *found}:
+        want, have = wanted.get(key), found.get(key)
+        tally.money += abs(
+            (ZERO if have is None else have.recognised or ZERO)
+            - (ZERO if want is None else want.recognised or ZERO)
+        )
+
+
 def _ordered(keys: set[V]) -> list[V]:
     """Keys in a stable order, nulls as the empty text."""
 
@@ -184,5 +200,11 @@ def _row_words(row: object) -> str:
             f"{figures} capacity {row.capacity} ratio {row.ratio} practice {row.practice} region {row.region}"
             f" target {row.target} shortfall {row.shortfall} planned {row.planned} billable"
             f" {row.planned_billable} unclassified {row.planned_unclassified} forecast {row.forecast}"
+        )
+    if isinstance(row, Revenue):
+        return (
+            f"recognised {row.recognised} breakage {row.breakage} billed {row.billed} to date {row.to_date} "
+            f"price {row.price} scheduled {row.scheduled} progress {row.progress}/{row.planned} "
+            f"parked {row.parked_items} missing {', '.join(row.missing) or 'nothing'}"
         )
     return str(row)

@@ -20,6 +20,7 @@ from .groups import GroupKey, GroupUtilization, group
 from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, propose
 from .rating import Item, rate_entry, rate_milestone
+from .revenue import Revenue, RevenueKey, recognise
 from .rows import Quarantined, Rows
 from .segments import Draft, Segment
 from .utilization import DayKey, Utilization, WindowKey, utilize
@@ -106,6 +107,7 @@ class Expected:
     approved: dict[str, int]
     drafts: dict[DraftKey, Draft] = field(default_factory=dict)
     proposals: dict[ProposalKey, Proposal] = field(default_factory=dict)
+    revenue: dict[RevenueKey, Revenue] = field(default_factory=dict)
 
     @property
     def totals(self) -> Totals:
@@ -146,6 +148,7 @@ def compute_from_rows(rows: Rows) -> Expected:
         approved={entry.id: entry.seconds for entry in approved},
         drafts=drafts_of(segments),
         proposals=propose(segments, rows),
+        revenue=recognise(segments, items, rows, books),
     )
 
 

@@ -63,6 +63,25 @@ class ContractLine:
     day_minimum_seconds: int | None
     quantity_increment_seconds: int | None
     rounding: str
+    revenue_method: str | None = None
+    fee: Decimal | None = None
+    planned_seconds: int | None = None
+    starts_on: date | None = None
+    ends_on: date | None = None
+    expires_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRevision:
+    """A decision to plan a contract line anew; what is None stays as it was."""
+
+    id: str
+    contract_line_id: str
+    fee: Decimal | None
+    planned_seconds: int | None
+    ends_on: date | None
+    effective_on: date
+    decided_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +212,7 @@ class Milestone:
     status: str
     accepted_on: date | None
     accepted_at: datetime | None
+    due_on: date = date.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +322,7 @@ class Rows:
     clients: dict[str, Client] = field(default_factory=dict)
     engagements: dict[str, Engagement] = field(default_factory=dict)
     contract_lines: dict[str, ContractLine] = field(default_factory=dict)
+    plan_revisions: dict[str, PlanRevision] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     consultants: dict[str, Consultant] = field(default_factory=dict)

@@ -30,7 +30,9 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "engagement": "id client_id legal_entity_id currency cap_money cap_hours over_cap_action status"
         " starts_on ends_on fx_rate_type fx_direction po_number",
         "contract_line": "id engagement_id billing_method cap_money cap_hours over_cap_action included_hours"
-        " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status",
+        " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status"
+        " revenue_method fee planned_hours starts_on ends_on expires_on",
+        "plan_revision": "id contract_line_id fee planned_hours ends_on effective_on decided_at",
         "project": "id engagement_id contract_line_id status",
         "task": "id project_id contract_line_id billing_class status",
         "consultant": "id role grade practice region calendar_id fte hired_on left_on",
@@ -45,7 +47,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "fx_rate": "id from_currency to_currency day rate rate_type",
         "accounting_period": "id legal_entity_id starts_on ends_on status closed_at soft_closed_at",
         "period_right": "id legal_entity_id person_id granted_at revoked_at",
-        "milestone": "id engagement_id contract_line_id amount status accepted_on accepted_at",
+        "milestone": "id engagement_id contract_line_id amount status due_on accepted_on accepted_at",
         "invoice_line": "id engagement_id contract_line_id kind credits_line_id entry_id entry_version"
         " seconds amount status posted_at client_id project_id task_id consultant_id work_date",
         "bill_adjustment": "id engagement_id entry_id kind hours amount decided_at released_at",
@@ -99,6 +101,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         clients=_by_id(r.Client(_erp(x["id"]), x["tax_region"]) for x in valid("erp", erp, "client")),
         engagements=_by_id(map(_engagement, valid("erp", erp, "engagement"))),
         contract_lines=_by_id(map(_contract_line, valid("erp", erp, "contract_line"))),
+        plan_revisions=_by_id(map(_plan_revision, valid("erp", erp, "plan_revision"))),
         projects=_by_id(map(_project, valid("erp", erp, "project"))),
         tasks=_by_id(map(_task, valid("erp", erp, "task"))),
         consultants=_by_id(map(_consultant, valid("erp", erp, "consultant"))),
@@ -170,6 +173,24 @@ def _contract_line(x: SourceRow) -> r.ContractLine:
         day_minimum_seconds=_seconds_or_none(x["day_minimum_hours"]),
         quantity_increment_seconds=x["quantity_increment_seconds"],
         rounding=x["rounding"],
+        revenue_method=x["revenue_method"],
+        fee=x["fee"],
+        planned_seconds=_seconds_or_none(x["planned_hours"]),
+        starts_on=x["starts_on"],
+        ends_on=x["ends_on"],
+        expires_on=x["expires_on"],
+    )
+
+
+def _plan_revision(x: SourceRow) -> r.PlanRevision:
+    return r.PlanRevision(
+        id=_erp(x["id"]),
+        contract_line_id=_erp(x["contract_line_id"]),
+        fee=x["fee"],
+        planned_seconds=_seconds_or_none(x["planned_hours"]),
+        ends_on=x["ends_on"],
+        effective_on=x["effective_on"],
+        decided_at=x["decided_at"],
     )
 
 
@@ -287,6 +308,7 @@ def _milestone(x: SourceRow) -> r.Milestone:
         status=x["status"],
         accepted_on=x["accepted_on"],
         accepted_at=x["accepted_at"],
+        due_on=x["due_on"],
     )
 
 

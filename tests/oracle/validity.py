@@ -7,6 +7,7 @@ The rules, by table and column:
   those of an adjustment in [0, 1,000], of a cap or an inclusion in [0, 1,000,000]; an FTE in [0, 2];
 - a target lies in [0, 1], and names what its scope says: a consultant, a grade or a practice;
 - prices, multipliers and exchange rates are above 0, quantity increments too;
+- fees are not negative, planned hours lie in [0, 1,000,000];
 - caps of money, per diems, milestone amounts, discounts, invoiced seconds and amounts are not negative;
 - a code of a closed list is one of the list;
 - an effective range, and that of an assignment, does not end before or when it starts;
@@ -77,7 +78,13 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "quantity_increment_seconds": _above_zero,
         "rounding": _one_of("half_up", "half_even"),
         "status": _ACTIVE_CLOSED,
+        "revenue_method": _one_of(
+            "as_delivered", "milestone", "percent_complete", "straight_line", "as_consumed"
+        ),
+        "fee": _at_least_zero,
+        "planned_hours": _CONTRACT_HOURS,
     },
+    "plan_revision": {"fee": _at_least_zero, "planned_hours": _CONTRACT_HOURS},
     "project": {"status": _ACTIVE_CLOSED},
     "task": {"billing_class": _one_of("billable", "non_billable"), "status": _ACTIVE_CLOSED},
     "consultant": {"fte": _between(0, 2)},
@@ -119,15 +126,17 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
 
 
 # Dates that a row need not have.
-OPEN_ENDS: Final[Mapping[str, str]] = {
-    "engagement": "ends_on",
-    "consultant": "left_on",
-    "cost_rate": "effective_to",
-    "rate": "effective_to",
-    "utilization_target": "effective_to",
-    "milestone": "accepted_on",
-    "opportunity": "closed_on",
-    "invoice_line": "work_date",
+OPEN_ENDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "engagement": ("ends_on",),
+    "contract_line": ("starts_on", "ends_on", "expires_on"),
+    "plan_revision": ("ends_on",),
+    "consultant": ("left_on",),
+    "cost_rate": ("effective_to",),
+    "rate": ("effective_to",),
+    "utilization_target": ("effective_to",),
+    "milestone": ("accepted_on",),
+    "opportunity": ("closed_on",),
+    "invoice_line": ("work_date",),
 }
 
 
@@ -137,8 +146,8 @@ def _is_day(day: date) -> bool:
 
 def without_open_end(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with no date where it says that there is no end."""
-    column = OPEN_ENDS.get(table)
-    return {**row, column: None} if column is not None and row.get(column) == date.max else dict(row)
+    open_ends = [column for column in OPEN_ENDS.get(table, ()) if row.get(column) == date.max]
+    return {**row, **dict.fromkeys(open_ends)}
 
 
 def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
@@ -152,7 +161,7 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
         if (
             type(value) is date
             and not _is_day(value)
-            and not (value == date.max and OPEN_ENDS.get(table) == column)
+            and not (value == date.max and column in OPEN_ENDS.get(table, ()))
         ):
             return f"{column} {value} is no date between the years 1900 and 2999"
     for column, check in CHECKS.get(table, {}).items():

@@ -32,6 +32,8 @@ class LineSpec:
     ``weight`` is the project's share of staffing; 0 keeps ordinary staffing away. ``invoiced`` lines are
     billed by the ERP. ``specialists`` says whether the specialist role has a price here.
     ``extra_line`` adds a T&M line that a task of the project names instead of the project's line.
+    ``fee_percent`` is the fee, in percent of what the expected hours are worth, and ``expires_months`` how many
+    months after the first one of the history a lot expires. Milestones of a line with a fee bill it.
     """
 
     name: str
@@ -51,6 +53,9 @@ class LineSpec:
     specialists: bool = True
     extra_line: bool = False
     milestones: int = 0
+    revenue: str | None = None
+    fee_percent: int | None = None
+    expires_months: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +111,29 @@ FEATURES: Final = (
         (LineSpec("Fixed price", "milestone", weight=2, pricing="none", extra_line=True, milestones=5),),
     ),
     EngagementSpec(
-        "retainer", (LineSpec("Retainer", "retainer", included_percent=40, included_monthly=True),)
+        "retainer",
+        (
+            LineSpec(
+                "Retainer",
+                "retainer",
+                included_percent=40,
+                included_monthly=True,
+                fee_percent=35,
+                milestones=2,
+            ),
+        ),
     ),
     EngagementSpec(
         "retainer_capped",
-        (LineSpec("Retainer", "retainer", included_percent=30, included_monthly=True),),
+        (LineSpec("Retainer", "retainer", included_percent=30, included_monthly=True, fee_percent=25),),
         "USD",
         cap=Cap("money", 30),
     ),
-    EngagementSpec("prepaid", (LineSpec("Prepaid hours", "prepaid", included_percent=40),), "GBP"),
+    EngagementSpec(
+        "prepaid",
+        (LineSpec("Prepaid hours", "prepaid", included_percent=40, fee_percent=35, expires_months=1),),
+        "GBP",
+    ),
     EngagementSpec(
         "per_diem", (LineSpec("Day rate", "per_diem", pricing="none", per_diem=Decimal("900.00")),)
     ),
@@ -138,11 +157,33 @@ TROUBLE: Final = (
     EngagementSpec("negative_cap_never", (LineSpec("Small job", weight=0),), per_firm=True),
     EngagementSpec("negative_cap_fixed", (LineSpec("Typing error"),), per_firm=True),
     EngagementSpec("nan_cap", (LineSpec("Not a number"),), "GBP", per_firm=True),
-    EngagementSpec("ambiguous", (LineSpec("Priced twice", pricing="project_role"),), per_firm=True),
+    EngagementSpec("ambiguous", (LineSpec("Priced twice", weight=2, pricing="project_role"),), per_firm=True),
     EngagementSpec("moved", (LineSpec("Changes hands", pricing="project_role"),), per_firm=True),
     EngagementSpec("destination", (LineSpec("Takes over", pricing="project_role"),), per_firm=True),
     EngagementSpec("expires", (LineSpec("Extended late"),), ends_percent=40, per_firm=True),
     EngagementSpec("expired", (LineSpec("Never extended", weight=0),), ends_percent=45, per_firm=True),
+)
+
+# How a fee is earned, beside the retainers and the lot above. Last, so that no other engagement's number moves.
+FEES: Final = (
+    EngagementSpec(
+        "fixed_price",
+        (
+            LineSpec(
+                "Implementation",
+                "milestone",
+                pricing="none",
+                milestones=3,
+                revenue="percent_complete",
+                fee_percent=95,
+            ),
+        ),
+        "USD",
+    ),
+    EngagementSpec(
+        "prepaid_expired",
+        (LineSpec("Last year's hours", "prepaid", included_percent=60, fee_percent=50, expires_months=0),),
+    ),
 )
 
 
@@ -154,4 +195,5 @@ def catalogue(consultants: int) -> tuple[EngagementSpec, ...]:
         *(STANDARD[number % len(STANDARD)] for number in range(standard)),
         *(spec for spec in FEATURES for _ in range(copies)),
         *TROUBLE,
+        *FEES,
     )

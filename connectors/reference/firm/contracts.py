@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from connectors.reference.firm.catalogue import Cap, EngagementSpec, LineSpec, catalogue
 from connectors.reference.firm.clients import Client, Clients
+from connectors.reference.firm.days import month_of, next_month
 from connectors.reference.firm.entities import ENTITIES
 from connectors.reference.firm.world import Draft, World
 
@@ -17,6 +18,7 @@ _WEEKLY_HOURS: Final = 29
 _HOUR_WORTH: Final = {"EUR": 120, "USD": 132, "GBP": 102}
 _SERVICE_LINES: Final = ("advisory", "engineering", "operations")
 _DELIVERY: Final = ("onsite", "remote", "hybrid")
+_AFTER_THE_RUN: Final = 45  # days that retainers and fixed prices go on
 INTERNAL: Final = ("Presales", "Training", "Bench")
 
 
@@ -171,9 +173,31 @@ class Contracts:
             quantity_increment_seconds=spec.increment,
             rounding=spec.rounding,
             status="active",
+            **self._revenue_terms(spec, engagement.currency),
         )
         engagement.lines.append(line)
         return line
+
+    def _revenue_terms(self, spec: LineSpec, currency: str) -> dict[str, Any]:
+        """How the line's fee is earned; nothing of a line without one."""
+        if spec.fee_percent is None:
+            return {}
+        settings = self._world.settings
+        hours = self._unit_hours * spec.weight
+        terms: dict[str, Any] = {
+            "revenue_method": spec.revenue,
+            "fee": Decimal(hours * _HOUR_WORTH[currency] * spec.fee_percent // 100) + Decimal("0.99"),
+            "starts_on": month_of(settings.history_start),
+            "ends_on": settings.end + timedelta(days=_AFTER_THE_RUN),
+        }
+        if spec.revenue == "percent_complete":
+            terms["planned_hours"] = Decimal(hours)
+        if spec.expires_months is not None:
+            month = month_of(settings.history_start)
+            for _ in range(spec.expires_months + 1):
+                month = next_month(month)
+            terms["expires_on"] = month - timedelta(days=1)
+        return terms
 
     def _cap(self, cap: Cap | None, weight: int, currency: str) -> tuple[Decimal | None, Decimal | None, str]:
         """(money, hours, action) of a cap; odd amounts, so that splits do not fall on round figures."""

@@ -16,6 +16,7 @@ from connectors.reference.firm.model import SYSTEM_OF, FirmSettings, Insert, Pla
 from connectors.reference.firm.opportunities import Opportunities
 from connectors.reference.firm.people import People
 from connectors.reference.firm.period_rights import PeriodRights
+from connectors.reference.firm.plans import Plans
 from connectors.reference.firm.rates import Rates
 from connectors.reference.firm.resourcing import Resourcing
 from connectors.reference.firm.second_thoughts import SecondThoughts
@@ -62,6 +63,7 @@ def plan(settings: FirmSettings) -> Plan:
     invoicing = Invoicing(world, contracts, people, rates, entries)
     invoicing.schedule()
     Amendments(world, clients, contracts, people, invoicing, entries).schedule()
+    Plans(world, contracts).schedule()
     Concessions(world, contracts, people, invoicing, entries).schedule()
     CodeTrouble(world, people, staffing, contracts, rates).schedule()
     ContractTrouble(world, clients, contracts, rates).schedule()

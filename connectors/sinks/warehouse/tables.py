@@ -9,6 +9,7 @@
 | `utilization_window` | consultant's window             | consultant_id, window_kind, starts_on    | replaced  |
 | `utilization_plan`   | consultant's week on a project  | consultant_id, project_id, starts_on     | replaced  |
 | `utilization_group`  | group's window                  | dimension, value, window_kind, starts_on | replaced  |
+| `revenue_current`    | contract line's month           | root_id, contract_line_id, period_start  | replaced  |
 | `fact_exception`     | exception, current              | flow, subject                            | replaced  |
 | `latency_window`     | hop's latency in a window       | hop, window_start                        | replaced  |
 | `dim_*`              | state of an entity (SCD type 2) | id, valid_from                           | succeeded |
@@ -177,6 +178,16 @@ def warehouse() -> Warehouse:
             guard="revision",
             hours=_UTILIZATION_HOURS,
             indexes=(("window_kind", "starts_on"),),
+        ),
+        _load(
+            metadata,
+            "revenue_current",
+            "revenue.current",
+            Mode.REPLACE,
+            ("root_id", "contract_line_id", "period_start"),
+            guard="revision",
+            hours={"progress_hours": "progress_seconds", "planned_hours": "planned_seconds"},
+            indexes=(("period_start",),),
         ),
         _load(
             metadata,

@@ -28,7 +28,7 @@ _COMMON |= {"over_cap_action": "hold", "rounding": "half_up", "client_id": "A", 
 _COMMON |= {"service_line": "build", "delivery_model": "onsite", "reason": "agreed", "approver_id": "B"}
 _COMMON |= {"decided_at": datetime(2026, 3, 31, tzinfo=UTC), "consultant_code": "C", "project_code": "P"}
 _OWN: dict[str, dict[str, Any]] = {
-    "contract_line": {"billing_method": "tm"},
+    "contract_line": {"billing_method": "tm", "starts_on": None},
     "rate": {
         **dict.fromkeys(("project_id", "contract_line_id", "client_id", "role", "grade", "region")),
         "price": D(100),

@@ -12,6 +12,7 @@ SURFACES = {
     "agents.exceptions": "Catalogue Event ExceptionClass GraceTimers Incident State TRANSITIONS apply due "
     "load_catalogue",
     "agents.latency": "DISORDER HOPS HopSample IDLE_AFTER WINDOW hop_samples latency_windows window_record",
+    "agents.revenue": "EntryState LineTerms MonthRow MonthSums RevenueReference Revision month_rows",
     "agents.utilization": "ConsultantState Contribution DEFINITION Facts Lineage Touch UtilizationReference "
     "piece_key recompute recompute_touch",
     "streams.windows": "ClosedWindow LatencySketch RELATIVE_ERROR TumblingWindows Watermark",

@@ -51,6 +51,7 @@ FEATURES = {
     *("discount", "discount_after_posting", "hold", "hold_released"),
     *("target_change", "own_target", "own_target_deleted", "assignment"),
     *("assignment_extended", "assignment_cancelled", "assignment_handed_on", "assignment_handed_back"),
+    *("planned_more", "fee_raised", "extended", "planned_after_close"),
     *("project_closed", "promotion", "rate_change", "rejected", "retainer_raised", "withdrawn", "write_off"),
 }
 

@@ -40,6 +40,7 @@ def actual(of: Expected) -> Actual:
         dict(of.proposals),
         dict(of.groups),
         dict(of.plans),
+        dict(of.revenue),
     )
 
 

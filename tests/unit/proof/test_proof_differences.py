@@ -13,7 +13,8 @@ from oracle.drafts import DraftKey
 from oracle.segments import Draft
 from unit.proof.doctored import actual, expected, key_of
 
-from connectors.proof.differences import Difference, Figures, find
+from connectors.proof.differences import Difference, find
+from connectors.proof.words import Figures
 
 Tamper = Callable[[Expected, Actual], None]
 
@@ -74,6 +75,15 @@ def a_draft(_: Expected, found: Actual) -> None:
     found.proposals[key] = found.proposals[key]._replace(po_number="PO-1")
 
 
+def an_earned_cent(_: Expected, found: Actual) -> None:
+    """A month of a contract line has earned a cent too much."""
+    assert found.revenue is not None
+    key = next(iter(found.revenue))
+    recognised = found.revenue[key].recognised
+    assert recognised is not None
+    found.revenue[key] = replace(found.revenue[key], recognised=recognised + Decimal("0.01"))
+
+
 def nothing(_: Expected, found: Actual) -> None:
     """A fold that was reversed in full is no fold."""
     assert found.ledger is not None
@@ -82,7 +92,8 @@ def nothing(_: Expected, found: Actual) -> None:
 
 
 @pytest.mark.parametrize(
-    "tamper", [a_cent, a_segment, a_bucket, an_event_twice, a_reason, a_day, a_draft, nothing]
+    "tamper",
+    [a_cent, a_segment, a_bucket, an_event_twice, a_reason, a_day, a_draft, an_earned_cent, nothing],
 )
 def test_what_is_found_is_what_the_oracle_counts(tamper: Tamper) -> None:
     """By check, and by its words as far as the oracle lists them."""

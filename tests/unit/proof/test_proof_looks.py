@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connectors.proof.differences import Difference, Figures, Place
+from connectors.proof.differences import Difference, Place
 from connectors.proof.looks import UNSETTLED_AFTER, Looks, Verdict
+from connectors.proof.words import Figures
 
 WAIT = 10.0
 

@@ -98,6 +98,7 @@ class Firm:
             proposals=oracle.proposals_from_records(records("billing.invoice_event")),
             groups=oracle.groups_from_records(records("utilization.groups")),
             plans=oracle.plans_from_records(records("utilization.plan")),
+            revenue=oracle.revenue_from_records(records("revenue.current")),
         )
         comparison = oracle.compare(expected(tables), actual)
         assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))

@@ -21,6 +21,7 @@ KEYED = {
     "utilization.plan": ("consultant_id", "project_id", "starts_on"),
     "utilization.member": ("group_window", "consultant_id"),
     "utilization.groups": ("dimension", "value", "window", "starts_on"),
+    "revenue.current": ("root_id", "contract_line_id", "period_start"),
 }
 # What a record says of where it comes from and when, and its number: everything else is business content.
 LINEAGE = {
@@ -42,6 +43,7 @@ def oracles_rows(world: World) -> None:
         proposals=oracle.proposals_from_records(world.records("billing.invoice_event")),
         groups=oracle.groups_from_records(world.records("utilization.groups")),
         plans=oracle.plans_from_records(world.records("utilization.plan")),
+        revenue=oracle.revenue_from_records(world.records("revenue.current")),
     )
     comparison = oracle.compare(expected(world.weather.firm), actual)
     assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))

@@ -35,6 +35,7 @@ OUTPUTS = (
     "utilization.member",
     "utilization.groups",
     "utilization.plan",
+    "revenue.current",
     "exceptions",
     "exceptions.raised",
     "dead_letters",

@@ -1,0 +1,174 @@
+"""One entry, milestone or day line on one root: its rated item, its segments, and what they add to which month.
+
+Work is earned in the accounting month of its approval, whatever happens to its billing: a posted segment has the
+date of the posting, so the month is the item's. What nobody may ask the client for is not earned: over a cap and
+held, written off, the difference that rounded hours leave. What is on hold, drafted or due back is billing's
+matter: it counts with its sign. Of an item that left the root only what was posted and the same due back remain:
+together nothing.
+
+Messages of both topics come in any order: each carries a revision, and an older one changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from agents.billing.items import ENTRY, FIXED_FEE, MILESTONE_ITEM, PARKED, PRICED
+from agents.billing.segments import BILLED, COVERED, ON_HOLD, UNBILLED
+from agents.revenue.sums import MonthSums, first_of
+from streams.errors import InvalidValue
+
+# What a draft names is as approved as it was before.
+ON_DRAFT: Final = "on_draft"
+EARNED: Final = frozenset((BILLED, ON_DRAFT, UNBILLED, ON_HOLD))
+
+Parts = dict[tuple[str, date], MonthSums]
+
+
+class Rated(NamedTuple):
+    """What revenue needs of a rated item."""
+
+    item_kind: str
+    contract_line_id: str | None
+    consultant_id: str | None
+    work_date: date
+    accounting_date: date
+    disposition: str
+    seconds: int
+
+    @property
+    def day_line_id(self) -> str | None:
+        """The id of the day line that the item may date; None where it can't."""
+        if self.item_kind != ENTRY or self.disposition not in (PRICED, FIXED_FEE):
+            return None
+        if self.consultant_id is None or self.contract_line_id is None:
+            return None
+        return f"day:{self.consultant_id}:{self.contract_line_id}:{self.work_date.isoformat()}"
+
+
+class Placed(NamedTuple):
+    """What revenue needs of a segment."""
+
+    bucket: str
+    contract_line_id: str | None
+    accounting_date: date | None
+    seconds: int
+    amount: Decimal | None
+
+
+class EntryState:
+    """Mutable state of one entry on one root. ``parts`` are those that are in the sums."""
+
+    __slots__ = ("_revision", "_segments", "parts", "rated")
+
+    def __init__(self) -> None:
+        self.rated: Rated | None = None
+        self.parts: Parts = {}
+        self._revision = 0
+        self._segments: dict[str, tuple[int, Placed | None]] = {}
+
+    def put_rated(self, record: Mapping[str, Any]) -> bool:
+        """Apply a decoded ``billing.rated`` record unless a later one is there; says whether it did."""
+        if record["revision"] < self._revision:
+            return False
+        self._revision = record["revision"]
+        self.rated = None
+        if record["op"] == "PUT":
+            self.rated = Rated(*(record[name] for name in Rated._fields))
+        return True
+
+    def put_segment(self, record: Mapping[str, Any]) -> bool:
+        """Apply a decoded ``billing.current`` record unless a later one is there; says whether it did.
+
+        Raises InvalidValue for one that is earned and has no amount: nothing is earned for free.
+        """
+        stored = self._segments.get(record["segment"])
+        if stored is not None and record["revision"] < stored[0]:
+            return False
+        placed = None if record["deleted"] else Placed(*(record[name] for name in Placed._fields))
+        if placed is not None and placed.bucket in EARNED and placed.amount is None:
+            raise InvalidValue(
+                f"{record['entry_id']} {record['segment']} is {placed.bucket} without an amount"
+            )
+        self._segments[record["segment"]] = (record["revision"], placed)
+        return True
+
+    def compute(self, day_line_on: date | None) -> Parts:
+        """What the entry adds to its months; ``day_line_on`` is the accounting date of a day line.
+
+        Example: 10 h at 150 approved in March and posted in April: 1,500 delivered and 36,000 s worked in
+        March, 1,500 billed in April.
+        """
+        parts: Parts = {}
+        rated, month_of = self.rated, day_line_on
+        if rated is not None:
+            month_of = rated.accounting_date
+            if rated.disposition == PARKED:
+                _add(parts, rated.contract_line_id, month_of, parked_items=1, parked_seconds=rated.seconds)
+            elif rated.disposition in (PRICED, FIXED_FEE):
+                _add(parts, rated.contract_line_id, month_of, worked=rated.seconds)
+        money = "accepted" if rated is not None and rated.item_kind == MILESTONE_ITEM else "delivered"
+        for _, placed in self._segments.values():
+            if placed is None:
+                continue
+            line_id, booked_on = placed.contract_line_id, placed.accounting_date
+            if placed.bucket in EARNED:
+                _add(parts, line_id, month_of or booked_on, **{money: placed.amount})
+            elif placed.bucket == COVERED:
+                _add(parts, line_id, month_of or booked_on, covered=placed.seconds)
+            if placed.bucket == BILLED:
+                _add(parts, line_id, booked_on, billed=placed.amount)
+        return {key: sums for key, sums in parts.items() if not sums.is_nothing}
+
+    def packed(self) -> bytes:
+        """As the lane stores it."""
+        segments = {
+            name: [revision, None if placed is None else _texts(placed)]
+            for name, (revision, placed) in self._segments.items()
+        }
+        parts = [[line_id, month.isoformat(), sums.packed()] for (line_id, month), sums in self.parts.items()]
+        rated = None if self.rated is None else _texts(self.rated)
+        return json.dumps([self._revision, rated, segments, parts], separators=(",", ":")).encode()
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> EntryState:
+        """Of `packed`."""
+        state = cls()
+        state._revision, rated, segments, parts = json.loads(data)
+        if rated is not None:
+            kind, line_id, consultant_id, worked_on, booked_on, disposition, seconds = rated
+            days = date.fromisoformat(worked_on), date.fromisoformat(booked_on)
+            state.rated = Rated(kind, line_id, consultant_id, *days, disposition, seconds)
+        for name, (revision, values) in segments.items():
+            state._segments[name] = (revision, None if values is None else _placed(values))
+        state.parts = {
+            (line_id, date.fromisoformat(month)): MonthSums.unpacked(sums) for line_id, month, sums in parts
+        }
+        return state
+
+
+def _add(parts: Parts, line_id: str | None, on: date | None, **sums: Any) -> None:
+    """Add to a month of a line; what is of no contract line, such as internal work, is no revenue."""
+    if line_id is not None and on is not None:
+        key = (line_id, first_of(on))
+        parts[key] = parts.get(key, MonthSums()).plus(MonthSums(**sums))
+
+
+def _placed(values: list[Any]) -> Placed:
+    bucket, line_id, on, seconds, amount = values
+    return Placed(
+        bucket,
+        line_id,
+        None if on is None else date.fromisoformat(on),
+        seconds,
+        None if amount is None else Decimal(amount),
+    )
+
+
+def _texts(values: tuple[Any, ...]) -> list[Any]:
+    """Dates and amounts as texts."""
+    return [str(value) if isinstance(value, date | Decimal) else value for value in values]

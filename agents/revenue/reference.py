@@ -1,0 +1,204 @@
+"""Revenue's reference tables, and which roots a change of one of their rows reaches.
+
+Milestones are no reference entity for billing, which takes each accepted one as an item. Here they are: what is still
+to come of a contract is a handful of rows, and has no place among the segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final, NamedTuple
+
+from agents.billing.entities import Period
+from agents.billing.periods import PeriodTable
+from agents.revenue.fees import Fee
+from agents.revenue.months import LineFacts
+from agents.revenue.sums import Months
+from agents.revenue.terms import AS_DELIVERED, FEE_METHODS, DatedRevision, LineTerms, Record, Revision, ToCome
+
+ENTITIES: Final = ("contract_line", "engagement", "period", "plan_revision", "milestone")
+TIMES: Final = ("occurred_at", "captured_at", "published_at")
+
+
+class Touch(NamedTuple):
+    """What to compute again: all lines of a root (``root``), of all roots that use a line (``line``), or all."""
+
+    kind: str
+    id: str = ""
+
+
+EVERYTHING: Final = Touch("everything")
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """What revenue needs of an engagement."""
+
+    client_id: str | None
+    legal_entity_id: str
+    currency: str
+    starts_on: date
+
+    @classmethod
+    def from_record(cls, record: Record) -> Engagement:
+        """The engagement of a decoded ``canonical.engagement``."""
+        return cls(
+            record["client_id"],
+            record["legal_entity_id"] or "",
+            record["currency"] or "",
+            record["starts_on"] or date.min,
+        )
+
+
+class RevenueReference:
+    """Rows by id, with the indexes that a line's facts ask."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, LineTerms] = {}
+        self.engagements: dict[str, Engagement] = {}
+        self.times: dict[str, dict[str, Any]] = {}
+        """When a line's row changed last: commit, capture, publication."""
+        self._periods = PeriodTable()
+        self._revisions: dict[str, Revision] = {}
+        self._milestones: dict[str, ToCome] = {}
+        self._lines_of: dict[str, set[str]] = {}
+        self._revisions_of: dict[str, set[str]] = {}
+        self._milestones_of: dict[tuple[str, str], set[str]] = {}
+
+    def apply(self, entity: str, row_id: str, record: Record | None) -> Sequence[Touch]:
+        """Take a canonical record (None or ``deleted``: gone); what it reaches, nothing if it says nothing new."""
+        row = None if record is None or record["deleted"] else record
+        match entity:
+            case "contract_line":
+                if record is not None:
+                    self.times[row_id] = {name: record[name] for name in TIMES}
+                return self._apply_line(row_id, None if row is None else LineTerms.from_record(row))
+            case "engagement":
+                return self._apply_engagement(row_id, None if row is None else Engagement.from_record(row))
+            case "period":
+                return self._apply_period(row_id, None if row is None else Period.from_record(row))
+            case "plan_revision":
+                return self._apply_revision(row_id, None if row is None else Revision.from_record(row))
+            case _:
+                return self._apply_milestone(row_id, None if row is None else ToCome.from_record(row))
+
+    def lines_of(self, root_id: str) -> set[str]:
+        """Ids of an engagement's contract lines."""
+        return self._lines_of.get(root_id, set())
+
+    def facts(self, root_id: str, line_id: str, months: Months) -> LineFacts:
+        """All that a line's rows follow from.
+
+        A line that is of another engagement has no fee here: what is delivered on it counts, and no more.
+        """
+        terms, engagement = self.lines.get(line_id), self.engagements.get(root_id)
+        if terms is None:
+            return LineFacts(AS_DELIVERED, months, missing=(f"line:{line_id}",))
+        is_own = terms.engagement_id == root_id
+        method = terms.method if is_own else AS_DELIVERED
+        missing = terms.missing if is_own else ()
+        if engagement is None:
+            missing = tuple(sorted((*missing, f"engagement:{root_id}")))
+        if missing or engagement is None:
+            return LineFacts(method, months, missing=missing)
+        if method in FEE_METHODS:
+            return LineFacts(method, months, self._fee(terms, engagement))
+        ids = sorted(self._milestones_of.get((root_id, line_id), ())) if is_own else ()
+        return LineFacts(method, months, to_come=[self._milestones[one] for one in ids])
+
+    def _fee(self, terms: LineTerms, engagement: Engagement) -> Fee:
+        entity = engagement.legal_entity_id
+        closed = [
+            (period.starts_on, period.ends_on)
+            for period in self._periods.by_id.values()
+            if period.legal_entity_id == entity and period.closed_at is not None
+        ]
+        revisions = [self._revisions[one] for one in self._revisions_of.get(terms.id, ())]
+        revisions.sort(key=lambda one: (one.decided_at, one.id))
+        dated = [
+            DatedRevision(self._periods.accounting_date(entity, one.effective_on, one.decided_at), one)
+            for one in revisions
+        ]
+        return Fee(
+            terms,
+            dated,
+            engagement.currency,
+            engagement.starts_on,
+            lambda month: any(starts_on <= month < ends_on for starts_on, ends_on in closed),
+        )
+
+    def _apply_line(self, line_id: str, new: LineTerms | None) -> list[Touch]:
+        old = self.lines.pop(line_id, None)
+        if old is not None:
+            self._lines_of[old.engagement_id].discard(line_id)
+        if new is not None:
+            self.lines[line_id] = new
+            self._lines_of.setdefault(new.engagement_id, set()).add(line_id)
+        if old == new:
+            return []
+        roots = sorted({one.engagement_id for one in (old, new) if one is not None})
+        return [Touch("line", line_id), *(Touch("root", root_id) for root_id in roots)]
+
+    def _apply_engagement(self, root_id: str, new: Engagement | None) -> list[Touch]:
+        old = self.engagements.pop(root_id, None)
+        if new is not None:
+            self.engagements[root_id] = new
+        return [] if old == new else [Touch("root", root_id)]
+
+    def _apply_period(self, period_id: str, new: Period | None) -> list[Touch]:
+        """A period decides of its entity's engagements: what is closed, and when a new plan counts."""
+        old = self._periods.by_id.get(period_id)
+        self._periods.replace(period_id, new)
+        if old == new:
+            return []
+        entities = {one.legal_entity_id for one in (old, new) if one is not None}
+        return [
+            Touch("root", root_id)
+            for root_id, engagement in self.engagements.items()
+            if engagement.legal_entity_id in entities
+        ]
+
+    def _apply_revision(self, revision_id: str, new: Revision | None) -> list[Touch]:
+        old = self._revisions.pop(revision_id, None)
+        if old is not None:
+            self._revisions_of[old.contract_line_id].discard(revision_id)
+        if new is not None:
+            self._revisions[revision_id] = new
+            self._revisions_of.setdefault(new.contract_line_id, set()).add(revision_id)
+        if old == new:
+            return []
+        lines = sorted({one.contract_line_id for one in (old, new) if one is not None})
+        return [Touch("root", self.lines[line].engagement_id) for line in lines if line in self.lines]
+
+    def _apply_milestone(self, milestone_id: str, new: ToCome | None) -> list[Touch]:
+        old = self._milestones.pop(milestone_id, None)
+        if old is not None:
+            self._milestones_of[old.root_id, old.contract_line_id].discard(milestone_id)
+        if new is not None:
+            self._milestones[milestone_id] = new
+            self._milestones_of.setdefault((new.root_id, new.contract_line_id), set()).add(milestone_id)
+        if old == new:
+            return []
+        return [Touch("root", root) for root in sorted({x.root_id for x in (old, new) if x is not None})]
+
+
+class RevenueView:
+    """Revenue's reference tables as a view of the reference feed."""
+
+    entities: Sequence[str] = ENTITIES
+
+    def __init__(self) -> None:
+        self.reference = RevenueReference()
+
+    def apply(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
+        """Set or delete a row; returns what it may affect."""
+        return self.reference.apply(entity, row_id, row)
+
+    def missed(self, entity: str, row_id: str, row: dict[str, Any] | None) -> Sequence[Touch]:
+        """Everything: which line or engagement the row was of before is not known any more.
+
+        Lines are some thousands in a lane, and computing one is a matter of its months.
+        """
+        return [EVERYTHING]

@@ -1,0 +1,386 @@
+"""What is earned of each contract line in each accounting month, beside what was billed.
+
+Approved work and accepted milestones are earned whether or not anybody has billed them. A line's method says how
+its fee is earned; what no act causes (a retainer's month, the expiry of a lot) is earned once its month is closed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from math import floor
+from typing import Final, NamedTuple
+
+from streams.money import ZERO, minor_unit
+
+from .allocation import Segment, item_order
+from .books import Books
+from .daylines import day_items
+from .rating import Item
+from .rows import ContractLine, Milestone, Period, PlanRevision, Rows
+
+ONE_DAY: Final = timedelta(days=1)
+# Held back or not, drafted, posted or neither: it was approved, and is to be paid for.
+EARNED: Final = ("billed", "on_draft", "unbilled", "on_hold")
+METHOD_OF: Final = {"milestone": "milestone", "retainer": "straight_line", "prepaid": "as_consumed"}
+FEE_METHODS: Final = ("percent_complete", "straight_line", "as_consumed")
+
+
+class RevenueKey(NamedTuple):
+    """A contract line under an engagement, and the first day of an accounting month."""
+
+    root: str
+    line: str
+    month: date
+
+
+@dataclass(frozen=True, slots=True)
+class Revenue:
+    """A month of a line. What depends on terms that are ``missing`` is None: unknown, not 0."""
+
+    method: str | None
+    currency: str | None
+    recognised: Decimal | None
+    breakage: Decimal | None
+    to_date: Decimal | None
+    billed: Decimal
+    billed_to_date: Decimal
+    asset: Decimal | None
+    deferred: Decimal | None
+    price: Decimal | None
+    remaining: Decimal | None
+    scheduled: Decimal | None
+    progress: int | None
+    planned: int | None
+    parked_items: int
+    parked_seconds: int
+    missing: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Month:
+    """Sums of a month: money of entries, money of milestones, money posted; seconds; what is parked."""
+
+    delivered: Decimal = ZERO
+    accepted: Decimal = ZERO
+    billed: Decimal = ZERO
+    worked: int = 0
+    covered: int = 0
+    parked_items: int = 0
+    parked_seconds: int = 0
+
+
+class _Plan(NamedTuple):
+    fee: Decimal
+    planned: int | None
+    ends_on: date | None
+
+
+@dataclass(slots=True)
+class _Fee:
+    """How the fee is earned: money by month, and its progress."""
+
+    recognised: dict[date, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    breakage: dict[date, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    scheduled: dict[date, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    planned_anew: set[date] = field(default_factory=set)
+
+
+def recognise(
+    segments: Iterable[Segment], rated: Iterable[Item], rows: Rows, books: Books
+) -> dict[RevenueKey, Revenue]:
+    """Every month of every contract line in which something is earned, billed, planned, or parked.
+
+    Example: 10 h at 150 approved in March and posted in April: March 1,500 earned and a contract asset of
+    1,500; April 0 earned, 1,500 billed, and no asset.
+    """
+    sums = _sums(segments, rated, rows)
+    places = set(sums) | {(line.engagement_id, line.id) for line in rows.contract_lines.values()}
+    out = {}
+    for root, line_id in places:
+        months = sums.get((root, line_id), {})
+        for month, revenue in _Line(root, line_id, months, rows, books).rows().items():
+            out[RevenueKey(root, line_id, month)] = revenue
+    return out
+
+
+def _sums(
+    segments: Iterable[Segment], rated: Iterable[Item], rows: Rows
+) -> dict[tuple[str, str], dict[date, _Month]]:
+    """By line and month. Work is of the month in which it was approved, whenever it is posted."""
+    sums: dict[tuple[str, str], dict[date, _Month]] = defaultdict(lambda: defaultdict(_Month))
+    by_root: dict[str, list[Item]] = defaultdict(list)
+    for item in rated:
+        by_root[item.root].append(item)
+    items: dict[tuple[str, str], Item] = {}
+    for root, of_root in by_root.items():
+        ordered = sorted(of_root, key=item_order)
+        for item in (*ordered, *day_items(ordered, rows)):
+            items[root, item.entry_id] = item
+            if item.line_id is None:
+                continue
+            month = sums[root, item.line_id][_first(item.accounting_date)]
+            if item.disposition == "parked":
+                month.parked_items += 1
+                month.parked_seconds += item.seconds
+            elif item.disposition in ("priced", "fixed_fee"):
+                month.worked += item.seconds
+    for segment in segments:
+        if segment.line_id is None or segment.accounting_date is None:
+            continue
+        of_line = sums[segment.root, segment.line_id]
+        its_item = items.get((segment.root, segment.entry_id))
+        earned_on = segment.accounting_date if its_item is None else its_item.accounting_date
+        month = of_line[_first(earned_on)]
+        if segment.bucket in EARNED:
+            assert segment.amount is not None
+            if its_item is not None and its_item.kind == "milestone":
+                month.accepted += segment.amount
+            else:
+                month.delivered += segment.amount
+        elif segment.bucket == "covered":
+            month.covered += segment.seconds
+        if segment.bucket == "billed":
+            assert segment.amount is not None
+            of_line[_first(segment.accounting_date)].billed += segment.amount
+    return sums
+
+
+class _Line:
+    """One contract line under one engagement. A line of another engagement has no fee here."""
+
+    def __init__(
+        self, root: str, line_id: str, months: Mapping[date, _Month], rows: Rows, books: Books
+    ) -> None:
+        self.months = {month: of_month for month, of_month in months.items() if of_month != _Month()}
+        self.engagement = rows.engagements.get(root)
+        self.line = rows.contract_lines.get(line_id)
+        self.books = books
+        self.is_own = self.line is not None and self.line.engagement_id == root
+        self.method = _method(self.line, self.is_own)
+        self.missing = self._missing(root, line_id)
+        self.revisions: list[tuple[date, PlanRevision]] = []
+        self.due: list[Milestone] = []
+        self.closed: list[Period] = []
+        if self.engagement is not None and self.is_own:
+            entity = self.engagement.legal_entity_id
+            of_line = [one for one in rows.plan_revisions.values() if one.contract_line_id == line_id]
+            for one in sorted(of_line, key=lambda one: (one.decided_at, one.id)):
+                self.revisions.append((books.accounting_date(entity, one.effective_on, one.decided_at), one))
+            self.closed = [
+                period
+                for period in rows.periods.values()
+                if period.legal_entity_id == entity and period.closed_at is not None
+            ]
+            if self.method not in FEE_METHODS:
+                self.due = [
+                    one
+                    for one in rows.milestones.values()
+                    if (one.engagement_id, one.contract_line_id) == (root, line_id)
+                    and one.status != "cancelled"
+                    and not (one.status == "accepted" and one.accepted_on and one.accepted_at)
+                ]
+
+    def _missing(self, root: str, line_id: str) -> tuple[str, ...]:
+        if self.line is None:
+            return (f"line:{line_id}",)
+        line, missing = self.line, []
+        if self.engagement is None:
+            missing.append(f"engagement:{root}")
+        if self.method in FEE_METHODS:
+            if line.fee is None:
+                missing.append(f"fee:{line_id}")
+            if self.method == "percent_complete" and not line.planned_seconds:
+                missing.append(f"planned_hours:{line_id}")
+            if self.method == "as_consumed" and not line.included_seconds:
+                missing.append(f"included_hours:{line_id}")
+            if self.method == "straight_line":
+                if line.starts_on is None:
+                    missing.append(f"starts_on:{line_id}")
+                if line.ends_on is None or (line.starts_on is not None and line.ends_on <= line.starts_on):
+                    missing.append(f"ends_on:{line_id}")
+        return tuple(sorted(missing))
+
+    def rows(self) -> dict[date, Revenue]:
+        """By month, the ones in which nothing happens left out."""
+        if self.missing:
+            return self._unknown()
+        fee = self._fee()
+        planned_total = sum((milestone.amount for milestone in self.due), ZERO)
+        accepted_total = sum((month.accepted for month in self.months.values()), ZERO)
+        for milestone in self.due:
+            fee.scheduled[_first(milestone.due_on)] += milestone.amount
+        out = {}
+        to_date = billed_to_date = delivered_to_date = ZERO
+        progress = 0
+        known = {*self.months, *fee.recognised, *fee.breakage, *fee.scheduled, *fee.planned_anew}
+        for month in sorted(known):
+            of_month = self.months.get(month, _Month())
+            delivered = ZERO if self.method == "percent_complete" else of_month.delivered
+            accepted = ZERO if self.method in FEE_METHODS else of_month.accepted
+            moved = {"percent_complete": of_month.worked, "as_consumed": of_month.covered}.get(self.method, 0)
+            recognised = fee.recognised[month] + delivered + accepted
+            breakage, scheduled = fee.breakage[month], fee.scheduled[month]
+            to_date += recognised + breakage
+            billed_to_date += of_month.billed
+            delivered_to_date += delivered
+            progress += moved
+            price = delivered_to_date
+            planned = None
+            if self.method in FEE_METHODS:
+                plan = self._plan_on(_next(month) - ONE_DAY)
+                price += plan.fee
+                if self.method == "percent_complete":
+                    planned = plan.planned
+                elif self.method == "as_consumed":
+                    assert self.line is not None
+                    planned = self.line.included_seconds
+            else:
+                price += accepted_total + planned_total
+            something = recognised or breakage or scheduled or of_month.billed or moved
+            if something or of_month.parked_items or month in fee.planned_anew:
+                out[month] = Revenue(
+                    self.method,
+                    self._currency(),
+                    recognised,
+                    breakage,
+                    to_date,
+                    of_month.billed,
+                    billed_to_date,
+                    max(ZERO, to_date - billed_to_date),
+                    max(ZERO, billed_to_date - to_date),
+                    price,
+                    price - to_date,
+                    scheduled,
+                    None if planned is None else progress,
+                    planned,
+                    of_month.parked_items,
+                    of_month.parked_seconds,
+                    (),
+                )
+        return out
+
+    def _unknown(self) -> dict[date, Revenue]:
+        """What is billed is known, and what is parked; nothing else."""
+        out, billed_to_date = {}, ZERO
+        for month in sorted(self.months):
+            of_month = self.months[month]
+            billed_to_date += of_month.billed
+            if of_month != _Month():
+                parked = (of_month.parked_items, of_month.parked_seconds)
+                out[month] = Revenue(
+                    self.method, self._currency(), None, None, None, of_month.billed, billed_to_date,
+                    None, None, None, None, None, None, None, *parked, self.missing,
+                )  # fmt: skip
+        return out
+
+    def _currency(self) -> str | None:
+        return None if self.engagement is None else self.engagement.currency
+
+    def _plan_on(self, day: date) -> _Plan:
+        """The line's own plan with all that was decided of it, as of an accounting date; no fee has fractions of the
+        currency's minor unit."""
+        assert self.line is not None
+        assert self.line.fee is not None
+        plan = _Plan(self.line.fee, self.line.planned_seconds, self.line.ends_on)
+        for from_day, one in self.revisions:
+            if from_day <= day:
+                plan = _Plan(
+                    plan.fee if one.fee is None else one.fee,
+                    one.planned_seconds or plan.planned,
+                    plan.ends_on if one.ends_on is None else one.ends_on,
+                )
+        return plan._replace(fee=self._round(Fraction(plan.fee)))
+
+    def _is_closed(self, month: date) -> bool:
+        return any(period.starts_on <= month < period.ends_on for period in self.closed)
+
+    def _round(self, amount: Fraction) -> Decimal:
+        """Half up, away from zero, to the minor unit."""
+        unit = minor_unit(self._currency() or "")
+        units = floor(abs(amount) / Fraction(unit) + Fraction(1, 2))
+        return unit * (units if amount >= 0 else -units)
+
+    def _fee(self) -> _Fee:
+        fee = _Fee()
+        if self.method not in FEE_METHODS:
+            return fee
+        fee.planned_anew = {_first(day) for day, _ in self.revisions}
+        if self.method == "straight_line":
+            self._spread(fee)
+            return fee
+        assert self.line is not None
+        assert self.engagement is not None
+        line = self.line
+        expiry = None
+        if self.method == "as_consumed" and line.expires_on is not None:
+            expiry = _first(line.expires_on)
+        months = {*self.months, *fee.planned_anew} | ({expiry} if expiry is not None else set())
+        done, earned, lost = 0, ZERO, ZERO
+        for month in sorted(months):
+            plan = self._plan_on(_next(month) - ONE_DAY)
+            of_month = self.months.get(month, _Month())
+            done += of_month.worked if self.method == "percent_complete" else of_month.covered
+            whole = plan.planned if self.method == "percent_complete" else line.included_seconds
+            assert whole
+            now = self._round(Fraction(plan.fee) * min(Fraction(1), Fraction(done, whole)))
+            is_over = expiry is not None and month >= expiry and self._is_closed(expiry)
+            now_lost = plan.fee - now if is_over else ZERO
+            fee.recognised[month] += now - earned
+            fee.breakage[month] += now_lost - lost
+            earned, lost = now, now_lost
+        last = self._plan_on(date.max)
+        rest = last.fee - earned - lost
+        if rest:
+            ends = [line.expires_on] if self.method == "as_consumed" else [_day_before(last.ends_on)]
+            known = [_first(day) for day in ends if day is not None] or [_first(self.engagement.starts_on)]
+            fee.scheduled[max([*known, *self.months, *fee.planned_anew])] += rest
+        return fee
+
+    def _spread(self, fee: _Fee) -> None:
+        """Day by day: what is not earned yet, over the days that the plan in force leaves for it."""
+        assert self.line is not None
+        assert self.line.starts_on is not None
+        day = self.line.starts_on
+        ends = [self._plan_on(from_day).ends_on or day for from_day in (day, *(d for d, _ in self.revisions))]
+        last_day = max(*ends, *(from_day + ONE_DAY for from_day, _ in self.revisions), day + ONE_DAY)
+        earned, plan, by_month = Fraction(0), None, {}
+        since, before = day, Fraction(0)
+        while day < last_day:
+            if self._plan_on(day) != plan:
+                plan, since, before = self._plan_on(day), day, earned
+            assert plan.ends_on is not None
+            days = (plan.ends_on - since).days
+            if days <= 0:
+                earned = Fraction(plan.fee)
+            elif day < plan.ends_on:
+                earned = before + (Fraction(plan.fee) - before) * Fraction((day - since).days + 1, days)
+            by_month[_first(day)] = earned
+            day += ONE_DAY
+        so_far = ZERO
+        for month, exact in by_month.items():
+            part = self._round(exact) - so_far
+            so_far += part
+            (fee.recognised if self._is_closed(month) else fee.scheduled)[month] += part
+
+
+def _method(line: ContractLine | None, is_own: bool) -> str:
+    if line is None or not is_own:
+        return "as_delivered"
+    return line.revenue_method or METHOD_OF.get(line.billing_method, "as_delivered")
+
+
+def _first(day: date) -> date:
+    return day.replace(day=1)
+
+
+def _next(month: date) -> date:
+    return (month.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def _day_before(day: date | None) -> date | None:
+    return None if day is None else day - ONE_DAY

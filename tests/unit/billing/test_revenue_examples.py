@@ -1,0 +1,364 @@
+"""The worked examples of revenue, each judged by the stage and by the oracle. 100 an hour unless stated."""
+
+from __future__ import annotations
+
+from dataclasses import replace as changed
+from datetime import date
+from typing import Any
+
+import pytest
+from revenue_judges import Months, Oracle, RevenueJudge, Stage, row
+from source_databases import HOUR, D, Sources, at, day
+
+from agents.revenue import entries
+from agents.revenue.stage import REVENUE, RevenueStage
+
+
+@pytest.fixture(params=[Stage, Oracle], ids=["stage", "oracle"])
+def judge(request: pytest.FixtureRequest) -> RevenueJudge:
+    """Either judge."""
+    made: RevenueJudge = request.param()
+    return made
+
+
+def with_periods(sources: Sources, *closed: int, known: int = 12) -> Sources:
+    """The months of 2026, of which those are closed on the 3rd of the next one, 18:00."""
+    for number in range(1, known + 1):
+        starts, ends = date(2026, number, 1), date(2026 + number // 12, number % 12 + 1, 1)
+        close: dict[str, Any] = {}
+        if number in closed:
+            close = {"status": "closed", "closed_at": at(f"{number + 1:02}-03 18:00")}
+        sources.put("accounting_period", f"P{number:02}", starts_on=starts, ends_on=ends, **close)
+    return sources
+
+
+def fixed_price(**columns: Any) -> Sources:
+    """100,000 for 1,000 h, percent complete."""
+    terms = {"billing_method": "milestone", "revenue_method": "percent_complete", "fee": D(100_000)}
+    return Sources().put("contract_line", "L", **{**terms, "planned_hours": D(1000), **columns})
+
+
+def worked(sources: Sources, first: int, on: str, days: int) -> Sources:
+    """So many entries of 20 h."""
+    for number in range(first, first + days):
+        sources.work(number, on, 20)
+    return sources
+
+
+def replan(sources: Sources, native: str, about: str, decided: str, **plan: Any) -> Sources:
+    """A revision of the line's plan."""
+    return sources.put(
+        "plan_revision",
+        native,
+        contract_line_id="L",
+        effective_on=day(about),
+        decided_at=at(decided),
+        **plan,
+    )
+
+
+def schedule(months: Months) -> dict[str, Any]:
+    """What each month has and is to have of the price, by month."""
+    return {
+        f"{key.month:%m}": (of.recognised or 0) + (of.breakage or 0) + (of.scheduled or 0)
+        for key, of in months.items()
+    }
+
+
+def test_e12_approved_in_march_invoiced_in_april(judge: RevenueJudge) -> None:
+    """10 h at 150: March revenue 1,500 and asset 1,500; April asset -1,500 and revenue 0."""
+    sources = Sources().put("rate", "R", price=D(150)).work(1, "03-05", 10)
+    months = judge(sources)
+    assert list(months) == [("erp:E", "erp:L", day("03-01"))]
+    march = row(months, "03")
+    assert (march.recognised, march.asset, march.billed, march.deferred) == (D(1500), D(1500), 0, 0)
+    assert (march.price, march.remaining) == (D(1500), 0)
+    months = judge(sources.charge("I1", 1, 10, 1500, posted_at=at("04-10 10:00")))
+    assert row(months, "03") == march
+    april = row(months, "04")
+    assert (april.recognised, april.billed, april.asset, april.to_date) == (0, D(1500), 0, D(1500))
+
+
+def test_e12_the_asset_falls_by_what_is_billed() -> None:
+    """The movement of April, -1,500, is in the record."""
+    stage = Stage()
+    sources = Sources().put("rate", "R", price=D(150)).work(1, "03-05", 10)
+    stage(sources.charge("I1", 1, 10, 1500, posted_at=at("04-10 10:00")))
+    changes = {record["period_start"]: record["net_change"] for record in stage.records()}
+    assert changes == {day("03-01"): D(1500), day("04-01"): D(-1500)}
+
+
+def test_e13_percent_complete_with_a_new_plan(judge: RevenueJudge) -> None:
+    """400 of 1,000 h are 40,000; planned anew, 500 of 1,250 h are 0 more."""
+    sources = worked(fixed_price(), 0, "03-05", 20)
+    march = row(judge(sources), "03")
+    assert (march.recognised, march.progress, march.planned) == (D(40_000), 400 * HOUR, 1000 * HOUR)
+    assert (march.price, march.remaining) == (D(100_000), D(60_000))
+    replan(sources, "V1", "04-07", "04-07 09:00", planned_hours=D(1250))
+    months = judge(worked(sources, 20, "04-08", 5))
+    assert (row(months, "03").recognised, row(months, "03").price) == (D(40_000), D(100_000))
+    april = row(months, "04")
+    assert (april.recognised, april.to_date, april.remaining) == (0, D(40_000), D(60_000))
+    assert (april.progress, april.planned, april.scheduled) == (500 * HOUR, 1250 * HOUR, D(60_000))
+
+
+def test_a_plan_decided_after_the_close_is_caught_up_in_the_next_month(judge: RevenueJudge) -> None:
+    """About March, decided when it was closed: March keeps 40,000, April takes 8,000 back."""
+    sources = with_periods(worked(fixed_price(), 0, "03-05", 20), 3)
+    replan(sources, "V1", "03-31", "04-04 09:00", planned_hours=D(1250))
+    months = judge(sources)
+    assert (row(months, "03").recognised, row(months, "04").recognised) == (D(40_000), D(-8_000))
+
+
+def test_a_plan_decided_before_the_close_is_of_the_month_it_is_about(judge: RevenueJudge) -> None:
+    """About March, decided on 2 April, while March was open: it is March's."""
+    sources = with_periods(worked(fixed_price(), 0, "03-05", 20), 3)
+    replan(sources, "V1", "03-31", "04-02 09:00", planned_hours=D(1250))
+    months = judge(sources)
+    assert row(months, "03").recognised == D(32_000)
+    assert [of.recognised for of in months.values()] == [D(32_000)]
+
+
+def test_percent_complete_is_at_most_all_of_it(judge: RevenueJudge) -> None:
+    """1,200 of 1,000 h: 100,000. A higher fee counts from its own month on."""
+    sources = worked(fixed_price(), 0, "03-05", 60)
+    replan(sources, "V1", "04-10", "04-10 09:00", fee=D(110_000))
+    months = judge(sources)
+    assert (row(months, "03").to_date, row(months, "03").remaining) == (D(100_000), 0)
+    assert (row(months, "04").recognised, row(months, "04").price) == (D(10_000), D(110_000))
+
+
+def test_milestones_of_a_fee_say_when_it_is_billed(judge: RevenueJudge) -> None:
+    """Half of the fee is accepted and posted at the start: deferred revenue, until work has earned it."""
+    sources = fixed_price().put(
+        "milestone",
+        "M",
+        amount=D(50_000),
+        status="accepted",
+        due_on=day("02-10"),
+        accepted_on=day("02-10"),
+        accepted_at=at("02-10 12:00"),
+    )
+    sources.charge("I1", 0, 0, 50_000, entry_id="erp:M", posted_at=at("02-11 10:00"))
+    months = judge(worked(sources, 0, "03-05", 20))
+    february, march = row(months, "02"), row(months, "03")
+    assert (february.recognised, february.deferred, february.asset) == (0, D(50_000), 0)
+    assert (march.recognised, march.deferred, march.asset) == (D(40_000), D(10_000), 0)
+
+
+def lot(**columns: Any) -> Sources:
+    """10 h for 1,500, until 31 March."""
+    terms = {"billing_method": "prepaid", "included_hours": D(10), "fee": D(1500), "expires_on": day("03-31")}
+    return Sources().put("contract_line", "L", **{**terms, **columns})
+
+
+def test_e14_breakage_of_a_lot_that_expires(judge: RevenueJudge) -> None:
+    """7 of 10 h used: 1,050 and breakage 450; 2 h late: breakage -300 and revenue 300 in April."""
+    sources = with_periods(lot().work(1, "03-10", 7), 3)
+    march = row(judge(sources), "03")
+    assert (march.recognised, march.breakage, march.to_date) == (D(1050), D(450), D(1500))
+    sources.work(2, "03-30", 2, approved_at=at("04-04 09:00"))
+    months = judge(sources)
+    assert row(months, "03") == march
+    april = row(months, "04")
+    assert (april.recognised, april.breakage, april.to_date, april.remaining) == (D(300), D(-300), D(1500), 0)
+
+
+def test_a_lot_does_not_expire_before_its_month_is_closed(judge: RevenueJudge) -> None:
+    """Until then the rest is scheduled for it."""
+    march = row(judge(with_periods(lot().work(1, "03-10", 7))), "03")
+    assert (march.recognised, march.breakage, march.scheduled) == (D(1050), 0, D(450))
+
+
+def test_work_beyond_a_lot_is_earned_as_delivered(judge: RevenueJudge) -> None:
+    """12 h of 10 h: the lot's 1,500, and 2 h at 100."""
+    march = row(judge(lot().work(1, "03-10", 12)), "03")
+    assert (march.recognised, march.price, march.remaining) == (D(1700), D(1700), 0)
+
+
+def retainer(**columns: Any) -> Sources:
+    """12,000 for 2026."""
+    terms = {"billing_method": "retainer", "included_hours": D(5), "fee": D(12_000)}
+    days = {"starts_on": day("01-01"), "ends_on": date(2027, 1, 1)}
+    return Sources().put("contract_line", "L", **{**terms, **days, **columns})
+
+
+def test_a_retainer_is_earned_by_days_as_months_are_closed(judge: RevenueJudge) -> None:
+    """January's 31 of 365 days once it is closed; the rest is scheduled, and all of it sums to the fee."""
+    months = judge(with_periods(retainer(), 1))
+    january, february = row(months, "01"), row(months, "02")
+    assert (january.recognised, january.remaining) == (D("1019.18"), D("10980.82"))
+    assert (february.recognised, february.scheduled) == (0, D("920.55"))
+    assert len(months) == 12
+    assert sum(schedule(months).values()) == D(12_000)
+
+
+def test_a_new_plan_of_a_retainer_spreads_what_is_left(judge: RevenueJudge) -> None:
+    """6,000 more from July on: the first half keeps its months, the second has half the old fee and the new."""
+    sources = with_periods(retainer(), 1, 2)
+    before = schedule(judge(sources))
+    replan(sources, "V1", "07-01", "03-10 09:00", fee=D(18_000))
+    after = judge(sources)
+    assert {month: of for month, of in schedule(after).items() if month < "07"} == {
+        month: of for month, of in before.items() if month < "07"
+    }
+    assert sum(schedule(after).values()) == D(18_000)
+    # 12,000 x 181 / 365 are earned by July, and July has 31 of the 184 days that are left
+    assert row(after, "07").scheduled == D("2030.05")
+    assert (row(after, "06").price, row(after, "07").price) == (D(12_000), D(18_000))
+
+
+def test_what_a_retainer_covers_is_paid_by_it(judge: RevenueJudge) -> None:
+    """7 h of 5 h in January: the month's part of the fee, and 2 h at 100."""
+    january = row(judge(with_periods(retainer().work(1, "01-10", 7), 1)), "01")
+    assert january.recognised == D("1219.18")
+
+
+def test_acceptance_is_revenue_without_an_invoice(judge: RevenueJudge) -> None:
+    """Two milestones, one accepted in March: its 5,000 are earned, the other's 7,000 are to come in May."""
+    sources = Sources().put("contract_line", "L", billing_method="milestone")
+    done = {"status": "accepted", "accepted_on": day("03-20"), "accepted_at": at("03-20 10:00")}
+    sources.put("milestone", "M1", amount=D(5000), due_on=day("03-15"), **done)
+    sources.put("milestone", "M2", amount=D(7000), due_on=day("05-15"), status="planned")
+    sources.put("milestone", "M3", amount=D(9000), due_on=day("05-15"), status="cancelled")
+    months = judge(sources)
+    march, may = row(months, "03"), row(months, "05")
+    assert (march.recognised, march.asset, march.price, march.remaining) == (
+        D(5000),
+        D(5000),
+        D(12_000),
+        D(7000),
+    )
+    assert (may.recognised, may.scheduled) == (0, D(7000))
+
+
+def test_no_right_no_revenue(judge: RevenueJudge) -> None:
+    """Of 8 h, 2 h are over the cap and held, 1 h is written off: 500. A higher cap releases the 200."""
+    sources = Sources().put("engagement", "E", cap_hours=D(5)).work(1, "03-05", 8)
+    sources.put("bill_adjustment", "B", entry_id="time:1", hours=D(1))
+    assert row(judge(sources), "03").recognised == D(500)
+    assert row(judge(sources.put("engagement", "E", cap_hours=D(50))), "03").recognised == D(700)
+    sources.put("engagement", "E", cap_hours=D(5), over_cap_action="bill")
+    assert row(judge(sources), "03").recognised == D(700)
+
+
+def test_what_is_on_hold_is_earned(judge: RevenueJudge) -> None:
+    """A hold is about when to bill."""
+    sources = Sources().work(1, "03-05", 8).put("bill_adjustment", "B", entry_id="time:1", kind="hold")
+    march = row(judge(sources), "03")
+    assert (march.recognised, march.asset) == (D(800), D(800))
+
+
+def test_a_correction_after_posting_is_owed_back(judge: RevenueJudge) -> None:
+    """Posted 8 h/800, corrected to 6 h: 600 earned, 800 billed, 200 to give back."""
+    sources = Sources().work(1, "03-05", 8).charge("I1", 1, 8, 800)
+    months = judge(sources.work(1, "03-05", 6, version=2))
+    march = row(months, "03")
+    assert (march.recognised, march.billed, march.deferred) == (D(600), D(800), D(200))
+
+
+def test_a_per_diem_stays_in_the_month_of_its_day(judge: RevenueJudge) -> None:
+    """Two entries of a day in March, posted in April: 900 in March."""
+    sources = Sources().put("contract_line", "L", billing_method="per_diem", per_diem_amount=D(900))
+    sources.work(2, "03-05", 3).work(1, "03-05", 5)
+    day_line = {"entry_id": "day:erp:C:erp:L:2026-03-05", "posted_at": at("04-10 10:00")}
+    months = judge(sources.charge("I1", 0, 0, 900, **day_line))
+    assert (row(months, "03").recognised, row(months, "04").recognised) == (D(900), 0)
+    assert row(months, "04").billed == D(900)
+
+
+def test_a_day_line_is_of_the_month_of_its_first_item(judge: RevenueJudge) -> None:
+    """Entry 10 was approved before March was closed and entry 9 after: 9 is the first, and the day is April's."""
+    sources = with_periods(Sources(), 3)
+    sources.put("contract_line", "L", billing_method="per_diem", per_diem_amount=D(900)).work(10, "03-05", 3)
+    day_line = {"entry_id": "day:erp:C:erp:L:2026-03-05", "posted_at": at("05-10 10:00")}
+    sources.charge("I1", 0, 0, 900, **day_line)
+    assert row(judge(sources), "03").recognised == D(900)
+    months = judge(sources.work(9, "03-05", 3, approved_at=at("04-04 09:00")))
+    assert [f"{key.month:%m}" for key in sorted(months)] == ["04", "05"]
+    assert row(months, "04").recognised == D(900)
+
+
+def test_what_is_not_priced_shows(judge: RevenueJudge) -> None:
+    """Without a rate nothing is earned, and the month says that something waits."""
+    sources = Sources().put("rate", "R", project_id="elsewhere").work(1, "03-05", 8)
+    march = row(judge(sources), "03")
+    assert (march.recognised, march.parked_items, march.parked_seconds) == (0, 1, 8 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("terms", "missing"),
+    [
+        ({"billing_method": "retainer"}, ("ends_on:erp:L", "fee:erp:L", "starts_on:erp:L")),
+        ({"billing_method": "prepaid", "fee": D(1)}, ("included_hours:erp:L",)),
+        ({"revenue_method": "percent_complete", "fee": D(1)}, ("planned_hours:erp:L",)),
+        (
+            {
+                "billing_method": "retainer",
+                "fee": D(1),
+                "starts_on": day("03-01"),
+                "ends_on": day("03-01"),
+            },
+            ("ends_on:erp:L",),
+        ),
+    ],
+)
+def test_missing_terms_are_no_zero(
+    judge: RevenueJudge, terms: dict[str, Any], missing: tuple[str, ...]
+) -> None:
+    """What is earned is unknown, and what is missing is named; what is billed is known all the same."""
+    sources = Sources().put("contract_line", "L", **terms).work(1, "03-05", 8).charge("I1", 1, 8, 800)
+    march = row(judge(sources), "03")
+    assert (march.recognised, march.to_date, march.asset, march.price) == (None,) * 4
+    assert (march.billed, march.missing) == (D(800), missing)
+
+
+def test_missing_terms_are_shown_until_they_come() -> None:
+    """An exception that blocks revenue, and ends by itself."""
+    stage, sources = (
+        Stage(),
+        Sources().put("contract_line", "L", billing_method="prepaid").work(1, "03-05", 8),
+    )
+    stage(sources)
+    stage(sources.put("contract_line", "L", included_hours=D(10), fee=D(1000)))
+    raised = [
+        (record["op"], record["subject"], record["blocks"], record["missing_keys"])
+        for record in stage.driver.records("exceptions.raised")
+    ]
+    keys = ["fee:erp:L", "included_hours:erp:L"]
+    assert raised == [("RAISE", "erp:E|erp:L", "revenue", keys), ("CLEAR", "erp:E|erp:L", None, None)]
+
+
+def test_a_line_under_another_engagement_has_no_fee_there(judge: RevenueJudge) -> None:
+    """An invoice of E names a retainer of E2: what was billed shows, and nothing of the fee."""
+    sources = retainer(engagement_id="E2").put("engagement", "E2")
+    sources.put("contract_line", "L1").put("project", "P", contract_line_id="L1").work(1, "03-05", 8)
+    months = judge(sources.charge("I1", 1, 8, 800))
+    assert (row(months, "03").recognised, row(months, "03").price) == (D(800), D(800))
+
+
+def test_a_lane_begins_with_the_lines_that_were_there() -> None:
+    """A retainer that nobody has worked for is earned all the same, once, also after a restart."""
+    stage, sources = Stage(), with_periods(retainer(), 1)
+    for _ in stage.tell(sources):
+        stage.driver.feed_references()
+    months = stage.hear()
+    assert row(months, "01").recognised == D("1019.18")
+    said = len(stage.records())
+    stage.driver.crash_all()
+    assert stage.hear() == months
+    assert len(stage.records()) == said
+
+
+class _Stricter(RevenueStage):
+    rules = "revenue/2"
+
+
+def test_newer_rules_are_applied_to_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules by which nothing on hold is earned take it back, entry by entry."""
+    stage = Stage()
+    sources = Sources().work(1, "03-05", 8).put("bill_adjustment", "B", entry_id="time:1", kind="hold")
+    assert row(stage(sources), "03").recognised == D(800)
+    monkeypatch.setattr(entries, "EARNED", entries.EARNED - {"on_hold"})
+    stage.driver.replace(0, [changed(REVENUE, stages=[changed(REVENUE.stages[0], build=_Stricter)])])
+    assert stage.hear() == {}
