@@ -18,12 +18,10 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from agents.billing.items import ENTRY, FIXED_FEE, MILESTONE_ITEM, PARKED, PRICED
-from agents.billing.segments import BILLED, COVERED, ON_HOLD, UNBILLED
+from agents.billing.segments import BILLED, COVERED, ON_DRAFT, ON_HOLD, UNBILLED
 from agents.revenue.sums import MonthSums, first_of
 from streams.errors import InvalidValue
 
-# What a draft names is as approved as it was before.
-ON_DRAFT: Final = "on_draft"
 EARNED: Final = frozenset((BILLED, ON_DRAFT, UNBILLED, ON_HOLD))
 
 Parts = dict[tuple[str, date], MonthSums]
