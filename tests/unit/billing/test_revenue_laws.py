@@ -7,12 +7,15 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from revenue_judges import Months, Oracle, Stage
 from source_databases import D, Sources, at, day
 
+from agents.revenue import EntryState, MonthSums
 from agents.revenue.terms import FEE_METHODS
+from streams.errors import InvalidValue
 
 one_of = st.sampled_from
 DAYS = one_of([day(text) for text in ("02-20", "03-05", "03-05", "03-31", "04-01", "04-15")])
@@ -272,3 +275,39 @@ def test_a_decision_moves_no_month_that_was_closed_before(
             assert [getattr(before[key], name) for name in names] == [
                 getattr(after[key], name) for name in names
             ]
+
+
+def test_what_is_older_changes_nothing() -> None:
+    """A rated item and a segment that come after a later revision of theirs, and the removal that came first."""
+    entry = EntryState()
+    item = {
+        "item_kind": "entry",
+        "contract_line_id": "erp:L",
+        "consultant_id": "erp:C",
+        "work_date": day("03-05"),
+        "accounting_date": day("03-05"),
+        "disposition": "priced",
+        "seconds": 3600,
+    }
+    part = {
+        "entry_id": "time:1",
+        "segment": "base",
+        "bucket": "unbilled",
+        "contract_line_id": "erp:L",
+        "accounting_date": day("03-05"),
+        "seconds": 3600,
+        "amount": D(100),
+    }
+    assert entry.put_rated({"op": "REMOVE", "revision": 2})
+    assert entry.put_segment({**part, "revision": 2, "deleted": True})
+    assert not entry.put_rated({**item, "op": "PUT", "revision": 1})
+    assert not entry.put_segment({**part, "revision": 1, "deleted": False})
+    assert entry.compute(None) == {}
+    assert EntryState.unpacked(entry.packed()).compute(None) == {}
+    assert entry.put_rated({**item, "op": "PUT", "revision": 3})
+    assert entry.put_segment({**part, "revision": 3, "deleted": False})
+    assert EntryState.unpacked(entry.packed()).compute(None) == {
+        ("erp:L", day("03-01")): MonthSums(delivered=D(100), worked=3600)
+    }
+    with pytest.raises(InvalidValue, match="unbilled without an amount"):
+        entry.put_segment({**part, "revision": 4, "deleted": False, "amount": None})

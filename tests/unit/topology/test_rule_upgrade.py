@@ -118,7 +118,7 @@ def _versions(world: World, topic: str) -> Iterator[list[tuple[int, ...]]]:
     yield from found.values()
 
 
-@pytest.mark.parametrize("seed", [6, 10])
+@pytest.mark.parametrize("seed", [1, 6])
 def test_a_rolling_upgrade_ends_right_and_never_goes_back(seed: int) -> None:
     """Both versions wrote, the older was refused what the newer had, and all rows are the newer's."""
     world = upgraded(seed)
@@ -148,7 +148,7 @@ def test_a_fault_of_the_upgrade_is_seen(
 ) -> None:
     """Versions that compare as text, or not at all, and an upgrade that looks at nothing again."""
     fault(monkeypatch)
-    assert any(is_wrong(seed) for seed in range(5))
+    assert any(is_wrong(seed) for seed in (20, *range(5)))
 
 
 def is_wrong(seed: int) -> bool:
