@@ -17,15 +17,13 @@ from typing import Final, NamedTuple
 
 from streams.money import ZERO, minor_unit
 
-from .allocation import Segment, item_order
+from .allocation import Segment
 from .books import Books
-from .daylines import day_items
+from .earned import Month, first_of, sums_by_month
 from .rating import Item
 from .rows import ContractLine, Milestone, Period, PlanRevision, Rows
 
 ONE_DAY: Final = timedelta(days=1)
-# Held back or not, drafted, posted or neither: it was approved, and is to be paid for.
-EARNED: Final = ("billed", "on_draft", "unbilled", "on_hold")
 METHOD_OF: Final = {"milestone": "milestone", "retainer": "straight_line", "prepaid": "as_consumed"}
 FEE_METHODS: Final = ("percent_complete", "straight_line", "as_consumed")
 
@@ -61,19 +59,6 @@ class Revenue:
     missing: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Month:
-    """Sums of a month: money of entries, money of milestones, money posted; seconds; what is parked."""
-
-    delivered: Decimal = ZERO
-    accepted: Decimal = ZERO
-    billed: Decimal = ZERO
-    worked: int = 0
-    covered: int = 0
-    parked_items: int = 0
-    parked_seconds: int = 0
-
-
 class _Plan(NamedTuple):
     fee: Decimal
     planned: int | None
@@ -98,7 +83,7 @@ def recognise(
     Example: 10 h at 150 approved in March and posted in April: March 1,500 earned and a contract asset of
     1,500; April 0 earned, 1,500 billed, and no asset.
     """
-    sums = _sums(segments, rated, rows)
+    sums = sums_by_month(segments, rated, rows)
     places = set(sums) | {(line.engagement_id, line.id) for line in rows.contract_lines.values()}
     out = {}
     for root, line_id in places:
@@ -108,55 +93,13 @@ def recognise(
     return out
 
 
-def _sums(
-    segments: Iterable[Segment], rated: Iterable[Item], rows: Rows
-) -> dict[tuple[str, str], dict[date, _Month]]:
-    """By line and month. Work is of the month in which it was approved, whenever it is posted."""
-    sums: dict[tuple[str, str], dict[date, _Month]] = defaultdict(lambda: defaultdict(_Month))
-    by_root: dict[str, list[Item]] = defaultdict(list)
-    for item in rated:
-        by_root[item.root].append(item)
-    items: dict[tuple[str, str], Item] = {}
-    for root, of_root in by_root.items():
-        ordered = sorted(of_root, key=item_order)
-        for item in (*ordered, *day_items(ordered, rows)):
-            items[root, item.entry_id] = item
-            if item.line_id is None:
-                continue
-            month = sums[root, item.line_id][_first(item.accounting_date)]
-            if item.disposition == "parked":
-                month.parked_items += 1
-                month.parked_seconds += item.seconds
-            elif item.disposition in ("priced", "fixed_fee"):
-                month.worked += item.seconds
-    for segment in segments:
-        if segment.line_id is None or segment.accounting_date is None:
-            continue
-        of_line = sums[segment.root, segment.line_id]
-        its_item = items.get((segment.root, segment.entry_id))
-        earned_on = segment.accounting_date if its_item is None else its_item.accounting_date
-        month = of_line[_first(earned_on)]
-        if segment.bucket in EARNED:
-            assert segment.amount is not None
-            if its_item is not None and its_item.kind == "milestone":
-                month.accepted += segment.amount
-            else:
-                month.delivered += segment.amount
-        elif segment.bucket == "covered":
-            month.covered += segment.seconds
-        if segment.bucket == "billed":
-            assert segment.amount is not None
-            of_line[_first(segment.accounting_date)].billed += segment.amount
-    return sums
-
-
 class _Line:
     """One contract line under one engagement. A line of another engagement has no fee here."""
 
     def __init__(
-        self, root: str, line_id: str, months: Mapping[date, _Month], rows: Rows, books: Books
+        self, root: str, line_id: str, months: Mapping[date, Month], rows: Rows, books: Books
     ) -> None:
-        self.months = {month: of_month for month, of_month in months.items() if of_month != _Month()}
+        self.months = {month: of_month for month, of_month in months.items() if of_month != Month()}
         self.engagement = rows.engagements.get(root)
         self.line = rows.contract_lines.get(line_id)
         self.books = books
@@ -213,13 +156,13 @@ class _Line:
         planned_total = sum((milestone.amount for milestone in self.due), ZERO)
         accepted_total = sum((month.accepted for month in self.months.values()), ZERO)
         for milestone in self.due:
-            fee.scheduled[_first(milestone.due_on)] += milestone.amount
+            fee.scheduled[first_of(milestone.due_on)] += milestone.amount
         out = {}
         to_date = billed_to_date = delivered_to_date = ZERO
         progress = 0
         known = {*self.months, *fee.recognised, *fee.breakage, *fee.scheduled, *fee.planned_anew}
         for month in sorted(known):
-            of_month = self.months.get(month, _Month())
+            of_month = self.months.get(month, Month())
             delivered = ZERO if self.method == "percent_complete" else of_month.delivered
             accepted = ZERO if self.method in FEE_METHODS else of_month.accepted
             moved = {"percent_complete": of_month.worked, "as_consumed": of_month.covered}.get(self.method, 0)
@@ -270,7 +213,7 @@ class _Line:
         for month in sorted(self.months):
             of_month = self.months[month]
             billed_to_date += of_month.billed
-            if of_month != _Month():
+            if of_month != Month():
                 parked = (of_month.parked_items, of_month.parked_seconds)
                 out[month] = Revenue(
                     self.method, self._currency(), None, None, None, of_month.billed, billed_to_date,
@@ -309,7 +252,7 @@ class _Line:
         fee = _Fee()
         if self.method not in FEE_METHODS:
             return fee
-        fee.planned_anew = {_first(day) for day, _ in self.revisions}
+        fee.planned_anew = {first_of(day) for day, _ in self.revisions}
         if self.method == "straight_line":
             self._spread(fee)
             return fee
@@ -318,12 +261,12 @@ class _Line:
         line = self.line
         expiry = None
         if self.method == "as_consumed" and line.expires_on is not None:
-            expiry = _first(line.expires_on)
+            expiry = first_of(line.expires_on)
         months = {*self.months, *fee.planned_anew} | ({expiry} if expiry is not None else set())
         done, earned, lost = 0, ZERO, ZERO
         for month in sorted(months):
             plan = self._plan_on(_next(month) - ONE_DAY)
-            of_month = self.months.get(month, _Month())
+            of_month = self.months.get(month, Month())
             done += of_month.worked if self.method == "percent_complete" else of_month.covered
             whole = plan.planned if self.method == "percent_complete" else line.included_seconds
             assert whole
@@ -337,7 +280,9 @@ class _Line:
         rest = last.fee - earned - lost
         if rest:
             ends = [line.expires_on] if self.method == "as_consumed" else [_day_before(last.ends_on)]
-            known = [_first(day) for day in ends if day is not None] or [_first(self.engagement.starts_on)]
+            known = [first_of(day) for day in ends if day is not None] or [
+                first_of(self.engagement.starts_on)
+            ]
             fee.scheduled[max([*known, *self.months, *fee.planned_anew])] += rest
         return fee
 
@@ -359,7 +304,7 @@ class _Line:
                 earned = Fraction(plan.fee)
             elif day < plan.ends_on:
                 earned = before + (Fraction(plan.fee) - before) * Fraction((day - since).days + 1, days)
-            by_month[_first(day)] = earned
+            by_month[first_of(day)] = earned
             day += ONE_DAY
         so_far = ZERO
         for month, exact in by_month.items():
@@ -372,10 +317,6 @@ def _method(line: ContractLine | None, is_own: bool) -> str:
     if line is None or not is_own:
         return "as_delivered"
     return line.revenue_method or METHOD_OF.get(line.billing_method, "as_delivered")
-
-
-def _first(day: date) -> date:
-    return day.replace(day=1)
 
 
 def _next(month: date) -> date:
