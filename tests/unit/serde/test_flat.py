@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.contracts import contract_path, load_schema
@@ -83,6 +83,8 @@ def exact(record: Any) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
+# Without a deadline: the first value compiles the reader and the writer.
+@settings(deadline=None)
 @given(data=st.data())
 def test_bytes_and_values_are_those_of_the_general_codec(name: str, data: st.DataObject) -> None:
     """Every schema of ours: both write the same bytes, and read the same values from them."""
