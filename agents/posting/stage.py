@@ -175,9 +175,12 @@ def _key(*parts: str) -> bytes:
     return "\0".join(parts).encode()
 
 
+# Nobody waits for a proposal by the second, and every gathering costs a transaction.
+GATHER_SECONDS: Final = 2.0
+
 POSTING = FlowDefinition(
     FLOW,
     (StageDefinition("posting-proposals", INPUTS, ProposalStage, "root"),),
     InvoicingView,
-    gather_seconds=0.5,
+    gather_seconds=GATHER_SECONDS,
 )
