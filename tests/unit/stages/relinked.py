@@ -43,7 +43,8 @@ class Relinked:
         self.firm.assert_oracle(self.tables)
 
     def charge(self) -> dict[str, Any]:
-        """A posted charge of time that is not credited."""
+        """A posted charge of time that is not credited, and still as it was billed."""
+        entries = self.tables["time_entry"]
         lines = self.tables["invoice_line"].values()
         credited = {line["credits_line_id"] for line in lines}
         return next(
@@ -53,6 +54,7 @@ class Relinked:
             and line["status"] == "posted"
             and line["entry_id"].startswith("time:")
             and line["id"] not in credited
+            and _is_as_billed(entries.get(int(line["entry_id"].removeprefix("time:"))), line["entry_version"])
         )
 
     def others(self, row: dict[str, Any]) -> list[str]:
@@ -62,3 +64,7 @@ class Relinked:
             {line["entry_id"] for line in lines if line["engagement_id"] == row["engagement_id"]}
             - {row["entry_id"]}
         )
+
+
+def _is_as_billed(entry: dict[str, Any] | None, version: int) -> bool:
+    return entry is not None and (entry["status"], entry["version"]) == ("approved", version)
