@@ -24,6 +24,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from agents.billing.approval import approval_refused
 from agents.billing.chain import Chain, milestone_chain, resolve
 from agents.billing.contracts import MILESTONE, PER_DIEM, ContractLine, Engagement
 from agents.billing.entities import NON_BILLABLE, Rate
@@ -33,13 +34,11 @@ from agents.billing.rates import RateSubject, find_rate
 from agents.billing.reference import BillingReference
 from agents.billing.results import (
     AMBIGUOUS_RATE,
-    CLOSED_PERIOD,
     INACTIVE_CONTRACT,
     MISSING_FX,
     MISSING_RATE,
     MISSING_REFERENCE,
     NOTHING,
-    SELF_APPROVAL,
     Contribution,
     Parking,
     RatedResult,
@@ -68,12 +67,9 @@ def rate_entry(entry: Entry | None, ref: BillingReference) -> RatedResult:
         return _parked(entry, chain, parking, contribution)
     if line.method == NON_BILLABLE or chain.task_non_billable:
         return _unpriced(entry, chain, NON_CHARGEABLE, contribution, ref)
-    if entry.is_self_approved:
-        parking = Parking(SELF_APPROVAL, (f"approver:{entry.approved_by}",))
-        return _parked(entry, chain, parking, contribution)
-    closed = _closed_to_approver(entry, engagement, chain, ref)
-    if closed is not None:
-        return _parked(entry, chain, closed, contribution)
+    refused = approval_refused(entry, engagement.legal_entity_id, chain.dependencies, ref)
+    if refused is not None:
+        return _parked(entry, chain, refused, contribution)
     if line.method in (MILESTONE, PER_DIEM):
         return _unpriced(entry, chain, FIXED_FEE, contribution, ref)
     return _priced(entry, chain, line, engagement, contribution, ref)
@@ -239,20 +235,6 @@ def _priced(
         None,
     )
     return RatedResult(item, None, contribution, tuple(chain.dependencies))
-
-
-def _closed_to_approver(
-    entry: Entry, engagement: Engagement, chain: Chain, ref: BillingReference
-) -> Parking | None:
-    """The parking of what was approved too late by somebody who might not."""
-    entity = engagement.legal_entity_id
-    if not ref.legal_entities[entity].by_right or entry.approved_at is None:
-        return None
-    chain.dependencies.append(f"period:{entity}")
-    period = ref.periods.closed_at_decision(entity, entry.work_date, entry.approved_at)
-    if period is not None and not ref.rights.has(entity, entry.approved_by, entry.approved_at):
-        return Parking(CLOSED_PERIOD, (f"period:{period.id}", f"right:{entity}/{entry.approved_by}"))
-    return None
 
 
 def _unpriced(
