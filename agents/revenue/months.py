@@ -52,13 +52,17 @@ class MonthRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """All that the rows of a line follow from. ``fee`` is that of a `FEE_METHODS` line that lacks nothing."""
+    """All that the rows of a line follow from. ``fee`` is that of a `FEE_METHODS` line that lacks nothing.
+
+    Of one that lacks something ``begins_in`` is the first month, so that it shows before anything happens on it.
+    """
 
     method: str
     months: Mapping[date, MonthSums]
     fee: Fee | None = None
     to_come: Sequence[ToCome] = ()
     missing: tuple[str, ...] = ()
+    begins_in: date | None = None
 
 
 def month_rows(line: LineFacts) -> dict[date, MonthRow]:
@@ -137,7 +141,8 @@ def _beside_the_fee(method: str, sums: MonthSums) -> tuple[Decimal, Decimal]:
 
 def _unknown(line: LineFacts) -> Iterator[tuple[date, MonthRow]]:
     billed_to_date = ZERO
-    for month, sums in sorted(line.months.items()):
+    begins = {} if line.begins_in is None else {line.begins_in: NOTHING}
+    for month, sums in sorted({**begins, **line.months}.items()):
         billed_to_date += sums.billed
         unknown = (None, None, None)
         parked = (sums.parked_items, sums.parked_seconds)

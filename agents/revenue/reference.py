@@ -15,7 +15,7 @@ from agents.billing.entities import Period
 from agents.billing.periods import PeriodTable
 from agents.revenue.fees import Fee
 from agents.revenue.months import LineFacts
-from agents.revenue.sums import Months
+from agents.revenue.sums import Months, first_of
 from agents.revenue.terms import AS_DELIVERED, FEE_METHODS, DatedRevision, LineTerms, Record, Revision, ToCome
 
 ENTITIES: Final = ("contract_line", "engagement", "period", "plan_revision", "milestone")
@@ -102,7 +102,8 @@ class RevenueReference:
         if engagement is None:
             missing = tuple(sorted((*missing, f"engagement:{root_id}")))
         if missing or engagement is None:
-            return LineFacts(method, months, missing=missing)
+            begins = _begins_in(terms, engagement) if is_own and method in FEE_METHODS else None
+            return LineFacts(method, months, missing=missing, begins_in=begins)
         if method in FEE_METHODS:
             return LineFacts(method, months, self._fee(terms, engagement))
         ids = sorted(self._milestones_of.get((root_id, line_id), ())) if is_own else ()
@@ -110,24 +111,26 @@ class RevenueReference:
 
     def _fee(self, terms: LineTerms, engagement: Engagement) -> Fee:
         entity = engagement.legal_entity_id
-        closed = [
-            (period.starts_on, period.ends_on)
-            for period in self._periods.by_id.values()
-            if period.legal_entity_id == entity and period.closed_at is not None
-        ]
+        of_entity = [one for one in self._periods.by_id.values() if one.legal_entity_id == entity]
+        closed = [(one.starts_on, one.ends_on) for one in of_entity if one.closed_at is not None]
+        first = min(of_entity, key=lambda one: (one.starts_on, one.id), default=None)
         revisions = [self._revisions[one] for one in self._revisions_of.get(terms.id, ())]
         revisions.sort(key=lambda one: (one.decided_at, one.id))
-        dated = [
-            DatedRevision(self._periods.accounting_date(entity, one.effective_on, one.decided_at), one)
-            for one in revisions
-        ]
+        dated = [DatedRevision(self._counts_from(entity, first, one), one) for one in revisions]
         return Fee(
             terms,
             dated,
             engagement.currency,
             engagement.starts_on,
-            lambda month: any(starts_on <= month < ends_on for starts_on, ends_on in closed),
+            lambda month: _is_closed(month, closed, first),
         )
+
+    def _counts_from(self, entity: str, first: Period | None, one: Revision) -> date:
+        """The accounting date of a decision; what it says of the time before the first period is of that period."""
+        day = one.effective_on
+        if first is not None and day < first.starts_on and _was_closed(first, one):
+            day = first.starts_on
+        return self._periods.accounting_date(entity, day, one.decided_at)
 
     def _apply_line(self, line_id: str, new: LineTerms | None) -> list[Touch]:
         old = self.lines.pop(line_id, None)
@@ -182,6 +185,23 @@ class RevenueReference:
         if old == new:
             return []
         return [Touch("root", root) for root in sorted({x.root_id for x in (old, new) if x is not None})]
+
+
+def _begins_in(terms: LineTerms, engagement: Engagement | None) -> date | None:
+    """The first month of a line, as far as anything says so."""
+    day = terms.starts_on or (date.min if engagement is None else engagement.starts_on)
+    return None if day == date.min else first_of(day)
+
+
+def _is_closed(month: date, closed: Sequence[tuple[date, date]], first: Period | None) -> bool:
+    """Whether the books of a month are closed: its period's are, or it is before all periods and one of them is."""
+    if first is not None and month < first.starts_on:
+        return bool(closed)
+    return any(starts_on <= month < ends_on for starts_on, ends_on in closed)
+
+
+def _was_closed(period: Period, one: Revision) -> bool:
+    return period.closed_at is not None and period.closed_at <= one.decided_at
 
 
 class RevenueView:

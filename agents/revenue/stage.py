@@ -27,6 +27,7 @@ FLOW = "revenue"
 RULES = "revenue/1"
 RATED, CURRENT, OUTPUT = "billing.rated", "billing.current", "revenue.current"
 INPUTS = (RATED, CURRENT)
+ENTRY_KEY = b"\0"  # what names an entry, not a root, begins so
 MISSING_TERMS = "MISSING_TERMS"
 _LINEAGE = (*TIMES, "rated_at", "snapshot")
 _GONE = dict.fromkeys(MonthRow._fields) | {"parked_items": 0, "parked_seconds": 0}
@@ -95,17 +96,20 @@ class RevenueStage:
 
     def everything(self, state: Overlay) -> Iterator[bytes]:
         """All roots of this lane, entry by entry: other rules may add other parts of them to the months."""
-        roots = sorted(root_id for root_id in self._all_roots(state) if self._is_ours(root_id))
-        yield from (b"\0" + root_id.encode() for root_id in roots)
+        for root_id in sorted(root_id for root_id in self._all_roots(state) if self._is_ours(root_id)):
+            for entry_id in book.entries(state, root_id):
+                yield ENTRY_KEY + f"{root_id}\0{entry_id}".encode()
+            yield root_id.encode()
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
-        """Compute all lines of roots again."""
+        """Compute all lines of roots again, or an entry's part of them."""
         times = _times(cause.occurred_at, cause.captured_at, cause.published_at)
         for key in keys:
-            root_id = key.removeprefix(b"\0").decode()
-            if key.startswith(b"\0"):
-                for entry_id in book.entries(context.state, root_id):
-                    self._causes[root_id, entry_id] = times
+            if key.startswith(ENTRY_KEY):
+                root_id, _, entry_id = key.removeprefix(ENTRY_KEY).decode().partition("\0")
+                self._causes[root_id, entry_id] = times
+                continue
+            root_id = key.decode()
             for line_id in self._reference.lines_of(root_id) | book.lines(context.state, root_id):
                 self._lines[root_id, line_id] = times
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,8 @@ FEE_METHODS: Final = (PERCENT_COMPLETE, STRAIGHT_LINE, AS_CONSUMED)
 
 _METHOD_OF: Final = {MILESTONE: ON_ACCEPTANCE, RETAINER: STRAIGHT_LINE, PREPAID: AS_CONSUMED}
 CANCELLED: Final = "cancelled"
+# A fee has a row for each of its months; what is longer has a mistyped end.
+LONGEST: Final = timedelta(days=30 * 366)
 
 
 class Plan(NamedTuple):
@@ -74,7 +76,8 @@ class LineTerms:
     def missing(self) -> tuple[str, ...]:
         """What the method needs and the line does not say, as ``<column>:<line>``, sorted.
 
-        Example: a retainer without a fee and an end lacks ``ends_on:erp:L`` and ``fee:erp:L``.
+        Example: a retainer without a fee and an end lacks ``ends_on:erp:L`` and ``fee:erp:L``. An end that is not
+        after the start, or more than thirty years after it, is none.
         """
         needed: dict[str, bool] = {}
         if self.method in FEE_METHODS:
@@ -86,8 +89,12 @@ class LineTerms:
         if self.method == STRAIGHT_LINE:
             starts, ends = self.starts_on, self.ends_on
             needed["starts_on"] = starts is not None
-            needed["ends_on"] = ends is not None and (starts is None or starts < ends)
+            needed["ends_on"] = ends is not None and (starts is None or _spreads(starts, ends))
         return tuple(sorted(f"{name}:{self.id}" for name, is_there in needed.items() if not is_there))
+
+
+def _spreads(starts_on: date, ends_on: date) -> bool:
+    return timedelta(0) < ends_on - starts_on <= LONGEST
 
 
 @dataclass(frozen=True, slots=True)

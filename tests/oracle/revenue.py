@@ -24,6 +24,7 @@ from .rating import Item
 from .rows import ContractLine, Milestone, Period, PlanRevision, Rows
 
 ONE_DAY: Final = timedelta(days=1)
+THIRTY_YEARS: Final = timedelta(days=30 * 366)  # no fee is spread over more
 METHOD_OF: Final = {"milestone": "milestone", "retainer": "straight_line", "prepaid": "as_consumed"}
 FEE_METHODS: Final = ("percent_complete", "straight_line", "as_consumed")
 
@@ -109,16 +110,16 @@ class _Line:
         self.revisions: list[tuple[date, PlanRevision]] = []
         self.due: list[Milestone] = []
         self.closed: list[Period] = []
+        self.first_period: Period | None = None
         if self.engagement is not None and self.is_own:
             entity = self.engagement.legal_entity_id
+            periods = [period for period in rows.periods.values() if period.legal_entity_id == entity]
+            self.first_period = min(periods, key=lambda period: (period.starts_on, period.id), default=None)
             of_line = [one for one in rows.plan_revisions.values() if one.contract_line_id == line_id]
             for one in sorted(of_line, key=lambda one: (one.decided_at, one.id)):
-                self.revisions.append((books.accounting_date(entity, one.effective_on, one.decided_at), one))
-            self.closed = [
-                period
-                for period in rows.periods.values()
-                if period.legal_entity_id == entity and period.closed_at is not None
-            ]
+                day = self._not_before_the_books(one)
+                self.revisions.append((books.accounting_date(entity, day, one.decided_at), one))
+            self.closed = [period for period in periods if period.closed_at is not None]
             if self.method not in FEE_METHODS:
                 self.due = [
                     one
@@ -127,6 +128,13 @@ class _Line:
                     and one.status != "cancelled"
                     and not (one.status == "accepted" and one.accepted_on and one.accepted_at)
                 ]
+
+    def _not_before_the_books(self, one: PlanRevision) -> date:
+        """When a decision takes effect; before the first period it is that period, if it was closed by then."""
+        first = self.first_period
+        if first is None or first.closed_at is None or first.closed_at > one.decided_at:
+            return one.effective_on
+        return max(one.effective_on, first.starts_on)
 
     def _missing(self, root: str, line_id: str) -> tuple[str, ...]:
         if self.line is None:
@@ -144,7 +152,8 @@ class _Line:
             if self.method == "straight_line":
                 if line.starts_on is None:
                     missing.append(f"starts_on:{line_id}")
-                if line.ends_on is None or (line.starts_on is not None and line.ends_on <= line.starts_on):
+                starts, ends = line.starts_on, line.ends_on
+                if ends is None or (starts is not None and not starts < ends <= starts + THIRTY_YEARS):
                     missing.append(f"ends_on:{line_id}")
         return tuple(sorted(missing))
 
@@ -208,12 +217,16 @@ class _Line:
         return out
 
     def _unknown(self) -> dict[date, Revenue]:
-        """What is billed is known, and what is parked; nothing else."""
+        """What is billed is known, and what is parked; nothing else. A fee shows from the line's first month on."""
         out, billed_to_date = {}, ZERO
-        for month in sorted(self.months):
-            of_month = self.months[month]
+        first = self.line.starts_on if self.line is not None else None
+        if first is None and self.engagement is not None:
+            first = self.engagement.starts_on
+        begins = set() if first is None or self.method not in FEE_METHODS else {first_of(first)}
+        for month in sorted({*self.months, *begins}):
+            of_month = self.months.get(month, Month())
             billed_to_date += of_month.billed
-            if of_month != Month():
+            if of_month != Month() or month in begins:
                 parked = (of_month.parked_items, of_month.parked_seconds)
                 out[month] = Revenue(
                     self.method, self._currency(), None, None, None, of_month.billed, billed_to_date,
@@ -240,6 +253,9 @@ class _Line:
         return plan._replace(fee=self._round(Fraction(plan.fee)))
 
     def _is_closed(self, month: date) -> bool:
+        """A month before the first period that is known is closed with any of them."""
+        if self.first_period is not None and month < self.first_period.starts_on:
+            return bool(self.closed)
         return any(period.starts_on <= month < period.ends_on for period in self.closed)
 
     def _round(self, amount: Fraction) -> Decimal:

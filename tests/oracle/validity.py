@@ -7,8 +7,8 @@ The rules, by table and column:
   those of an adjustment in [0, 1,000], of a cap or an inclusion in [0, 1,000,000]; an FTE in [0, 2];
 - a target lies in [0, 1], and names what its scope says: a consultant, a grade or a practice;
 - prices, multipliers and exchange rates are above 0, quantity increments too;
-- fees are not negative, planned hours lie in [0, 1,000,000];
-- caps of money, per diems, milestone amounts, discounts, invoiced seconds and amounts are not negative;
+- planned hours lie in [0, 1,000,000], and fees, caps of money, per diems, milestone amounts, discounts and invoiced
+  amounts in [0, 10^12]; invoiced seconds are not negative;
 - a code of a closed list is one of the list;
 - an effective range, and that of an assignment, does not end before or when it starts;
 - a date lies in the years 1900 to 2999; 9999-12-31 is an open end where a row need not have the date;
@@ -37,6 +37,11 @@ def _at_least_zero(value: Any) -> str | None:
     return None if value >= 0 else "is negative"
 
 
+def _money(value: Any) -> str | None:
+    """An amount of a contract or a document: sums of some thousand of the greatest fit the ledger's digits."""
+    return _at_least_zero(value) or (None if value <= 10**12 else "is more than 1000000000000")
+
+
 def _above_zero(value: Any) -> str | None:
     return None if value > 0 else "is not above 0"
 
@@ -61,7 +66,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "opportunity": {"stage": _one_of("prospect", "proposal", "won", "lost")},
     "client": {"status": _ACTIVE_INACTIVE},
     "engagement": {
-        "cap_money": _at_least_zero,
+        "cap_money": _money,
         "cap_hours": _CONTRACT_HOURS,
         "over_cap_action": _OVER_CAP,
         "fx_direction": _one_of("direct", "inverse"),
@@ -69,11 +74,11 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     },
     "contract_line": {
         "billing_method": _one_of("tm", "milestone", "retainer", "prepaid", "per_diem", "non_billable"),
-        "cap_money": _at_least_zero,
+        "cap_money": _money,
         "cap_hours": _CONTRACT_HOURS,
         "over_cap_action": _OVER_CAP,
         "included_hours": _CONTRACT_HOURS,
-        "per_diem_amount": _at_least_zero,
+        "per_diem_amount": _money,
         "day_minimum_hours": _DAY_HOURS,
         "quantity_increment_seconds": _above_zero,
         "rounding": _one_of("half_up", "half_even"),
@@ -81,10 +86,10 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "revenue_method": _one_of(
             "as_delivered", "milestone", "percent_complete", "straight_line", "as_consumed"
         ),
-        "fee": _at_least_zero,
+        "fee": _money,
         "planned_hours": _CONTRACT_HOURS,
     },
-    "plan_revision": {"fee": _at_least_zero, "planned_hours": _CONTRACT_HOURS},
+    "plan_revision": {"fee": _money, "planned_hours": _CONTRACT_HOURS},
     "project": {"status": _ACTIVE_CLOSED},
     "task": {"billing_class": _one_of("billable", "non_billable"), "status": _ACTIVE_CLOSED},
     "consultant": {"fte": _between(0, 2)},
@@ -104,17 +109,17 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "fx_rate": {"rate": _inside(1_000_000)},
     "legal_entity": {"late_acts": _one_of("anybody", "by_right")},
     "accounting_period": {"status": _one_of("open", "soft_closed", "closed")},
-    "milestone": {"amount": _at_least_zero, "status": _one_of("planned", "accepted", "cancelled")},
+    "milestone": {"amount": _money, "status": _one_of("planned", "accepted", "cancelled")},
     "invoice_line": {
         "kind": _one_of("charge", "credit"),
         "seconds": _at_least_zero,
-        "amount": _at_least_zero,
+        "amount": _money,
         "status": _one_of("draft", "posted"),
     },
     "bill_adjustment": {
         "kind": _one_of("write_off", "discount", "hold"),
         "hours": _between(0, 1000),
-        "amount": _at_least_zero,
+        "amount": _money,
     },
     "time_entry": {
         "hours": _DAY_HOURS,

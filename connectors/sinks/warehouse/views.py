@@ -68,20 +68,29 @@ FROM (
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 HAVING sum(ledger_seconds) <> sum(current_seconds) OR sum(ledger_amount) <> sum(current_amount)""",
         # The roll-forward: one row for each accounting month, entity, method and currency. `net_position` is what
-        # is recognised less what is billed to the month's end: contract assets less deferred revenue.
-        # `unknown_months` says how many can't be told, so that no unknown amount passes for zero.
+        # is recognised less what is billed to the month's end: contract assets less deferred revenue. A sum of
+        # which a part can't be told (`unknown_months` of lines, up to that month) is null, not the rest of it.
         "v_revenue_by_month": """
-SELECT period_start AS accounting_month, legal_entity_id, revenue_method, currency,
-       sum(recognised) AS recognised, sum(breakage) AS breakage, sum(billed) AS billed,
-       sum(net_change) AS net_change,
-       sum(sum(net_change)) OVER (
-           PARTITION BY legal_entity_id, revenue_method, currency ORDER BY period_start
-       ) AS net_position,
-       sum(scheduled) AS scheduled,
-       count(*) FILTER (WHERE recognised IS NULL) AS unknown_months
-FROM revenue_current
-WHERE NOT deleted
-GROUP BY 1, 2, 3, 4""",
+SELECT accounting_month, legal_entity_id, revenue_method, currency,
+       CASE WHEN unknown = 0 THEN recognised END AS recognised,
+       CASE WHEN unknown = 0 THEN breakage END AS breakage,
+       billed,
+       CASE WHEN unknown = 0 THEN net_change END AS net_change,
+       CASE WHEN sum(unknown) OVER months = 0 THEN sum(net_change) OVER months END AS net_position,
+       CASE WHEN unknown = 0 THEN scheduled END AS scheduled,
+       (sum(unknown) OVER months)::bigint AS unknown_months,
+       parked_items, parked_seconds
+FROM (
+    SELECT period_start AS accounting_month, legal_entity_id, revenue_method, currency,
+           sum(recognised) AS recognised, sum(breakage) AS breakage, sum(billed) AS billed,
+           sum(net_change) AS net_change, sum(scheduled) AS scheduled,
+           count(*) FILTER (WHERE recognised IS NULL) AS unknown,
+           sum(parked_items)::bigint AS parked_items, sum(parked_seconds)::bigint AS parked_seconds
+    FROM revenue_current
+    WHERE NOT deleted
+    GROUP BY 1, 2, 3, 4
+) AS sums
+WINDOW months AS (PARTITION BY legal_entity_id, revenue_method, currency ORDER BY accounting_month)""",
         # One row for each week, month or quarter, practice and region. The ratio is a ratio of sums, over the
         # people whose capacity is known; null where that is zero.
         "v_utilization_by_practice": """

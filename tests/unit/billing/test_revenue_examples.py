@@ -362,3 +362,71 @@ def test_newer_rules_are_applied_to_what_is_there(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(entries, "EARNED", entries.EARNED - {"on_hold"})
     stage.driver.replace(0, [changed(REVENUE, stages=[changed(REVENUE.stages[0], build=_Stricter)])])
     assert stage.hear() == {}
+
+
+def test_a_retainer_without_an_end_shows_before_anything_happens(judge: RevenueJudge) -> None:
+    """Its first month says what is missing, and nothing of money: unknown is not 0."""
+    terms = {"billing_method": "retainer", "fee": D(12_000), "starts_on": day("02-10")}
+    sources = with_periods(Sources().put("contract_line", "L", **terms), 1, 2, 3)
+    months = judge(sources)
+    assert [key.month for key in months] == [day("02-01")]
+    assert (row(months, "02").recognised, row(months, "02").missing) == (None, ("ends_on:erp:L",))
+    months = judge(sources.put("contract_line", "L", ends_on=day("05-10")))
+    assert sum(schedule(months).values()) == D(12_000)
+
+
+def test_what_lacks_its_terms_is_reported_before_anything_happens() -> None:
+    """The exception names the terms, and goes when they come."""
+    stage = Stage()
+    sources = Sources().put("contract_line", "L", billing_method="prepaid", fee=D(1500))
+    stage(sources)
+    (raised,) = stage.driver.records("exceptions.raised")
+    assert (raised["op"], raised["exception_class"]) == ("RAISE", "MISSING_TERMS")
+    assert raised["missing_keys"] == ["included_hours:erp:L"]
+    stage(sources.put("contract_line", "L", included_hours=D(10)))
+    assert stage.driver.records("exceptions.raised")[-1]["op"] == "CLEAR"
+
+
+@pytest.mark.parametrize(("ends", "missing"), [("2055-12-31", ()), ("2957-01-01", ("ends_on:erp:L",))])
+def test_nothing_is_spread_over_more_than_thirty_years(
+    judge: RevenueJudge, ends: str, missing: tuple[str, ...]
+) -> None:
+    """An end that is centuries away is a typing error, not twelve thousand months."""
+    terms = {"billing_method": "retainer", "fee": D(12_000), "starts_on": day("01-01")}
+    months = judge(Sources().put("contract_line", "L", **terms, ends_on=date.fromisoformat(ends)))
+    assert {of.missing for of in months.values()} == {missing}
+
+
+def test_months_before_the_first_period_are_closed_with_it(judge: RevenueJudge) -> None:
+    """A retainer from January in books that begin in April: it is earned once April is closed."""
+    terms = {
+        "billing_method": "retainer",
+        "fee": D(12_000),
+        "starts_on": day("01-01"),
+        "ends_on": day("07-01"),
+    }
+    sources = Sources().put("contract_line", "L", **terms)
+    for number in (4, 5, 6):
+        starts, ends = date(2026, number, 1), date(2026, number + 1, 1)
+        sources.put("accounting_period", f"P{number:02}", starts_on=starts, ends_on=ends)
+    assert all(of.recognised == 0 for of in judge(sources).values())
+    sources.put("accounting_period", "P04", status="closed", closed_at=at("05-03 18:00"))
+    earned = {f"{key.month:%m}": of.recognised for key, of in judge(sources).items()}
+    assert [month for month, amount in earned.items() if amount] == ["01", "02", "03", "04"]
+
+
+def test_a_plan_about_the_time_before_the_books_moves_no_closed_month(judge: RevenueJudge) -> None:
+    """Decided in April about last December: it counts from the first month that was open then."""
+    terms = {
+        "billing_method": "retainer",
+        "fee": D(12_000),
+        "starts_on": day("01-01"),
+        "ends_on": day("07-01"),
+    }
+    sources = with_periods(Sources().put("contract_line", "L", **terms), 1, 2, 3)
+    before = judge(sources)
+    later = {"effective_on": date(2025, 12, 15), "decided_at": at("04-10 09:00")}
+    months = judge(sources.put("plan_revision", "V1", contract_line_id="L", fee=D(24_000), **later))
+    for month in ("01", "02", "03"):
+        assert row(months, month).recognised == row(before, month).recognised
+    assert sum(schedule(months).values()) == D(24_000)
