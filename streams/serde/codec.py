@@ -8,6 +8,7 @@ from typing import Any
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
+from streams.contracts.evolution import later_fields
 from streams.errors import PoisonRecord
 from streams.serde.flatreader import Reader, flat_reader
 from streams.serde.flatwriter import flat_writer
@@ -48,11 +49,14 @@ class Encoder:
 
 
 class Decoder:
-    """Decodes framed messages of any schema of a registry, each with the schema that wrote it."""
+    """Decodes framed messages of any schema of a registry, each with the schema that wrote it.
+
+    A record of an earlier version of one of our contracts has the defaults of the fields that came later.
+    """
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._parsed: dict[int, tuple[Any, Reader | None]] = {}
+        self._parsed: dict[int, tuple[Any, Reader | None, Record]] = {}
 
     def decode(self, data: bytes) -> Record:
         """The record; `PoisonRecord` for bytes that are none, `SchemaMismatch` for an unknown id."""
@@ -60,8 +64,9 @@ class Decoder:
         parsed = self._parsed.get(schema_id)
         if parsed is None:
             text = self._registry.schema(schema_id)
-            parsed = self._parsed[schema_id] = (parse_schema(text), flat_reader(text))
-        schema, read = parsed
+            parsed = (parse_schema(text), flat_reader(text), later_fields(text))
+            self._parsed[schema_id] = parsed
+        schema, read, later = parsed
         try:
             if read is not None:
                 record, end = read(data, HEADER.size)
@@ -74,4 +79,4 @@ class Decoder:
             raise PoisonRecord(f"payload does not decode with schema {schema_id}: {error!r}") from None
         if end != len(data):
             raise PoisonRecord(f"payload has {len(data) - end} bytes more than schema {schema_id} takes")
-        return record
+        return {**record, **later} if later else record

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.contracts import load_schema
 from streams.errors import PoisonRecord, RecordError, SchemaMismatch
 from streams.serde import Decoder, Encoder, frame_id
 from streams.testing import MemoryRegistry
@@ -32,6 +33,22 @@ def pair() -> tuple[Encoder, Decoder, int]:
     registry = MemoryRegistry()
     schema_id = registry.register("r-value", SCHEMA)
     return Encoder(SCHEMA, schema_id), Decoder(registry), schema_id
+
+
+def test_a_record_of_an_earlier_contract_has_the_later_fields() -> None:
+    """Their defaults, beside what was written; so that readers need not know which version wrote it."""
+    today = load_schema("canonical/rate")
+    later = ("unit", "day_seconds")
+    earlier = {**today, "fields": [field for field in today["fields"] if field["name"] not in later]}
+    registry = MemoryRegistry()
+    empty = {"string": "", "boolean": False, "int": 0, "long": 0}
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    record = {
+        f["name"]: None if isinstance(f["type"], list) else empty.get(str(f["type"]), at)
+        for f in earlier["fields"]
+    }
+    data = Encoder(earlier, registry.register("rate-value", earlier)).encode(record)
+    assert Decoder(registry).decode(data) == {**record, "unit": None, "day_seconds": None}
 
 
 records = st.fixed_dictionaries(
