@@ -15,6 +15,7 @@ from __future__ import annotations
 from agents.billing.inputs import Entry
 from agents.billing.reference import BillingReference
 from agents.billing.results import CLOSED_PERIOD, SELF_APPROVAL, Parking
+from agents.billing.rights import dependency
 
 
 def approval_refused(
@@ -30,6 +31,10 @@ def approval_refused(
         return None
     dependencies.append(f"period:{legal_entity_id}")
     period = ref.periods.closed_at_decision(legal_entity_id, entry.work_date, entry.approved_at)
-    if period is None or ref.rights.has(legal_entity_id, entry.approved_by, entry.approved_at):
+    if period is None:
         return None
-    return Parking(CLOSED_PERIOD, (f"period:{period.id}", f"right:{legal_entity_id}/{entry.approved_by}"))
+    right = dependency(legal_entity_id, entry.approved_by)
+    dependencies.append(right)
+    if ref.rights.has(legal_entity_id, entry.approved_by, entry.approved_at):
+        return None
+    return Parking(CLOSED_PERIOD, (f"period:{period.id}", right))

@@ -22,18 +22,17 @@ def report_of(before: Segment | None, now: LiveSegment) -> Report | None:
     shown = now.segment or before
     if shown is None:
         return None
+    # A line may come to be about another entry, or contract, each with revisions of its own.
+    subject = f"{shown.root_id}:{shown.entry_id}:{shown.segment}"
     if shown.segment.startswith("due:"):
-        # Named by the posted line: whatever else is to be done about it is one incident.
         message = f"{shown.entry_id} was changed after it was invoiced"
         open_ = CREDIT_DUE if now.segment is not None else None
         name = "credit_due" if open_ else "credit_done"
-        return Report(name, _record(str(shown.invoice_line_id), open_, message, shown, now.revision))
+        return Report(name, _record(subject, open_, message, shown, now.revision))
     if shown.segment.startswith(DRAFT_SEGMENT):
         is_stale = now.segment is not None and now.segment.exception_class == STALE_DRAFT
         if not is_stale and (before is None or before.exception_class != STALE_DRAFT):
             return None
-        # A draft line may come to be about another entry, or contract, each with revisions of its own.
-        subject = f"{shown.root_id}:{shown.entry_id}:{shown.segment}"
         open_ = STALE_DRAFT if is_stale else None
         name = "draft_stale" if open_ else "draft_mended"
         return Report(name, _record(subject, open_, _disagreement(shown), _missing(shown), now.revision))
@@ -41,6 +40,11 @@ def report_of(before: Segment | None, now: LiveSegment) -> Report | None:
 
 
 def _disagreement(of: Segment) -> str:
+    if (of.seconds, of.amount) == (of.draft_seconds, of.draft_amount):
+        return (
+            f"draft line {of.invoice_line_id} of {of.entry_id} is for another client or contract line than is to be "
+            f"billed: {of.client_id}, {of.contract_line_id}"
+        )
     says = f"{seconds_to_hours(of.draft_seconds or 0)} h, {of.draft_amount}"
     there = f"{seconds_to_hours(of.seconds)} h, {of.amount}"
     return f"draft line {of.invoice_line_id} of {of.entry_id} says {says}; there is {there} to bill"

@@ -16,7 +16,7 @@ class RightTable:
         self._held: dict[tuple[str, str], list[PeriodRight]] = {}
 
     def replace(self, right_id: str, new: PeriodRight | None) -> list[Touch]:
-        """Put, change or (None) take away a right; it reaches what was decided since it was granted."""
+        """Put, change or (None) take away a right; it reaches what its holder's right was asked for."""
         old = self.by_id.pop(right_id, None)
         if new is not None:
             self.by_id[right_id] = new
@@ -37,9 +37,14 @@ class RightTable:
         return any(right.holds_at(decided_at) for right in held)
 
 
+def dependency(legal_entity_id: str, person_id: str | None) -> str:
+    """What an item has looked at whose approver needed the right."""
+    return f"right:{legal_entity_id}/{person_id}"
+
+
 def _holder(right: PeriodRight) -> tuple[str, str]:
     return (right.legal_entity_id, right.person_id)
 
 
 def _touch(right: PeriodRight) -> Touch:
-    return Touch(f"period:{right.legal_entity_id}", decided_from=right.granted_at)
+    return Touch(dependency(*_holder(right)), decided_from=right.granted_at)

@@ -5,7 +5,7 @@ A **dependency** is the name of something a rating looked at, whether or not it 
     consultant:<id>  project:<id>  task:<id>  line:<id>  engagement:<id>  client:<id>  legal_entity:<id>
     rate@tc:<task>/<consultant>    rate@pc:<project>/<consultant>    rate@pr:<project>/<role>
     rate@lr:<line>/<role>          rate@cl:<client>                  rate@default
-    fx:<from>:<to>                 period:<legal entity>
+    fx:<from>:<to>                 period:<legal entity>             right:<legal entity>/<person>
 
 and, for allocation, ``terms:<engagement>``: the caps and inclusions of an allocation root.
 """

@@ -265,3 +265,11 @@ def test_projects_whose_plan_is_billed_otherwise_are_reached(entity: str) -> Non
         now, record = view(after), None if after is None else row(entity, row_id, **after)
         if view(before).reference.is_billable("P") != now.reference.is_billable("P"):
             assert {touch[0] for touch in now.missed(entity, row_id, record)} & {"P", EVERYBODY}
+
+
+@pytest.mark.parametrize(
+    ("entity", "kind"), [("fx_rate", "fx:"), ("period", "period:"), ("period_right", "right:")]
+)
+def test_a_row_looked_up_by_coordinates_reaches_all_who_looked_up_its_kind(entity: str, kind: str) -> None:
+    """Its coordinates of before are not known any more; a right that was taken away unseen was somebody's."""
+    assert BillingView().missed(entity, "X", None) == [Touch(kind + ANY)]
