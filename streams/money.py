@@ -53,20 +53,26 @@ def price_seconds(
     fx: Decimal = Decimal(1),
     rounding: str = "half_up",
     unit_seconds: int = SECONDS_PER_HOUR,
+    fx_divides: bool = False,
 ) -> Decimal:
     """Document amount of a quantity: seconds x price x multiplier x FX, rounded once.
+
+    With ``fx_divides`` the rate is that of the opposite pair.
 
     ``unit_seconds`` is the time that the price is for; 0 is no time at all: the price is for the whole, however
     long it was. Examples: 1200 s at 1,234.56 an hour is 411.52; going through 0.3333 h would give 411.48.
     3 h at 1,000 a day of 7.5 h is 400.00; 3 h at a fixed 250 is 250.00.
     """
-    factor = EXACT.multiply(multiplier, fx)
-    if unit_seconds == FIXED:
-        return round_money(EXACT.multiply(price, factor), currency, rounding)
-    exact = EXACT.multiply(EXACT.multiply(Decimal(seconds), price), factor)
+    over, under = EXACT.multiply(price, multiplier), Decimal(1)
+    if fx_divides:
+        under = fx
+    else:
+        over = EXACT.multiply(over, fx)
+    if unit_seconds != FIXED:
+        over, under = EXACT.multiply(over, Decimal(seconds)), EXACT.multiply(under, Decimal(unit_seconds))
     # The division may not terminate: 60 digits, then one rounding to the minor unit. The quotient's 60th
     # digit can't decide a half: a quotient that is not exactly a half is further from it than that.
-    return round_money(EXACT.divide(exact, Decimal(unit_seconds)), currency, rounding)
+    return round_money(EXACT.divide(over, under), currency, rounding)
 
 
 def hours_to_seconds(hours: Decimal) -> int:

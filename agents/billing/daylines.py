@@ -62,6 +62,7 @@ class DayLine:
             rate_id=first.rate_id if uplift else None,
             multiplier=Decimal(1) if uplift else None,
             fx_rate=first.fx_rate if uplift else None,
+            fx_divides=first.fx_divides if uplift else None,
         )
 
 
@@ -117,5 +118,6 @@ def _worth(seconds: int, first: Item) -> Decimal:
         first.price,
         first.currency or "",
         fx=first.fx_rate,
+        fx_divides=bool(first.fx_divides),
         unit_seconds=first.price_unit_seconds,
     )

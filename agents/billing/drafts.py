@@ -7,7 +7,8 @@ a per diem's) takes money of what has none either. That is the segment ``draft:<
 Of an entry that is not on the root in the version that the line names, it takes nothing. A draft of a credit
 counts for nothing.
 
-A draft is stale unless what it takes is what it says, to the second and the cent. Its segment then has the class
+A draft is stale unless what it takes is what it says, to the second and the cent, of the contract line and for the
+client that it says. Its segment then has the class
 STALE_DRAFT, and says what the draft says beside what there is; it is there also if it takes nothing. What a stale
 draft does not take is unbilled, and can be put on another one. Examples, of 8 h at 100 on a draft of 8 h/800:
 
@@ -106,10 +107,19 @@ def put_on_draft(
             seconds=seconds,
             amount=amount,
             invoice_line_id=draft.id,
-            exception_class=None if (seconds, amount) == (draft.seconds, draft.amount) else STALE_DRAFT,
+            exception_class=None if _is_as_drafted(draft, like, seconds, amount) else STALE_DRAFT,
             draft_seconds=draft.seconds,
             draft_amount=draft.amount,
         )
+
+
+def _is_as_drafted(draft: DraftLine, like: Segment, seconds: int, amount: Decimal) -> bool:
+    """Whether there is to be billed what the draft says, of its contract line and, as far as that is printed, client."""
+    return (seconds, amount, like.contract_line_id) == (
+        draft.seconds,
+        draft.amount,
+        draft.contract_line_id,
+    ) and draft.printed.client_id in (None, like.client_id)
 
 
 def _take(draft: DraftLine, segments: dict[Key, Segment]) -> tuple[Segment | None, int, Decimal]:

@@ -3,26 +3,25 @@
 Example: for work of Monday 9 March, Friday's row (6 March) serves; a row of 3 March is too old, and one
 of 10 March is not yet known on the work date.
 
-A contract may convert by the opposite pair: the factor is then the reciprocal of its rate, half up to eight
-places, as the ledger keeps it. Example: EUR into USD by USD:EUR at 0.9228 is 1.08365843.
+A contract may convert by the opposite pair: the amount is then divided by its rate, and rounded once like any.
+Example: 7.5 h at EUR 133.33 into USD by USD:EUR at 0.9228 are 1,083.63.
 """
 
 from __future__ import annotations
 
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from agents.billing.entities import FxRate
 from agents.billing.touches import Touch
-from streams.money import EXACT
 
 # A published rate bridges a long weekend; what is older hides a broken feed.
 MAX_AGE_DAYS: Final = 5
 _AGES: Final = tuple(timedelta(days=age) for age in range(MAX_AGE_DAYS + 1))
 INVERSE: Final = "inverse"  # a contract's direction
-_PLACES: Final = Decimal("0.00000001")
-_TOO_LARGE: Final = Decimal(1_000_000)  # the bound of the mapping for rates: amounts must fit the ledger
+# What is divided by less is multiplied by more than the mapping lets a rate be: amounts must fit the ledger.
+_TOO_SMALL: Final = Decimal("0.000001")
 
 
 class FxRule(NamedTuple):
@@ -74,9 +73,9 @@ class FxTable:
         return touches
 
     def convert(self, rule: FxRule, from_currency: str, to_currency: str, work_date: date) -> Decimal | None:
-        """The factor that a contract converts by on a work date, None where no row serves."""
+        """The rate that a contract multiplies or (inverse) divides by on a work date, None where no row serves."""
         row = self.find(rule, from_currency, to_currency, work_date)
-        return None if row is None else factor(rule, row)
+        return None if row is None or not serves(rule, row) else row.rate
 
     def find(self, rule: FxRule, from_currency: str, to_currency: str, work_date: date) -> FxRate | None:
         """The row of the latest day in the five days up to the work date; of one day, the greatest id."""
@@ -89,12 +88,9 @@ class FxTable:
         return None
 
 
-def factor(rule: FxRule, row: FxRate) -> Decimal | None:
-    """What a row converts by; None where a reciprocal would be as large as no published rate may be."""
-    if not rule.inverse:
-        return row.rate
-    reciprocal = EXACT.divide(Decimal(1), row.rate).quantize(_PLACES, rounding=ROUND_HALF_UP, context=EXACT)
-    return reciprocal if reciprocal < _TOO_LARGE else None
+def serves(rule: FxRule, row: FxRate) -> bool:
+    """Whether a contract can convert by a row: not by the reciprocal of next to nothing."""
+    return not rule.inverse or row.rate > _TOO_SMALL
 
 
 def _pair(row: FxRate) -> tuple[str, str, str | None]:

@@ -55,6 +55,7 @@ class Item(NamedTuple):
     rate_currency: str | None
     multiplier: Decimal | None
     fx_rate: Decimal | None
+    fx_divides: bool | None
     currency: str | None
     amount: Decimal | None
     rounding_amount: Decimal | None
@@ -94,6 +95,7 @@ class Item(NamedTuple):
             "rate_currency": self.rate_currency,
             "multiplier": self.multiplier,
             "fx_rate": self.fx_rate,
+            "fx_divides": self.fx_divides,
             "currency": self.currency,
             "amount": self.amount,
             "rounding_amount": self.rounding_amount,

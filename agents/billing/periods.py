@@ -87,6 +87,7 @@ class PeriodTable:
 
 
 def _period_of(periods: list[Period], work_date: date) -> Period | None:
+    """The period of a day: of those that overlap, the one that begins last, then that of the greatest id."""
     for period in reversed(periods):
         if period.starts_on <= work_date < period.ends_on:
             return period

@@ -114,6 +114,7 @@ def rate_milestone(milestone: Milestone | None, ref: BillingReference) -> RatedR
         rate_currency=None,
         multiplier=None,
         fx_rate=None,
+        fx_divides=None,
         currency=None if engagement is None else engagement.currency,
         amount=milestone.amount if parking is None else None,
         rounding_amount=None,
@@ -167,7 +168,7 @@ def _priced(
         return _parked(entry, chain, parking, contribution)
     rate = finding.rates[0]
     currency = engagement.currency
-    fx = _ONE
+    fx, divides = _ONE, False
     if rate.currency != currency:
         rule = engagement.fx_rule
         chain.dependencies.append(rule.dependency(rate.currency, currency))
@@ -175,34 +176,28 @@ def _priced(
         if found is None:
             parking = Parking(MISSING_FX, (rule.missing_key(rate.currency, currency, entry.work_date),))
             return _parked(entry, chain, parking, contribution)
-        fx = found
+        fx, divides = found, rule.inverse
     seconds, unit = entry.seconds, rate.unit_seconds
     if unit == FIXED:
         multiplier, quantity = _ONE, seconds
     else:
         multiplier = multiplier_of(entry.kind, rate, entry.work_date.weekday() >= _SATURDAY)
         quantity = round_quantity(seconds, line.quantity_increment_seconds)
-    amount = price_seconds(
-        quantity,
-        rate.price,
-        currency,
-        multiplier=multiplier,
-        fx=fx,
-        rounding=line.rounding,
-        unit_seconds=unit,
-    )
-    rounding_amount = None
-    if quantity != seconds:
-        exact = price_seconds(
-            seconds,
+
+    def worth(of_seconds: int) -> Decimal:
+        return price_seconds(
+            of_seconds,
             rate.price,
             currency,
             multiplier=multiplier,
             fx=fx,
+            fx_divides=divides,
             rounding=line.rounding,
             unit_seconds=unit,
         )
-        rounding_amount = exact - amount
+
+    amount = worth(quantity)
+    rounding_amount = None if quantity == seconds else worth(seconds) - amount
     chain.dependencies.append(f"period:{engagement.legal_entity_id}")
     item = Item(
         engagement.id,
@@ -227,6 +222,7 @@ def _priced(
         rate.currency,
         multiplier,
         fx,
+        divides or None,
         currency,
         amount,
         rounding_amount,
@@ -288,6 +284,7 @@ def _entry_item(
         disposition,
         entry.seconds,
         entry.seconds,
+        None,
         None,
         None,
         None,

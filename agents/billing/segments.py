@@ -41,7 +41,8 @@ class Segment(NamedTuple):
 
     ``amount`` is document money in ``currency``, None while the item is parked. ``price_unit_seconds`` is the
     time that ``price`` is for, 0 where it is for the entry, however long that is. ``draft_seconds`` and
-    ``draft_amount`` are what the ERP's draft says, of the part that is on one.
+    ``draft_amount`` are what the ERP's draft says, of the part that is on one. ``fx_divides`` says that the rate is
+    of the opposite pair.
     """
 
     root_id: str
@@ -64,6 +65,7 @@ class Segment(NamedTuple):
     rate_id: str | None = None
     multiplier: Decimal | None = None
     fx_rate: Decimal | None = None
+    fx_divides: bool | None = None
     invoice_line_id: str | None = None
     exception_class: str | None = None
     missing_keys: tuple[str, ...] | None = None
@@ -80,8 +82,7 @@ class Segment(NamedTuple):
         """The segment of a decoded ``billing.current`` or ``billing.events`` record."""
         *values, keys = _values(record)
         keys = None if keys is None else tuple(keys)
-        # Earlier records know of no drafts.
-        return cls._make((*values, keys, record.get("draft_seconds"), record.get("draft_amount")))
+        return cls._make((*values, keys, record["draft_seconds"], record["draft_amount"]))
 
     def fields(self) -> dict[str, Any]:
         """The business fields of ``billing.current`` and ``billing.events``, by name."""
@@ -106,6 +107,7 @@ class Segment(NamedTuple):
             "rate_id": self.rate_id,
             "multiplier": self.multiplier,
             "fx_rate": self.fx_rate,
+            "fx_divides": self.fx_divides,
             "invoice_line_id": self.invoice_line_id,
             "exception_class": self.exception_class,
             "missing_keys": None if self.missing_keys is None else list(self.missing_keys),
@@ -140,6 +142,7 @@ def item_segment(item: Item, segment: str, bucket: str, seconds: int, amount: De
         item.rate_id,
         item.multiplier,
         item.fx_rate,
+        item.fx_divides,
         None,
         item.exception_class,
         item.missing_keys,

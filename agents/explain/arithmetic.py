@@ -121,7 +121,7 @@ def _uplift(
     currency = segment.currency or ""
     remark = "time missing of the day's minimum, at the price of the day's first entry, without multiplier"
     if not live or minimum is None:
-        unit = EXACT.multiply(segment.price, segment.fx_rate or Decimal(1))
+        unit = EXACT.multiply(segment.price, _factor(segment))
         hour = EXACT.divide(
             EXACT.multiply(unit, Decimal(SECONDS_PER_HOUR)), Decimal(_unit(segment) or SECONDS_PER_HOUR)
         )
@@ -178,7 +178,7 @@ def _whole_remarks(segment: Segment, rule: str, live: Sequence[Segment]) -> list
     if any(other.segment.startswith((POSTED_PREFIX, DUE_PREFIX)) for other in shares):
         return ["a part of the entry is posted with the ERP's figures; the rest is by subtraction"]
     factors = {
-        (other.price, _unit(other), other.multiplier, other.fx_rate, other.currency) for other in shares
+        (other.price, _unit(other), other.multiplier, _factor(other), other.currency) for other in shares
     }
     if len(shares) < 2 or len(factors) != 1:
         return []
@@ -198,6 +198,7 @@ def _price(segment: Segment, seconds: int, rule: str) -> Decimal:
         segment.currency or "",
         multiplier=segment.multiplier or Decimal(1),
         fx=segment.fx_rate or Decimal(1),
+        fx_divides=bool(segment.fx_divides),
         rounding=rule,
         unit_seconds=_unit(segment),
     )
@@ -209,9 +210,15 @@ def _unit(segment: Segment) -> int:
     return SECONDS_PER_HOUR if unit is None else unit
 
 
+def _factor(segment: Segment) -> Decimal:
+    """What the exchange rate multiplies by."""
+    rate = segment.fx_rate or Decimal(1)
+    return EXACT.divide(Decimal(1), rate) if segment.fx_divides else rate
+
+
 def _product(segment: Segment, seconds: int) -> Decimal:
     assert segment.price is not None
-    factors = EXACT.multiply(segment.multiplier or Decimal(1), segment.fx_rate or Decimal(1))
+    factors = EXACT.multiply(segment.multiplier or Decimal(1), _factor(segment))
     product, unit = EXACT.multiply(segment.price, factors), _unit(segment)
     if unit != FIXED:
         product = EXACT.divide(EXACT.multiply(product, Decimal(seconds)), Decimal(unit))
@@ -221,7 +228,7 @@ def _product(segment: Segment, seconds: int) -> Decimal:
 def _formula(segment: Segment, seconds: int, rate_currency: str | None) -> str:
     price = f"{money_text(segment.price, rate_currency)} {rate_currency or ''}".strip()
     multiplier, fx = segment.multiplier or Decimal(1), segment.fx_rate or Decimal(1)
-    factors = f"{plain(multiplier)} x FX {plain(fx)}"
+    factors = f"{plain(multiplier)} {'/' if segment.fx_divides else 'x'} FX {plain(fx)}"
     if _unit(segment) == FIXED:
         return f"{price} fixed x {factors}"
     return f"{hours_text(seconds)} x {price}/{unit_text(_unit(segment))} x {factors}"

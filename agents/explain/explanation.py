@@ -10,7 +10,7 @@ from typing import Final
 
 from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.entities import Record
-from agents.billing.fx import SPOT, factor
+from agents.billing.fx import SPOT, serves
 from agents.billing.ledger import REVERSAL, LedgerLine
 from agents.billing.reference import BillingReference
 from agents.billing.segments import (
@@ -276,12 +276,12 @@ def _fx_notes(segment: Segment, ref: BillingReference) -> list[str]:
         return [f"no {kind} exchange rate {first} to {second} of the work date is known now"]
     says = f"{kind} exchange rate {row.id}, {first} to {second}, published for {row.day}"
     if rule.inverse:
-        says += f" at {plain(row.rate)}: by contract its reciprocal"
-    now = factor(rule, row)
-    if now == segment.fx_rate:
+        says += ", by which the contract divides"
+    if not serves(rule, row):
+        return [f"{says}, is too small now to divide by"]
+    if row.rate == segment.fx_rate and rule.inverse == bool(segment.fx_divides):
         return [says]
-    is_now = "too small to convert by" if now is None else plain(now)
-    return [f"{says}, is {is_now} now; the line has {plain(segment.fx_rate or ZERO)}"]
+    return [f"{says}, is {plain(row.rate)} now; the line has {plain(segment.fx_rate or ZERO)}"]
 
 
 def _live_line(line: LedgerLine) -> LiveLine:

@@ -284,9 +284,11 @@ class _Root:
         like, seconds, money = None, 0, ZERO
         if item is not None and item.version == line.entry_version:
             like, seconds, money, self.out = take(line, self.out)
-        draft = Draft(line.seconds, line.amount, (seconds, money) != (line.seconds, line.amount))
         if like is None:
             like = self._nothing_on_draft(line)
+        is_as_it_says = (seconds, money, like.line_id) == (line.seconds, line.amount, line.contract_line_id)
+        other_client = line.client_id is not None and like.work.client != line.client_id
+        draft = Draft(line.seconds, line.amount, other_client or not is_as_it_says)
         self.out.append(
             like._replace(
                 segment=f"draft:{line.id}", bucket="on_draft", seconds=seconds, amount=money, draft=draft

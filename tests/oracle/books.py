@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from itertools import combinations
 from typing import Final, NamedTuple
 
@@ -99,11 +99,11 @@ class Books:
         return []
 
     def fx(self, from_currency: str, engagement: Engagement, day: date) -> Decimal | None:
-        """What an amount is multiplied by to be in the engagement's currency; None where no rate serves.
+        """What converts an amount into the engagement's currency; None where no rate serves.
 
         The last rate of the contract's type published on the day or at most five days before it; published
         twice for a day, the one with the greatest id. Inverse: one unit of the contract's currency is worth so
-        many of the rate's, so the factor is 1 over it, half up to eight places, and below a million.
+        many of the rate's, so amounts are divided by it; not by a millionth or less.
         """
         if from_currency == engagement.currency:
             return Decimal(1)
@@ -115,10 +115,12 @@ class Books:
         if not published:
             return None
         rate = max(published, key=lambda fx: (fx.day, fx.id)).rate
-        if not engagement.fx_inverse:
-            return rate
-        reciprocal = (Decimal(1) / rate).quantize(Decimal("1e-8"), rounding=ROUND_HALF_UP)
-        return reciprocal if reciprocal < 1_000_000 else None
+        return None if engagement.fx_inverse and rate <= Decimal("0.000001") else rate
+
+    def _period_of(self, legal_entity_id: str, day: date) -> Period | None:
+        """The period that a day is in: of those that overlap, the one that begins last, then that of the greatest id."""
+        containing = [p for p in self._periods.get(legal_entity_id, []) if p.starts_on <= day < p.ends_on]
+        return max(containing, key=lambda p: (p.starts_on, p.id), default=None)
 
     def closed_to(
         self, legal_entity_id: str, person: str | None, work_date: date, decided_at: datetime | None
@@ -129,9 +131,7 @@ class Books:
         """
         if legal_entity_id not in self._by_right or decided_at is None:
             return None
-        own = next(
-            (p for p in self._periods.get(legal_entity_id, []) if p.starts_on <= work_date < p.ends_on), None
-        )
+        own = self._period_of(legal_entity_id, work_date)
         closes = [] if own is None else [own.soft_closed_at, own.closed_at]
         if not any(close is not None and close <= decided_at for close in closes):
             return None
@@ -155,11 +155,11 @@ class Books:
         30 March whenever it arrives; decided on 4 April, on 1 April.
         """
         periods = self._periods.get(legal_entity_id, [])
-        own = next((p for p in periods if p.starts_on <= work_date < p.ends_on), None)
+        own = self._period_of(legal_entity_id, work_date)
         if own is None or own.closed_at is None or decided_at is None or decided_at < own.closed_at:
             return work_date
         for later in periods:
             is_open = later.closed_at is None or later.closed_at > decided_at
-            if later.starts_on > own.starts_on and is_open:
+            if later.starts_on > work_date and is_open:
                 return later.starts_on
         return max(p.ends_on for p in periods)

@@ -65,7 +65,12 @@ def _uplift(minimum: int, priced: Sequence[Item]) -> Item | None:
     assert first.price is not None
     assert first.currency is not None
     missing = price_seconds(
-        minimum - total, first.price, first.currency, fx=first.fx, unit_seconds=first.price_seconds
+        minimum - total,
+        first.price,
+        first.currency,
+        fx=first.fx,
+        unit_seconds=first.price_seconds,
+        fx_divides=first.fx_divides,
     )
     return _item(first, missing)
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
+from math import floor
 from typing import Final
 
-from streams.money import ZERO, price_seconds, round_money
+from streams.money import ZERO, minor_unit
 
 from .books import Books
 from .rows import ContractLine, Engagement, Milestone, Project, Rate, Rows, Task, TimeEntry
@@ -48,6 +50,7 @@ class Item:
     price_seconds: int = 3600  # that the price is for
     fixed_price: bool = False
     fx: Decimal = ONE
+    fx_divides: bool = False
     rounding_amount: Decimal = ZERO
     applies_to_invoiced: bool = False
     exception_class: str | None = None
@@ -196,6 +199,13 @@ def multiplier_of(kind: str, work_date: date, rate: Rate) -> Decimal:
     return ONE
 
 
+def rounded(exact: Fraction, currency: str, rounding: str) -> Decimal:
+    """An amount that is not negative, to the minor unit of its currency: half up, or half to even."""
+    unit = minor_unit(currency)
+    units = exact / Fraction(unit)
+    return unit * (round(units) if rounding == "half_even" else floor(units + Fraction(1, 2)))
+
+
 def rate_seconds(rate: Rate) -> int:
     """The time that a price is for: an hour unless it is of a day. (Of a fixed one it is not used.)"""
     return rate.day_seconds if rate.unit == "day" and rate.day_seconds is not None else 3600
@@ -292,19 +302,13 @@ def _priced(
     fixed = rate.unit == "fixed"
     multiplier = ONE if fixed else multiplier_of(entry.kind, entry.work_date, rate)
     unit_seconds = rate_seconds(rate)
+    divides = engagement.fx_inverse and rate.currency != engagement.currency
 
     def worth(seconds: int) -> Decimal:
-        if fixed:
-            return round_money(rate.price * fx, engagement.currency, line.rounding)
-        return price_seconds(
-            seconds,
-            rate.price,
-            engagement.currency,
-            multiplier=multiplier,
-            fx=fx,
-            rounding=line.rounding,
-            unit_seconds=unit_seconds,
-        )
+        hours = Fraction(1) if fixed else Fraction(seconds, unit_seconds)
+        conversion = 1 / Fraction(fx) if divides else Fraction(fx)
+        exact = hours * Fraction(rate.price) * Fraction(multiplier) * conversion
+        return rounded(exact, engagement.currency, line.rounding)
 
     quantity = entry.seconds if fixed else rounded_quantity(entry.seconds, line.quantity_increment_seconds)
     return Item(
@@ -326,6 +330,7 @@ def _priced(
         price_seconds=unit_seconds,
         fixed_price=fixed,
         fx=fx,
+        fx_divides=divides,
         rounding_amount=worth(entry.seconds) - worth(quantity),
         applies_to_invoiced=rate.applies_to_invoiced,
     )

@@ -96,6 +96,22 @@ STALE: dict[str, tuple[Callable[[Sources], Any], int, int, dict[Any, Any]]] = {
         500,
         {("time:1", "over-engagement"): ("over_cap", 3 * HOUR, D(300))},
     ),
+    "another contract line": (
+        lambda s: s.put("contract_line", "L2").put("project", "P", contract_line_id="L2"),
+        8,
+        800,
+        {},
+    ),
+    "another client": (
+        lambda s: (
+            s.put("invoice_line", "D1", client_id="A")
+            .put("client", "A2")
+            .put("engagement", "E", client_id="A2")
+        ),
+        8,
+        800,
+        {},
+    ),
     "posted by another line": (
         lambda s: s.charge("I1", 1, 8, 800),
         0,

@@ -97,6 +97,7 @@ moments = st.integers(0, 80).map(lambda hours: datetime(2026, 4, 1, tzinfo=UTC) 
 @given(
     late_acts=st.sampled_from([None, "by_right"]),
     closes=st.tuples(st.none() | moments, st.none() | moments),
+    quarter=st.none() | moments,
     rights=st.lists(st.tuples(st.sampled_from("BD"), moments, st.none() | moments), max_size=3),
     work=st.lists(
         st.tuples(st.sampled_from(["03-30", "04-01"]), st.sampled_from("BD"), st.none() | moments),
@@ -107,12 +108,15 @@ moments = st.integers(0, 80).map(lambda hours: datetime(2026, 4, 1, tzinfo=UTC) 
 def test_both_judges_agree(
     late_acts: str | None,
     closes: tuple[datetime | None, datetime | None],
+    quarter: datetime | None,
     rights: list[tuple[str, datetime, datetime | None]],
     work: list[tuple[str, str, datetime | None]],
 ) -> None:
-    """Whatever closes when, whoever has a right when, and approves when."""
+    """Whatever closes when, whoever has a right when, and approves when; also where periods overlap."""
     sources = approved("04-01 00:00", late_acts)
     sources.put("accounting_period", "2026-03", soft_closed_at=closes[0], closed_at=closes[1])
+    span = {"starts_on": day("01-01"), "ends_on": day("04-01")}
+    sources.put("accounting_period", "Q1", **span, closed_at=quarter)
     for number, (person, granted, revoked) in enumerate(rights):
         span = {"granted_at": granted, "revoked_at": revoked}
         sources.put("period_right", f"R{number}", legal_entity_id="LE", person_id=person, **span)

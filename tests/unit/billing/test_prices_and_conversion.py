@@ -111,12 +111,20 @@ def test_a_typed_rate_is_no_spot_rate(judge: Judge) -> None:
 
 
 def test_an_inverse_contract_divides(judge: Judge) -> None:
-    """7.5 h at EUR 133.33, USD:EUR at 0.9228: by 1.08365843, 1,083.63; EUR:USD is not looked at."""
+    """7.5 h at EUR 133.33, USD:EUR at 0.9228: divided, 1,083.63; EUR:USD is not looked at."""
     sources = in_dollars(fx_direction="inverse").work(1, "03-05", "7.5")
     published(sources, "F", "EUR:USD", "1.0837")
     assert judge(sources).parked == {"time:1": ("MISSING_FX", ("fx:USD:EUR:2026-03-05",))}
     published(sources, "G", "USD:EUR", "0.9228")
     assert judge(sources).figures == {BASE: ("unbilled", 27_000, D("1083.63"))}
+
+
+def test_a_division_is_rounded_once(judge: Judge) -> None:
+    """8 h at VND 999,999 and EUR:VND at 30,512.40: 262.19; by a reciprocal of eight places it would be 262.16."""
+    sources = Sources().put("engagement", "E", fx_direction="inverse")
+    sources.put("rate", "R", price=D(999_999), currency="VND").work(1, "03-05", 8)
+    published(sources, "F", "EUR:VND", "30512.40")
+    assert judge(sources).figures[BASE][2] == D("262.19")
 
 
 def test_a_reciprocal_has_the_bound_of_a_published_rate(judge: Judge) -> None:
