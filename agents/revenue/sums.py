@@ -17,8 +17,9 @@ class MonthSums(NamedTuple):
     """Money in the engagement's currency, and seconds.
 
     ``delivered`` is what approved time is worth, day lines among it, ``accepted`` what milestones are;
-    ``billed`` is posted less credited, in the month of the posting. ``worked`` is approved chargeable time, whether or
-    not it has a price, ``covered`` what a lot or retainer paid for. What is parked is worth nobody knows what.
+    ``billed`` is posted less what was credited of it since, in the month of the posting. ``worked`` is approved
+    chargeable time, whether or not it has a price, ``covered`` what a lot or retainer paid for. What is parked is
+    worth nobody knows what.
     """
 
     delivered: Decimal = ZERO

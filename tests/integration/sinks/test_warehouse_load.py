@@ -240,3 +240,41 @@ def test_the_lines_of_a_proposal(world: World) -> None:
         ("on_draft", "time:3", Decimal("150.0000"), True, "stale"),
         ("billed", "time:4", Decimal("150.0000"), False, "stale"),
     ]
+
+
+def test_the_roll_forward_of_revenue_adds_nothing_to_what_is_unknown(world: World) -> None:
+    """A month of which a line can't be told is null, and so is the position from there on; parked work shows."""
+
+    def month(
+        line: str, number: int, recognised: int | None, billed: int, **fields: object
+    ) -> dict[str, object]:
+        money = None if recognised is None else Decimal(recognised)
+        net = None if money is None else money - billed
+        of = {"contract_line_id": f"erp:{line}", "period_start": date(2026, number, 1), "recognised": money}
+        of |= {
+            "breakage": money and Decimal(0),
+            "billed": Decimal(billed),
+            "net_change": net,
+            "scheduled": money,
+        }
+        one = {
+            "root_id": "erp:1",
+            "legal_entity_id": "erp:LE",
+            "revenue_method": "as_delivered",
+            "currency": "EUR",
+        }
+        return record_of("revenue.current", **one, **of, **{"deleted": False, "parked_items": 0, **fields})
+
+    world.send(
+        "revenue.current", month("L1", 2, 500, 100), month("L1", 3, None, 800), month("L2", 3, 1000, 0)
+    )
+    world.send("revenue.current", month("L2", 4, 1000, 0, parked_items=5))
+    world.load()
+    assert world.rows(
+        "SELECT recognised, billed, net_change, net_position, unknown_months, parked_items"
+        " FROM v_revenue_by_month ORDER BY accounting_month"
+    ) == [
+        (Decimal(500), Decimal(100), Decimal(400), Decimal(400), 0, 0),
+        (None, Decimal(800), None, None, 1, 0),
+        (Decimal(1000), Decimal(0), Decimal(1000), None, 1, 5),
+    ]
