@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from agents.billing.contracts import PER_DIEM, TM
 from agents.billing.items import ENTRY, FIXED_FEE, PRICED, Item
@@ -21,8 +21,6 @@ from streams.money import FIXED, price_seconds
 
 # A day line is made anew from its day, so what was posted of it never goes stale by version.
 DAY_VERSION: Final = 1
-
-Day = tuple[str, str, date]  # consultant, contract line, work date
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +76,57 @@ def day_lines(items: Iterable[Item], terms: Terms) -> list[DayLine]:
     }
     if not minimums and not diems:
         return []
-    timed: dict[Day, list[Item]] = {}
-    fixed: dict[Day, list[Item]] = {}
+    timed: dict[str, list[Item]] = {}
+    fixed: dict[str, list[Item]] = {}
     for item in items:
-        line_id, consultant_id = item.contract_line_id, item.consultant_id
-        if line_id is None or consultant_id is None or item.item_kind != ENTRY:
+        line_id, day_id = item.contract_line_id, day_line_id(item)
+        if day_id is None:
             continue
-        if _is_timed(item) and item.method == TM and line_id in minimums:
-            timed.setdefault((consultant_id, line_id, item.work_date), []).append(item)
-        elif item.disposition == FIXED_FEE and line_id in diems:
-            fixed.setdefault((consultant_id, line_id, item.work_date), []).append(item)
+        if item.disposition == FIXED_FEE:
+            if line_id in diems:
+                fixed.setdefault(day_id, []).append(item)
+        elif item.method == TM and line_id in minimums:
+            timed.setdefault(day_id, []).append(item)
     lines = []
-    for day, members in timed.items():
-        short = minimums[day[1]] - sum(item.quantity_seconds for item in members)
+    for day_id, members in timed.items():
+        first = members[0]
+        short = minimums[first.contract_line_id or ""] - sum(item.quantity_seconds for item in members)
         if short > 0:
-            first = members[0]
-            lines.append(DayLine(_entry_id(day), UPLIFT_SEGMENT, _worth(short, first), first))
-    for day, members in fixed.items():
-        lines.append(DayLine(_entry_id(day), PER_DIEM_SEGMENT, diems[day[1]], members[0]))
+            lines.append(DayLine(day_id, UPLIFT_SEGMENT, _worth(short, first), first))
+    for day_id, (first, *_) in fixed.items():
+        lines.append(DayLine(day_id, PER_DIEM_SEGMENT, diems[first.contract_line_id or ""], first))
     return lines
 
 
-def _is_timed(item: Item) -> bool:
-    """Whether an entry counts towards a day's minimum: what has a fixed price is not paid by its time."""
-    return item.disposition == PRICED and item.price_unit_seconds != FIXED
+class OfDay(Protocol):
+    """What decides of an item which day line it counts for."""
+
+    @property
+    def item_kind(self) -> str: ...
+    @property
+    def disposition(self) -> str: ...
+    @property
+    def price_unit_seconds(self) -> int | None: ...
+    @property
+    def consultant_id(self) -> str | None: ...
+    @property
+    def contract_line_id(self) -> str | None: ...
+    @property
+    def work_date(self) -> date: ...
 
 
-def _entry_id(day: Day) -> str:
-    return f"day:{day[0]}:{day[1]}:{day[2].isoformat()}"
+def day_line_id(item: OfDay) -> str | None:
+    """The id of the day line that an entry counts for, if its contract line has such; None where it never does.
+
+    What is paid by a fixed fee counts for a per diem, what is paid by its time for a minimum; what has a fixed
+    price is paid by neither.
+    """
+    is_timed = item.disposition == PRICED and item.price_unit_seconds != FIXED
+    if item.item_kind != ENTRY or not (is_timed or item.disposition == FIXED_FEE):
+        return None
+    if item.consultant_id is None or item.contract_line_id is None:
+        return None
+    return f"day:{item.consultant_id}:{item.contract_line_id}:{item.work_date.isoformat()}"
 
 
 def _worth(seconds: int, first: Item) -> Decimal:

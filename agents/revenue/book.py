@@ -17,6 +17,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from agents.billing.daylines import day_line_id
 from agents.billing.items import order_key
 from agents.revenue.entries import EntryState, Rated
 from agents.revenue.sums import Months, MonthSums
@@ -56,8 +57,8 @@ def entries(state: Overlay, root_id: str) -> list[str]:
 
 def put_day(state: Overlay, root_id: str, entry_id: str, old: Rated | None, new: Rated | None) -> set[str]:
     """Note what day line an item may date now; ids of the day lines whose first item may be another."""
-    before = None if old is None else old.day_line_id
-    after = None if new is None else new.day_line_id
+    before = None if old is None else day_line_id(old)
+    after = None if new is None else day_line_id(new)
     touched = {day_line for day_line in (before, after) if day_line is not None}
     for day_line in touched:
         key = _key(DAY, root_id, day_line)

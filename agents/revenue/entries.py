@@ -17,7 +17,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from agents.billing.items import ENTRY, FIXED_FEE, MILESTONE_ITEM, PARKED, PRICED
+from agents.billing.items import FIXED_FEE, MILESTONE_ITEM, PARKED, PRICED
 from agents.billing.segments import BILLED, COVERED, ON_DRAFT, ON_HOLD, UNBILLED
 from agents.revenue.sums import MonthSums, first_of
 from streams.errors import InvalidValue
@@ -36,16 +36,8 @@ class Rated(NamedTuple):
     work_date: date
     accounting_date: date
     disposition: str
+    price_unit_seconds: int | None
     seconds: int
-
-    @property
-    def day_line_id(self) -> str | None:
-        """The id of the day line that the item may date; None where it can't."""
-        if self.item_kind != ENTRY or self.disposition not in (PRICED, FIXED_FEE):
-            return None
-        if self.consultant_id is None or self.contract_line_id is None:
-            return None
-        return f"day:{self.consultant_id}:{self.contract_line_id}:{self.work_date.isoformat()}"
 
 
 class Placed(NamedTuple):
@@ -138,9 +130,9 @@ class EntryState:
         state = cls()
         state._revision, rated, segments, parts = json.loads(data)
         if rated is not None:
-            kind, line_id, consultant_id, worked_on, booked_on, disposition, seconds = rated
+            kind, line_id, consultant_id, worked_on, booked_on, *rest = rated
             days = date.fromisoformat(worked_on), date.fromisoformat(booked_on)
-            state.rated = Rated(kind, line_id, consultant_id, *days, disposition, seconds)
+            state.rated = Rated(kind, line_id, consultant_id, *days, *rest)
         for name, (revision, values) in segments.items():
             state._segments[name] = (revision, None if values is None else _placed(values))
         state.parts = {

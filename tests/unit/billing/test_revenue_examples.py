@@ -430,3 +430,13 @@ def test_a_plan_about_the_time_before_the_books_moves_no_closed_month(judge: Rev
     for month in ("01", "02", "03"):
         assert row(months, month).recognised == row(before, month).recognised
     assert sum(schedule(months).values()) == D(24_000)
+
+
+def test_a_day_minimum_is_of_the_month_of_its_first_entry_that_is_paid_by_time(judge: RevenueJudge) -> None:
+    """A call at 250 that is approved after the close dates no uplift: March has 1 h and 3 h of the minimum, 400."""
+    sources = with_periods(Sources(), 3).put("contract_line", "L", day_minimum_hours=D(4))
+    sources.put("task", "T", project_id="P", billing_class="billable")
+    sources.put("rate", "R2", price=D(250), unit="fixed", task_id="T", consultant_id="C", role=None)
+    sources.work(1, "03-05", 3, task_code="T", approved_at=at("04-04 09:00")).work(2, "03-05", 1)
+    months = judge(sources)
+    assert (row(months, "03").recognised, row(months, "04").recognised) == (D(400), D(250))

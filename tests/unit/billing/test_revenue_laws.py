@@ -130,6 +130,9 @@ def acts(draw: st.DrawFn) -> tuple[str, str | int, dict[str, Any] | None]:
             key, row, gone = draw(one_of(["P", "P2"])), {"contract_line_id": line}, False
         case "rate":
             key, row = "R", {"price": draw(one_of([D(100), D("133.33")]))}
+            if draw(st.booleans()):  # of one project only: fixed prices and others on one day
+                key, row = "R2", {**row, "project_id": "P2", "consultant_id": "C", "role": None}
+                row["unit"] = draw(one_of([None, "fixed"]))
         case _:
             key = "E"
             row = {"cap_money": draw(one_of([None, D(700)])), "currency": draw(one_of(["EUR", "EUR", "JPY"]))}
@@ -287,6 +290,7 @@ def test_what_is_older_changes_nothing() -> None:
         "work_date": day("03-05"),
         "accounting_date": day("03-05"),
         "disposition": "priced",
+        "price_unit_seconds": 3600,
         "seconds": 3600,
     }
     part = {
