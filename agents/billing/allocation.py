@@ -2,8 +2,8 @@
 
 The result is a function of the present facts alone, never of the order in which they came. Posted lines are
 taken out first; discounts and write-offs reduce what remains; the rest is covered, unbilled, on hold or over
-a cap. Drafts then name parts of what is unbilled. For each entry, the seconds
- of its segments sum to its approved seconds (0 once it is withdrawn).
+a cap. Drafts then name parts of what is unbilled. For each entry, the seconds of its segments sum to its
+approved seconds (0 once it is withdrawn).
 """
 
 from __future__ import annotations

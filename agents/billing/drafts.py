@@ -8,9 +8,9 @@ Of an entry that is not on the root in the version that the line names, it takes
 counts for nothing.
 
 A draft is stale unless what it takes is what it says, to the second and the cent, of the contract line and for the
-client that it says. Its segment then has the class
-STALE_DRAFT, and says what the draft says beside what there is; it is there also if it takes nothing. What a stale
-draft does not take is unbilled, and can be put on another one. Examples, of 8 h at 100 on a draft of 8 h/800:
+client that it says. Its segment then has the class STALE_DRAFT, and says what the draft says beside what there is;
+it is there also if it takes nothing. What a stale draft does not take is unbilled, and can be put on another one.
+Examples, of 8 h at 100 on a draft of 8 h/800:
 
 - as it is: 8 h/800 on draft;
 - 3 h fall over a cap: 5 h/500 on draft, stale, which says 8 h/800; 3 h over the cap;
@@ -30,7 +30,7 @@ from agents.billing.caps import share
 from agents.billing.daylines import DAY_VERSION
 from agents.billing.entities import Record
 from agents.billing.items import Item
-from agents.billing.posted import CHARGE_LINE, NOT_PRINTED, Printed, printed_on
+from agents.billing.posted import CHARGE_LINE, NOT_PRINTED, Printed, line_segment, printed_on
 from agents.billing.segments import (
     BASE,
     ON_DRAFT,
@@ -100,7 +100,9 @@ def put_on_draft(
         if draft.entry_version == version:
             like, seconds, amount = _take(draft, segments)
         if like is None:
-            like = _nothing(draft, item, terms)
+            # Beside what is to be billed of the entry now; once that is gone, on the line's own day.
+            booked_on = draft.printed.work_date if item is None else item.accounting_date
+            like = line_segment(draft, item, terms)._replace(accounting_date=booked_on)
         segments[draft.entry_id, draft.segment] = like._replace(
             segment=draft.segment,
             bucket=ON_DRAFT,
@@ -151,36 +153,12 @@ def _take(draft: DraftLine, segments: dict[Key, Segment]) -> tuple[Segment | Non
 
 def _worth(part: Segment, seconds: int) -> Decimal:
     assert part.amount is not None
-    if not seconds or seconds == part.seconds:
-        return part.amount if seconds else ZERO
-    return share(part.amount, seconds, part.seconds, part.currency or "")
-
-
-def _nothing(draft: DraftLine, item: Item | None, terms: Terms) -> Segment:
-    """An empty segment for a draft that takes nothing: the work as the line says, else as the entry is today.
-
-    Its accounting date is the entry's, so that it shows beside what is to be billed of it now; once the entry is
-    gone, the work date of the line.
-    """
-    printed = draft.printed
-    if printed == NOT_PRINTED and item is not None:
-        printed = Printed(None, item.project_id, item.task_id, item.consultant_id, item.work_date)
-    return Segment(
-        root_id=terms.root_id,
-        entry_id=draft.entry_id,
-        segment=draft.segment,
-        bucket=ON_DRAFT,
-        contract_line_id=draft.contract_line_id,
-        client_id=printed.client_id or terms.client_id,
-        project_id=printed.project_id,
-        task_id=printed.task_id,
-        consultant_id=printed.consultant_id,
-        legal_entity_id=terms.legal_entity_id,
-        work_date=printed.work_date,
-        accounting_date=draft.printed.work_date if item is None else item.accounting_date,
-        seconds=0,
-        amount=ZERO,
-        currency=terms.currency,
+    if not seconds:
+        return ZERO
+    return (
+        part.amount
+        if seconds == part.seconds
+        else share(part.amount, seconds, part.seconds, part.currency or "")
     )
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from agents.billing.entities import Record
 from agents.billing.items import Item
 from agents.billing.segments import BILLED, CREDIT_DUE, UNBILLED, Segment
 from agents.billing.terms import Terms
 from streams.errors import InvalidValue
+from streams.money import ZERO
 
 CHARGE_LINE: Final = "charge"
 CREDIT_LINE: Final = "credit"
@@ -36,8 +37,8 @@ NOT_PRINTED: Final = Printed(None, None, None, None, None)
 
 
 def printed_on(record: Record) -> Printed:
-    """What a decoded ``canonical.invoice_line`` says of the work; earlier records say nothing."""
-    return Printed(*(record.get(name) for name in Printed._fields))
+    """What a decoded ``canonical.invoice_line`` says of the work."""
+    return Printed(*(record[name] for name in Printed._fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class PostedLine:
             record["entry_id"],
             record["entry_version"] or 1,
             record["seconds"] or 0,
-            record["amount"] or Decimal(0),
+            record["amount"] or ZERO,
             record["posted_at"],
             printed_on(record),
         )
@@ -110,12 +111,12 @@ def net_lines(lines: Iterable[PostedLine]) -> list[NetLine]:
         if line.kind == CHARGE_LINE:
             charges.append(line)
         elif line.kind == CREDIT_LINE and line.credits_line_id is not None:
-            seconds, amount = credited.get(line.credits_line_id, (0, Decimal(0)))
+            seconds, amount = credited.get(line.credits_line_id, (0, ZERO))
             credited[line.credits_line_id] = (seconds + line.seconds, amount + line.amount)
     charges.sort(key=_id)
     nets = []
     for line in charges:
-        seconds, amount = credited.get(line.id, (0, Decimal(0)))
+        seconds, amount = credited.get(line.id, (0, ZERO))
         net = NetLine(line, line.seconds - seconds, line.amount - amount)
         if net.seconds or net.amount:
             nets.append(net)
@@ -146,19 +147,47 @@ def _segment(
 ) -> Segment:
     """A segment about a posted line.
 
-    What is posted does not move: client, project, task, person and work date are those that the line says, and
-    a correction that changes the consultant leaves what was billed as it was. Of a line that says none of
-    them they are those of ``item``, which is the entry as it is today, or of nobody once it is gone: whatever
-    came first, the outcome is the same.
+    What is posted does not move: its work is what the line says (see `line_segment`), and a correction that
+    changes the consultant leaves what was billed as it was.
     """
-    line, printed = net.line, net.line.printed
+    return line_segment(net.line, item, terms)._replace(
+        segment=segment,
+        bucket=bucket,
+        accounting_date=net.line.posted_on,
+        seconds=net.seconds,
+        amount=net.amount,
+        exception_class=exception,
+    )
+
+
+class Line(Protocol):
+    """An invoice line, posted or not."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def contract_line_id(self) -> str | None: ...
+    @property
+    def entry_id(self) -> str: ...
+    @property
+    def printed(self) -> Printed: ...
+
+
+def line_segment(line: Line, item: Item | None, terms: Terms) -> Segment:
+    """An empty segment about an invoice line, without an id, a bucket and an accounting date.
+
+    Client, project, task, person and work date are those that the line says. Of a line that says none of them they
+    are those of ``item``, which is the entry as it is today, or of nobody once it is gone: whatever came first, the
+    outcome is the same.
+    """
+    printed = line.printed
     if printed == NOT_PRINTED and item is not None:
         printed = Printed(None, item.project_id, item.task_id, item.consultant_id, item.work_date)
     return Segment(
         root_id=terms.root_id,
         entry_id=line.entry_id,
-        segment=segment,
-        bucket=bucket,
+        segment="",
+        bucket="",
         contract_line_id=line.contract_line_id,
         client_id=printed.client_id or terms.client_id,
         project_id=printed.project_id,
@@ -166,10 +195,9 @@ def _segment(
         consultant_id=printed.consultant_id,
         legal_entity_id=terms.legal_entity_id,
         work_date=printed.work_date,
-        accounting_date=line.posted_on,
-        seconds=net.seconds,
-        amount=net.amount,
+        accounting_date=None,
+        seconds=0,
+        amount=ZERO,
         currency=terms.currency,
         invoice_line_id=line.id,
-        exception_class=exception,
     )
