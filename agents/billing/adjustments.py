@@ -47,7 +47,7 @@ class Adjustment:
     @classmethod
     def from_record(cls, record: Record) -> Adjustment | None:
         """The adjustment of a decoded ``canonical.bill_adjustment``; None if it is deleted or released."""
-        if record["deleted"] or record.get("released_at") is not None:
+        if record["deleted"] or record["released_at"] is not None:
             return None
         return cls(
             record["id"],
@@ -55,7 +55,7 @@ class Adjustment:
             record["entry_id"],
             record["kind"],
             record["seconds"],
-            record.get("amount") or ZERO,
+            record["amount"] or ZERO,
             record["decided_at"],
         )
 

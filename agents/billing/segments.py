@@ -80,9 +80,8 @@ class Segment(NamedTuple):
     @classmethod
     def from_record(cls, record: Record) -> Segment:
         """The segment of a decoded ``billing.current`` or ``billing.events`` record."""
-        *values, keys = _values(record)
-        keys = None if keys is None else tuple(keys)
-        return cls._make((*values, keys, record["draft_seconds"], record["draft_amount"]))
+        found = cls._make(_values(record))
+        return found if found.missing_keys is None else found._replace(missing_keys=tuple(found.missing_keys))
 
     def fields(self) -> dict[str, Any]:
         """The business fields of ``billing.current`` and ``billing.events``, by name."""
@@ -116,7 +115,7 @@ class Segment(NamedTuple):
         }
 
 
-_values: Final = itemgetter(*Segment._fields[:-2])
+_values: Final = itemgetter(*Segment._fields)
 
 
 def item_segment(item: Item, segment: str, bucket: str, seconds: int, amount: Decimal | None) -> Segment:

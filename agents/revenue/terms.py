@@ -63,13 +63,13 @@ class LineTerms:
         return cls(
             record["id"],
             record["engagement_id"] or "",
-            record.get("revenue_method") or _METHOD_OF.get(record["billing_method"], AS_DELIVERED),
-            record.get("fee"),
-            record.get("planned_seconds"),
+            record["revenue_method"] or _METHOD_OF.get(record["billing_method"], AS_DELIVERED),
+            record["fee"],
+            record["planned_seconds"],
             record["included_seconds"],
-            record.get("starts_on"),  # like the other new fields, not in earlier records
-            record.get("ends_on"),
-            record.get("expires_on"),
+            record["starts_on"],
+            record["ends_on"],
+            record["expires_on"],
         )
 
     @property

@@ -56,7 +56,7 @@ class Contribution(NamedTuple):
             record["worked_seconds"] or 0,
             record["billable_seconds"] or 0,
             record["unclassified_seconds"] or 0,
-            record.get("project_id"),
+            record["project_id"],
         )
 
 

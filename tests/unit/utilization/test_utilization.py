@@ -206,6 +206,7 @@ def test_arrival_order_of_moves() -> None:
 def test_contribution_records() -> None:
     """PUT and REMOVE records are read, with unknown seconds as none."""
     put = {"op": "PUT", "revision": 2, "work_date": day(0), "worked_seconds": 60, "billable_seconds": None}
+    put["project_id"] = None
     assert Contribution.from_record({**put, "unclassified_seconds": 60}) == Contribution(2, day(0), 60, 0, 60)
     assert Contribution.from_record({"op": "REMOVE", "revision": 3}) == Contribution(3, None, 0, 0, 0)
 
