@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from streams.errors import ContractViolation
+from streams.packing import packed
 
 Record: TypeAlias = dict[str, Any]
 
@@ -68,7 +69,7 @@ class Incident:
                 values[name] = base64.b64encode(values[name]).decode("ascii")
         if self.amount is not None:
             values["amount"] = str(self.amount)
-        return json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
+        return packed(values)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Incident:

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 from agents.billing.segments import BILLED, ON_DRAFT, STALE_DRAFT
 from agents.billing.segments import UNBILLED as UNBILLED_BUCKET
 from streams.money import ZERO
+from streams.packing import packed
 
 UNBILLED: Final = "unbilled"
 DRAFT: Final = "draft"
@@ -54,7 +55,7 @@ class Part(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """As it is stored."""
-        return _packed([*self[:5], _text(self.amount), self.stale])
+        return packed([*self[:5], _text(self.amount), self.stale])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Part:
@@ -155,7 +156,7 @@ class Group:
     def to_bytes(self) -> bytes:
         """As it is stored."""
         sums = [[of.lines, of.seconds, _text(of.amount)] for of in self.sums.values()]
-        return _packed([sums, self.stale_drafts, self.revision, self.published])
+        return packed([sums, self.stale_drafts, self.revision, self.published])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Group:
@@ -186,7 +187,3 @@ def state_of(sums: Mapping[str, Sum], stale_drafts: int) -> str:
 
 def _text(amount: Decimal) -> str:
     return f"{amount:.4f}"
-
-
-def _packed(values: list[Any]) -> bytes:
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()

@@ -12,7 +12,6 @@ i                             the lines that were there when the lane began have
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -22,6 +21,7 @@ from agents.billing.items import order_key
 from agents.revenue.entries import EntryState, Rated
 from agents.revenue.sums import Months, MonthSums
 from streams.lanes.state import Overlay
+from streams.packing import packed
 
 ENTRY, DAY, SUMS, ROW, REPORT, USERS, BEGUN = b"e\0", b"d\0", b"s\0", b"r\0", b"x\0", b"u\0", b"i"
 # Amounts as records have them: equal content is equal text.
@@ -66,7 +66,7 @@ def put_day(state: Overlay, root_id: str, entry_id: str, old: Rated | None, new:
         members.pop(entry_id, None)
         if day_line == after and new is not None:
             members[entry_id] = [new.work_date.isoformat(), new.accounting_date.isoformat()]
-        state.put(key, json.dumps(members, separators=(",", ":")).encode())
+        state.put(key, packed(members))
     return touched
 
 
@@ -89,8 +89,8 @@ def sums(state: Overlay, root_id: str, line_id: str) -> Months:
 
 def put_sums(state: Overlay, root_id: str, line_id: str, months: Months) -> None:
     """Store the sums of a line, and that the root uses it."""
-    packed = {month.isoformat(): one.packed() for month, one in sorted(months.items())}
-    state.put(_key(SUMS, root_id, line_id), json.dumps(packed, separators=(",", ":")).encode())
+    by_month = {month.isoformat(): one.packed() for month, one in sorted(months.items())}
+    state.put(_key(SUMS, root_id, line_id), packed(by_month))
     user = _key(USERS, line_id, root_id)
     if state.get(user) is None:
         state.put(user, b"")
@@ -117,18 +117,26 @@ def roots(state: Overlay) -> set[str]:
 
 
 class Published:
-    """The rows and the report of one line as last published."""
+    """The rows and the report of one line as last published, read once."""
 
     def __init__(self, state: Overlay, root_id: str, line_id: str) -> None:
         self._state = state
         self._prefix = _key(ROW, root_id, line_id) + b"\0"
         self._report = _key(REPORT, root_id, line_id)
+        # By state key: revision and content.
+        self._last: dict[bytes, tuple[int, list[Any] | None]] = {}
+        for key, stored in [*state.scan(self._prefix), (self._report, state.get(self._report))]:
+            if stored is not None:
+                revision, content = json.loads(stored)
+                self._last[key] = (revision, content)
 
-    def months(self) -> Iterator[date]:
+    def months(self) -> list[date]:
         """Months that have a row which is not deleted."""
-        for key, stored in list(self._state.scan(self._prefix)):
-            if json.loads(stored)[1] is not None:
-                yield date.fromisoformat(key[len(self._prefix) :].decode())
+        return [
+            date.fromisoformat(key[len(self._prefix) :].decode())
+            for key, (_, content) in self._last.items()
+            if content is not None and key != self._report
+        ]
 
     def row(self, month: date, content: tuple[Any, ...] | None) -> int | None:
         """Note a row (None: deleted); its new revision, or None if its content is what it was."""
@@ -139,13 +147,13 @@ class Published:
         return self._note(self._report, missing or None)
 
     def _note(self, key: bytes, content: tuple[Any, ...] | None) -> int | None:
-        stored = self._state.get(key)
-        revision, last = (0, None) if stored is None else json.loads(stored)
-        packed = None if content is None else [_text(value) for value in content]
-        if packed == last:
+        revision, last = self._last.get(key, (0, None))
+        now = None if content is None else [_text(value) for value in content]
+        if now == last:
             return None
-        self._state.put(key, json.dumps([revision + 1, packed], separators=(",", ":")).encode())
-        return int(revision) + 1
+        self._last[key] = (revision + 1, now)
+        self._state.put(key, packed([revision + 1, now]))
+        return revision + 1
 
 
 def _text(value: Any) -> Any:

@@ -21,6 +21,7 @@ from agents.billing.items import FIXED_FEE, MILESTONE_ITEM, PARKED, PRICED
 from agents.billing.segments import BILLED, COVERED, ON_DRAFT, ON_HOLD, UNBILLED
 from agents.revenue.sums import MonthSums, first_of
 from streams.errors import InvalidValue
+from streams.packing import packed
 
 EARNED: Final = frozenset((BILLED, ON_DRAFT, UNBILLED, ON_HOLD))
 
@@ -122,7 +123,7 @@ class EntryState:
         }
         parts = [[line_id, month.isoformat(), sums.packed()] for (line_id, month), sums in self.parts.items()]
         rated = None if self.rated is None else _texts(self.rated)
-        return json.dumps([self._revision, rated, segments, parts], separators=(",", ":")).encode()
+        return packed([self._revision, rated, segments, parts])
 
     @classmethod
     def unpacked(cls, data: bytes) -> EntryState:

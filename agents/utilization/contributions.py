@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from agents.utilization.plans import Assignment
 from agents.utilization.touches import Window, week_of, windows_between, windows_of
+from streams.packing import packed
 
 Content: TypeAlias = tuple[Any, ...]
 
@@ -139,7 +140,7 @@ class ConsultantState:
             return set()
         self._entries[entry_id] = part
         day = part.day.isoformat() if part.day is not None else None
-        self._writes[_ENTRY + entry_id] = _packed((part.revision, day, *part[2:]))
+        self._writes[_ENTRY + entry_id] = packed((part.revision, day, *part[2:]))
         if stored is not None and stored[1:] == part[1:]:
             return set()
         touched = set()
@@ -181,7 +182,7 @@ class ConsultantState:
             for window in windows_between(stored.starts_on, stored.ends_on):
                 del self._planned[window][assignment_id]
         self._place(assignment_id, assignment)
-        self._writes[_ASSIGNMENT + assignment_id] = _packed(assignment.stored())
+        self._writes[_ASSIGNMENT + assignment_id] = packed(assignment.stored())
         if stored is not None and stored[1:] == assignment[1:]:
             return []
         changed = (one for one in (stored, assignment) if one is not None and one.project_id is not None)
@@ -262,7 +263,7 @@ class ConsultantState:
         if last.content == content:
             return None
         self._rows[name] = Published(last.revision + 1, content)
-        self._writes[name] = _packed((last.revision + 1, content))
+        self._writes[name] = packed((last.revision + 1, content))
         return last.revision + 1
 
     def take_writes(self) -> dict[str, bytes]:
@@ -282,7 +283,3 @@ def _day_name(day: date) -> str:
 
 def _window_name(window: Window, piece: str = _WINDOW) -> str:
     return f"{piece}{window.kind}|{window.starts_on.isoformat()}"
-
-
-def _packed(values: tuple[Any, ...]) -> bytes:
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()

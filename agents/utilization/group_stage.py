@@ -21,6 +21,7 @@ from streams.errors import RecordError
 from streams.lanes.records import InputRecord, decoded
 from streams.lanes.stage import Cause, SliceContext, Touch
 from streams.lanes.state import Overlay
+from streams.packing import packed
 from streams.worker.flow import StageEnvironment
 
 FLOW: Final = "utilization"
@@ -42,7 +43,7 @@ class _Group:
 
     def packed(self) -> bytes:
         place = [str(self.place[name]) for name in _PLACE]
-        return _packed([place, self.sums.values(), self.revision, self.published])
+        return packed([place, self.sums.values(), self.revision, self.published])
 
     @classmethod
     def unpacked(cls, data: bytes) -> _Group:
@@ -85,7 +86,7 @@ class GroupStage:
         figures = figures_of(row)
         if figures is not None:
             group.sums.add(figures, 1)
-        context.state.put(name, _packed([row["revision"], *(figures or ())]))
+        context.state.put(name, packed([row["revision"], *(figures or ())]))
         group.lineage = Lineage.of_contribution(row)
 
     def finish(self, context: SliceContext) -> None:
@@ -133,7 +134,3 @@ class GroupStage:
         row |= {"revision": group.revision, "deleted": group.published is None}
         self._groups.emit(context, row | {"definition": DEFINITION, "computed_at": context.now})
         context.count("utilization_groups")
-
-
-def _packed(values: Sequence[Any]) -> bytes:
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from streams.errors import ContractViolation
+from streams.packing import packed
 
 CURSOR_KEY = b"\x00cursor"
 FORMAT = 1
@@ -41,7 +42,7 @@ class Cursor:
             "identity": self.identity,
             "topics": self.topics,
         }
-        return json.dumps(document, separators=(",", ":")).encode()
+        return packed(document)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Cursor:

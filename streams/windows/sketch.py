@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from ddsketch import DDSketch
 
+from streams.packing import packed
+
 RELATIVE_ERROR: Final = 0.01
 
 
@@ -56,7 +58,7 @@ class LatencySketch:
             _bins(sketch._store),
             _bins(sketch._negative_store),
         ]
-        return zlib.compress(json.dumps(values, separators=(",", ":")).encode())
+        return zlib.compress(packed(values))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LatencySketch:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from streams.packing import packed
 from streams.windows.sketch import LatencySketch
 from streams.windows.watermarks import Watermark, micros_of, moment_of
 
@@ -107,7 +108,7 @@ class TumblingWindows:
         writes: dict[str, bytes | None] = {_piece(place): None for place in self._gone}
         writes |= {_piece(place): self._open[place].to_bytes() for place in sorted(self._dirty)}
         if self._meta_dirty:
-            late = json.dumps(self._late, separators=(",", ":")).encode()
+            late = packed(self._late)
             writes[_META] = len(late).to_bytes(4, "big") + late + self.watermark.to_bytes()
         self._dirty, self._gone, self._meta_dirty = set(), set(), False
         return writes

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from streams.packing import packed
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO: Final = timedelta(microseconds=1)
 
@@ -92,7 +94,7 @@ class Watermark:
     def to_bytes(self) -> bytes:
         """The watermark and each partition's latest event time; idleness starts anew with the process."""
         seen = {name: known.seen for name, known in self._partitions.items()}
-        return json.dumps([self.value, seen], separators=(",", ":")).encode()
+        return packed([self.value, seen])
 
     def restore(self, data: bytes, now: datetime) -> None:
         """Take over what `to_bytes` saved."""
