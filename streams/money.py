@@ -57,11 +57,10 @@ def price_seconds(
 ) -> Decimal:
     """Document amount of a quantity: seconds x price x multiplier x FX, rounded once.
 
-    With ``fx_divides`` the rate is that of the opposite pair.
-
-    ``unit_seconds`` is the time that the price is for; 0 is no time at all: the price is for the whole, however
-    long it was. Examples: 1200 s at 1,234.56 an hour is 411.52; going through 0.3333 h would give 411.48.
-    3 h at 1,000 a day of 7.5 h is 400.00; 3 h at a fixed 250 is 250.00.
+    With ``fx_divides`` the rate is that of the opposite pair, and divides. ``unit_seconds`` is the time that the
+    price is for; 0 is no time at all: the price is for the whole, however long it was. Examples: 1200 s at 1,234.56
+    an hour is 411.52; going through 0.3333 h would give 411.48. 3 h at 1,000 a day of 7.5 h is 400.00; 3 h at a
+    fixed 250 is 250.00.
     """
     over, under = EXACT.multiply(price, multiplier), Decimal(1)
     if fx_divides:

@@ -17,11 +17,11 @@ from streams.money import FIXED, SECONDS_PER_HOUR
 
 Record = Mapping[str, Any]
 
-# Of a rate.
+# Units of a rate.
 PER_DAY: Final = "day"
 FIXED_PRICE: Final = "fixed"
-BY_RIGHT: Final = "by_right"  # late acts of a legal entity
 
+BY_RIGHT: Final = "by_right"  # late acts of a legal entity
 NON_BILLABLE: Final = "non_billable"  # billing class of a task; also a contract line's method
 
 

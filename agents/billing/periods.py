@@ -75,11 +75,9 @@ class PeriodTable:
         return max(period.ends_on for period in periods)
 
     def closed_at_decision(
-        self, legal_entity_id: str, work_date: date, decided_at: datetime | None
+        self, legal_entity_id: str, work_date: date, decided_at: datetime
     ) -> Period | None:
         """The period of the work date, where it was closed, softly or hard, when the act was decided."""
-        if decided_at is None:
-            return None
         own = _period_of(self._entities.get(legal_entity_id, []), work_date)
         if own is None or not any(close <= decided_at for close in own.closes):
             return None

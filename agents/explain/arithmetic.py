@@ -77,7 +77,7 @@ def priced(
         )
     exact = _product(segment, seconds)
     computed = _price(segment, seconds, rule)
-    remarks = ["the price is for the entry, however long it is"] if _unit(segment) == FIXED else []
+    remarks = ["the price is for the entry, however long it is"] if price_unit(segment) == FIXED else []
     if rounding is None:
         remarks.append("the contract line is not in the reference tables now; half up is assumed")
     agrees = computed == segment.amount
@@ -123,7 +123,7 @@ def _uplift(
     if not live or minimum is None:
         unit = EXACT.multiply(segment.price, _factor(segment))
         hour = EXACT.divide(
-            EXACT.multiply(unit, Decimal(SECONDS_PER_HOUR)), Decimal(_unit(segment) or SECONDS_PER_HOUR)
+            EXACT.multiply(unit, Decimal(SECONDS_PER_HOUR)), Decimal(price_unit(segment) or SECONDS_PER_HOUR)
         )
         money = f"{money_text(segment.amount, currency)} {currency}"
         worth = [f"{money} are worth {plain(_hours(segment.amount or ZERO, hour))} h"] if hour else []
@@ -178,7 +178,7 @@ def _whole_remarks(segment: Segment, rule: str, live: Sequence[Segment]) -> list
     if any(other.segment.startswith((POSTED_PREFIX, DUE_PREFIX)) for other in shares):
         return ["a part of the entry is posted with the ERP's figures; the rest is by subtraction"]
     factors = {
-        (other.price, _unit(other), other.multiplier, _factor(other), other.currency) for other in shares
+        (other.price, price_unit(other), other.multiplier, _factor(other), other.currency) for other in shares
     }
     if len(shares) < 2 or len(factors) != 1:
         return []
@@ -200,12 +200,12 @@ def _price(segment: Segment, seconds: int, rule: str) -> Decimal:
         fx=segment.fx_rate or Decimal(1),
         fx_divides=bool(segment.fx_divides),
         rounding=rule,
-        unit_seconds=_unit(segment),
+        unit_seconds=price_unit(segment),
     )
 
 
-def _unit(segment: Segment) -> int:
-    """The time that the price is for; lines of before there were other units are priced by the hour."""
+def price_unit(segment: Segment) -> int:
+    """The time that a segment's price is for; lines of before there were other units are priced by the hour."""
     unit = segment.price_unit_seconds
     return SECONDS_PER_HOUR if unit is None else unit
 
@@ -219,7 +219,7 @@ def _factor(segment: Segment) -> Decimal:
 def _product(segment: Segment, seconds: int) -> Decimal:
     assert segment.price is not None
     factors = EXACT.multiply(segment.multiplier or Decimal(1), _factor(segment))
-    product, unit = EXACT.multiply(segment.price, factors), _unit(segment)
+    product, unit = EXACT.multiply(segment.price, factors), price_unit(segment)
     if unit != FIXED:
         product = EXACT.divide(EXACT.multiply(product, Decimal(seconds)), Decimal(unit))
     return product.quantize(_PLACES, context=EXACT)
@@ -229,9 +229,9 @@ def _formula(segment: Segment, seconds: int, rate_currency: str | None) -> str:
     price = f"{money_text(segment.price, rate_currency)} {rate_currency or ''}".strip()
     multiplier, fx = segment.multiplier or Decimal(1), segment.fx_rate or Decimal(1)
     factors = f"{plain(multiplier)} {'/' if segment.fx_divides else 'x'} FX {plain(fx)}"
-    if _unit(segment) == FIXED:
+    if price_unit(segment) == FIXED:
         return f"{price} fixed x {factors}"
-    return f"{hours_text(seconds)} x {price}/{unit_text(_unit(segment))} x {factors}"
+    return f"{hours_text(seconds)} x {price}/{unit_text(price_unit(segment))} x {factors}"
 
 
 def unit_text(unit_seconds: int) -> str:

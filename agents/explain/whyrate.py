@@ -16,9 +16,8 @@ from agents.billing.rates import RateSubject
 from agents.billing.reference import BillingReference
 from agents.billing.results import AMBIGUOUS_RATE, MISSING_FX, MISSING_RATE
 from agents.billing.segments import ON_DRAFT, PER_DIEM_SEGMENT, UPLIFT_SEGMENT, Segment
-from agents.explain.arithmetic import money_text, unit_text
+from agents.explain.arithmetic import money_text, price_unit, unit_text
 from agents.explain.eventid import DUE_PREFIX, POSTED_PREFIX
-from streams.money import SECONDS_PER_HOUR
 
 # Parked for something that the candidates explain.
 _OF_RATES: Final = (MISSING_RATE, AMBIGUOUS_RATE, MISSING_FX)
@@ -130,9 +129,8 @@ def _subject(segment: Segment, ref: BillingReference) -> tuple[RateSubject | Non
 
 
 def _same(segment: Segment, rate: Rate) -> bool:
-    unit = segment.price_unit_seconds
-    same_unit = rate.unit_seconds == (SECONDS_PER_HOUR if unit is None else unit)
-    return rate.id == segment.rate_id and rate.price == segment.price and same_unit
+    price = (segment.rate_id, segment.price, price_unit(segment))
+    return price == (rate.id, rate.price, rate.unit_seconds)
 
 
 def _statement(segment: Segment, found: RateExplanation) -> str:

@@ -7,10 +7,11 @@ contract line is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
+
+from agents.billing.entities import NON_BILLABLE
 
 PROJECT, CONTRACT_LINE = "project", "contract_line"
-NON_BILLABLE: Final = "non_billable"
 
 
 class Project(NamedTuple):

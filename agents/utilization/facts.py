@@ -28,7 +28,7 @@ from agents.utilization.groups import members_of
 from agents.utilization.measures import Measure, measure
 from agents.utilization.plan_rows import plan_rows
 from agents.utilization.ratio import utilization
-from agents.utilization.touches import Touch, Window, windows_between, windows_of
+from agents.utilization.touches import WEEK, Touch, Window, windows_between, windows_of
 
 Record: TypeAlias = dict[str, Any]
 
@@ -169,10 +169,10 @@ def _facts(
             facts.daily.append(
                 {"day": day, "revision": revision, "deleted": content is None, **row, **common}
             )
-    windows = sorted(windows)
-    facts.plans = plan_rows(state, reference, windows, common)
-    for window in windows:
+    for window in sorted(windows):
         found = measure(state, reference, window)
+        if window.kind == WEEK:
+            facts.plans += plan_rows(state, window, {} if found is None else found.planned_on, common)
         facts.members += members_of(state, window, found, member)
         content = _window_content(found)
         revision = state.publish_window(window, content)

@@ -49,6 +49,10 @@ class Figures(NamedTuple):
     planned_unclassified: int | None
 
 
+# As the records of ``utilization.member`` name them.
+_NAMES: Final = ("days", *(f"{name}_seconds" for name in Figures._fields[1:]))
+
+
 def members_of(state: ConsultantState, window: Window, found: Measure | None, common: Record) -> list[Record]:
     """Records for the groups of a consultant's window that changed in what it adds to them.
 
@@ -99,16 +103,7 @@ def _record(group: Group, window: Window, figures: Figures | None) -> Record:
         "value": value,
     }
     if figures is not None:
-        record |= {
-            "days": figures.days,
-            "worked_seconds": figures.worked,
-            "billable_seconds": figures.billable,
-            "unclassified_seconds": figures.unclassified,
-            "capacity_seconds": figures.capacity,
-            "planned_seconds": figures.planned,
-            "planned_billable_seconds": figures.planned_billable,
-            "planned_unclassified_seconds": figures.planned_unclassified,
-        }
+        record |= zip(_NAMES, figures, strict=True)
     return record
 
 
@@ -123,16 +118,7 @@ def figures_of(record: Mapping[str, Any]) -> Figures | None:
     """Figures in a decoded ``utilization.member``; None for a removal."""
     if record["op"] == REMOVE:
         return None
-    return Figures(
-        record["days"],
-        record["worked_seconds"],
-        record["billable_seconds"],
-        record["unclassified_seconds"],
-        record["capacity_seconds"],
-        record["planned_seconds"],
-        record["planned_billable_seconds"],
-        record["planned_unclassified_seconds"],
-    )
+    return Figures(*(record[name] for name in _NAMES))
 
 
 @dataclass(slots=True)

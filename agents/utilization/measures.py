@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,14 +18,15 @@ NOTHING: Final = WindowSum()
 class Measure:
     """A window of one consultant, in seconds.
 
-    ``capacity`` is None while the consultant or their calendar is
-    unknown, and so is ``plan`` where there is one; ``target`` and ``shortfall`` also where no target is.
+    ``capacity`` is None while the consultant or their calendar is unknown, and so is ``plan`` where there is one;
+    ``target`` and ``shortfall`` also where no target is. ``planned_on`` is the plan by project.
     """
 
     capacity: int | None
     who: Consultant | None
     total: WindowSum
     plan: Planned | None
+    planned_on: Mapping[str, int | None]
     target: int | None = None
     shortfall: int | None = None
 
@@ -43,7 +45,7 @@ def measure(state: ConsultantState, reference: UtilizationReference, window: Win
     plan = planned(by_project, reference)
     if not total.days and not (plan and plan.seconds):
         return None
-    found = Measure(capacity, reference.consultant(state.consultant_id), total, plan)
+    found = Measure(capacity, reference.consultant(state.consultant_id), total, plan, by_project)
     if goal is not None:
         without = [day.billable for on in goal.without if (day := state.days.get(on)) is not None]
         found.target = goal.seconds

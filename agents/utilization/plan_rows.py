@@ -8,45 +8,39 @@ Example: 30 h planned, 34 h worked: -4 h.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from agents.utilization.capacity import UtilizationReference
 from agents.utilization.contributions import ConsultantState, Content
-from agents.utilization.plans import planned_by_project
-from agents.utilization.touches import WEEK, Window
+from agents.utilization.touches import Window
 
 Record: TypeAlias = dict[str, Any]
 _GONE: Final[Content] = (None, 0, None)
 
 
 def plan_rows(
-    state: ConsultantState, reference: UtilizationReference, windows: Iterable[Window], common: Record
+    state: ConsultantState, week: Window, planned_on: Mapping[str, int | None], common: Record
 ) -> list[Record]:
-    """Rows of the weeks among ``windows`` that changed."""
+    """Rows of a week that changed; ``planned_on`` are the seconds planned in it, by project."""
     rows = []
-    for week in windows:
-        if week.kind != WEEK:
-            continue
-        plan = planned_by_project(state.consultant_id, state.planned_in(week), reference, week)
-        for project_id in sorted({*plan, *state.projects_of(week.starts_on)}):
-            content = _content(state, week, project_id, plan.get(project_id, 0))
-            revision = state.publish_plan(week.starts_on, project_id, content)
-            if revision is not None:
-                planned, worked, variance = content or _GONE
-                rows.append(
-                    {
-                        "project_id": project_id,
-                        "starts_on": week.starts_on,
-                        "ends_on": week.ends_on,
-                        "revision": revision,
-                        "deleted": content is None,
-                        "planned_seconds": planned,
-                        "worked_seconds": worked,
-                        "variance_seconds": variance,
-                        **common,
-                    }
-                )
+    for project_id in sorted({*planned_on, *state.projects_of(week.starts_on)}):
+        content = _content(state, week, project_id, planned_on.get(project_id, 0))
+        revision = state.publish_plan(week.starts_on, project_id, content)
+        if revision is not None:
+            planned, worked, variance = content or _GONE
+            rows.append(
+                {
+                    "project_id": project_id,
+                    "starts_on": week.starts_on,
+                    "ends_on": week.ends_on,
+                    "revision": revision,
+                    "deleted": content is None,
+                    "planned_seconds": planned,
+                    "worked_seconds": worked,
+                    "variance_seconds": variance,
+                    **common,
+                }
+            )
     return rows
 
 

@@ -71,9 +71,7 @@ class Engagement(Erp):
     cap_hours: Mapped[OptionalHours]
     over_cap_action: Mapped[Code]  # hold | write_off | bill
     fx_rate_type: Mapped[OptionalCode]  # null: spot
-    fx_direction: Mapped[
-        OptionalCode
-    ]  # direct (also null) | inverse: the rate of the opposite pair, reciprocal
+    fx_direction: Mapped[OptionalCode]  # direct (also null) | inverse: divided by the opposite pair's rate
     po_number: Mapped[OptionalCode]
     status: Mapped[Code]  # active | closed
     starts_on: Mapped[Day]

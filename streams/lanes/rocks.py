@@ -9,9 +9,9 @@ What RocksDB may take of memory, whatever the number of lanes:
 Indexes and filters are in parts of 4 KB. Whole, that of a file of 64 MB has more than 1 MB; the cache is made
 of 64 shards, so that a look-up in a big table found its index evicted, and read and unpacked it again.
 
-Compaction is universal, as in Kafka Streams: entries are changed in any order, and by levels each of their changes
-is written again seven times and more, at twice the CPU. The price is room on the volume, up to three times what
-the state takes, while all of it is compacted.
+Compaction is universal, as in Kafka Streams: entries are changed in any order, and by levels each change cost half
+as much CPU again (45 microseconds for 30, measured with 500,000 changes among a million entries). The price is room
+on the volume: RocksDB may let it take three times what the state does.
 
 There is no log of writes on disk: after a crash the store is dropped anyway.
 """
