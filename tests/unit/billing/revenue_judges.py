@@ -9,8 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 from oracle import Revenue, RevenueKey, canonical_rows, compute_from_rows, revenue_from_records
-from source_databases import SYSTEM_OF, Sources
-from two_judges import canonical_records
+from source_databases import Sources, all_records
 
 from agents.billing import (
     REFERENCE_ENTITIES,
@@ -122,7 +121,7 @@ class _Emitted:
 
 def _contents(sources: Sources) -> Iterator[tuple[str, Content]]:
     """What the topics that the stage reads say of the databases, by key, apart from revisions and lineage."""
-    records = [record for table in SYSTEM_OF for record in canonical_records(sources, table)]
+    records = all_records(sources)
     by_entity: dict[str, list[dict[str, Any]]] = defaultdict(list)
     reference = BillingReference()
     for entity, record in records:

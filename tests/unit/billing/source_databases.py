@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
+from agents.canonical import SystemMapping, TableMapping, load_mappings, map_change
 from connectors.reference.schema import SYSTEMS
 
 HOUR = 3600
 D = Decimal
+EPOCH = date(1970, 1, 1)
 SYSTEM_OF = {table: system for system, base in SYSTEMS.items() for table in base.metadata.tables}
 
 _NAMED = {"name": "x", "currency": "EUR", "status": "active"}
@@ -108,3 +111,34 @@ class Sources:
         return {
             table: list(self.tables[table].values()) for table, name in SYSTEM_OF.items() if name == system
         }
+
+
+@cache
+def _mappings() -> dict[str, SystemMapping]:
+    return load_mappings()
+
+
+def _on_the_wire(value: Any) -> Any:
+    """Dates and instants as change topics carry them."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return (value - EPOCH).days if isinstance(value, date) else value
+
+
+def canonical_records(sources: Sources, table: str) -> list[tuple[str, dict[str, Any]]]:
+    """The canonical records of a table's valid rows, each with its entity."""
+    mapping = _mappings()[SYSTEM_OF[table]].tables[table]
+    if not isinstance(mapping, TableMapping):
+        return []
+    made = []
+    for row in sources.tables[table].values():
+        after = {column: _on_the_wire(value) for column, value in row.items()}
+        record = map_change(mapping, {"op": "r", "before": None, "after": after}).record
+        if record is not None:
+            made.append((mapping.entity, {**record, "deleted": False}))
+    return made
+
+
+def all_records(sources: Sources) -> list[tuple[str, dict[str, Any]]]:
+    """Those of all tables."""
+    return [record for table in SYSTEM_OF for record in canonical_records(sources, table)]

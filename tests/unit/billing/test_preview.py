@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from source_databases import HOUR, D, Sources, day
-from two_judges import SYSTEM_OF, Agents, canonical_records
+from source_databases import HOUR, SYSTEM_OF, D, Sources, canonical_records, day
+from two_judges import Agents
 
 from agents.billing.reference import REFERENCE_ENTITIES
 from agents.canonical import load_mappings

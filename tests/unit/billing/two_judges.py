@@ -6,14 +6,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any, Protocol
 
 from oracle import canonical_rows, compute_from_rows
 from oracle.books import Books
 from oracle.rating import rate_entry as rate_by_the_oracle
 from proposing import ProposalKey, Proposing, Shown, of_the_oracle
-from source_databases import SYSTEM_OF, D, Sources
+from source_databases import D, Sources, all_records
 
 from agents.billing import (
     REFERENCE_ENTITIES,
@@ -32,12 +31,10 @@ from agents.billing import (
     rate_entry,
     rate_milestone,
 )
-from agents.canonical import SystemMapping, TableMapping, load_mappings, map_change
 from agents.posting import InvoicingView
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
-EPOCH = date(1970, 1, 1)
 
 Figures = dict[tuple[str, str], tuple[str, int, Decimal | None]]  # bucket, seconds, amount
 
@@ -75,32 +72,6 @@ class Judge(Protocol):
     def __call__(self, sources: Sources) -> Judgement: ...
 
 
-@cache
-def _mappings() -> dict[str, SystemMapping]:
-    return load_mappings()
-
-
-def _on_the_wire(value: Any) -> Any:
-    """Dates and instants as change topics carry them."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return (value - EPOCH).days if isinstance(value, date) else value
-
-
-def canonical_records(sources: Sources, table: str) -> list[tuple[str, dict[str, Any]]]:
-    """The canonical records of a table's valid rows, each with its entity."""
-    mapping = _mappings()[SYSTEM_OF[table]].tables[table]
-    if not isinstance(mapping, TableMapping):
-        return []
-    made = []
-    for row in sources.tables[table].values():
-        after = {column: _on_the_wire(value) for column, value in row.items()}
-        record = map_change(mapping, {"op": "r", "before": None, "after": after}).record
-        if record is not None:
-            made.append((mapping.entity, {**record, "deleted": False}))
-    return made
-
-
 @dataclass
 class Agents:
     """The agents' pure code. Figures are the fold of all ledger lines; ``lines`` are the last judgement's."""
@@ -112,7 +83,7 @@ class Agents:
 
     def __call__(self, sources: Sources) -> Judgement:
         """Map, rate, allocate, and bring the ledger up to date."""
-        records = [record for table in SYSTEM_OF for record in canonical_records(sources, table)]
+        records = all_records(sources)
         reference, people, invoicing = BillingReference(), UtilizationReference(), InvoicingView()
         for entity, record in records:
             people.apply(entity, record["id"], record)

@@ -6,21 +6,18 @@ from collections import defaultdict
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 from oracle import canonical_rows, compute_from_rows
-from unit.billing.source_databases import SYSTEM_OF, Sources
+from unit.billing.source_databases import Sources, all_records
 
 from agents.billing import REFERENCE_ENTITIES, BillingReference, Entry, rate_entry
-from agents.canonical import SystemMapping, TableMapping, load_mappings, map_change
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
 from agents.utilization.groups import GroupSum, figures_of
 from agents.utilization.plans import Assignment
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
 LINEAGE = Lineage(NOW, NOW, NOW, NOW, False)
-EPOCH = date(1970, 1, 1)
 POSITION = {"source_epoch": 1, "source_lsn": 1, "source_ordinal": 0}
 
 
@@ -81,35 +78,9 @@ class Judge(Protocol):
     def __call__(self, sources: Sources) -> Verdict: ...
 
 
-@cache
-def _mappings() -> dict[str, SystemMapping]:
-    return load_mappings()
-
-
-def canonical_records(sources: Sources) -> list[tuple[str, dict[str, Any]]]:
-    """The canonical records of all valid rows, each with its entity."""
-    made = []
-    for table, system in SYSTEM_OF.items():
-        mapping = _mappings()[system].tables[table]
-        if isinstance(mapping, TableMapping):
-            for row in sources.tables[table].values():
-                after = {column: _on_the_wire(value) for column, value in row.items()}
-                record = map_change(mapping, {"op": "r", "before": None, "after": after}).record
-                if record is not None:
-                    made.append((mapping.entity, {**record, "deleted": False}))
-    return made
-
-
-def _on_the_wire(value: Any) -> Any:
-    """Dates and instants as change topics carry them."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return (value - EPOCH).days if isinstance(value, date) else value
-
-
 def agents(sources: Sources) -> Verdict:
     """Map, classify, and compute each consultant's facts."""
-    records = canonical_records(sources)
+    records = all_records(sources)
     prices, people = BillingReference(), UtilizationReference()
     for entity, record in records:
         people.apply(entity, record["id"], record)
