@@ -66,6 +66,7 @@ class Receiver:
             "worked_seconds": message["seconds"],
             "billable_seconds": 0,
             "unclassified_seconds": 0,
+            "project_id": None,
         }
         person.apply(entry_id, Contribution.from_record(contribution))
         self._pieces[place] |= person.take_writes()
