@@ -30,7 +30,7 @@ from agents.billing.terms import Terms
 from agents.rejects import RAISED, Rejects
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord, decoded
-from streams.lanes.stage import Cause, SliceContext, Touch
+from streams.lanes.stage import Cause, SliceContext, Touch, in_order
 from streams.lanes.state import Overlay
 from streams.money import ZERO
 from streams.worker.flow import StageEnvironment
@@ -128,17 +128,18 @@ class AllocateStage:
         for key in keys:
             self._dirty.setdefault(key.decode(), {})[None] = times
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Roots whose terms changed and that this lane holds."""
         dependencies = {touch.dependency for touch in touches}  # type: ignore[attr-defined]
-        for dependency in sorted(dependencies):
-            kind, _, root_id = dependency.partition(":")
-            if kind == "terms" and self._books.exists(state, root_id):
-                yield root_id.encode()
+        parts = (dependency.partition(":") for dependency in dependencies)
+        roots = (
+            root_id for kind, _, root_id in parts if kind == "terms" and self._books.exists(state, root_id)
+        )
+        return in_order((root_id.encode() for root_id in roots), after)
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All roots."""
-        return (root_id.encode() for root_id in self._books.roots(state))
+        return (root_id.encode() for root_id in self._books.roots(state, after.decode()))
 
     def finish(self, context: SliceContext) -> None:
         """Allocate what the slice touched."""

@@ -113,10 +113,10 @@ class Books:
         for key, stored in state.scan(prefix):
             yield key[len(prefix) :].decode(), self._read(stored)
 
-    def roots(self, state: Overlay) -> Iterator[str]:
-        """Ids of all roots, each once."""
-        last = None
-        for key, _ in state.scan(PREFIX):
+    def roots(self, state: Overlay, after: str = "") -> Iterator[str]:
+        """Ids of all roots, ascending and each once; those behind ``after`` alone."""
+        last = after
+        for key, _ in state.scan(PREFIX, book_key(after)):
             root_id = key[len(PREFIX) :].split(b"\0", 1)[0].decode()
             if root_id != last:
                 last = root_id

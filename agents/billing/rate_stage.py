@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from agents.billing.index import DependencyIndex
+from agents.billing.index import PLACE, DependencyIndex, entry_of
 from agents.billing.inputs import Entry, Milestone
 from agents.billing.items import PARKED, Item
 from agents.billing.rating import rate_entry, rate_milestone
@@ -77,19 +77,20 @@ class RateStage:
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Rate entries again with the references as they are now."""
-        for key in keys:
+        for place in keys:
+            key = entry_of(place) if place.startswith(PLACE) else place
             stored = context.state.get(key)
             if stored is not None:
                 old = self._codec.decode(stored)
                 self._settle(key, old, self._decoder.decode(old["input"]), context, cause)
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
-        """Entries that examined what changed."""
-        return self._index.affected(touches, state)  # type: ignore[arg-type]
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
+        """Places in the index of the entries that examined what changed."""
+        return self._index.affected(touches, state, after)  # type: ignore[arg-type]
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All entries and milestones."""
-        return (key for key, _ in state.scan(STATE))
+        return (key for key, _ in state.scan(STATE, after) if key > after)
 
     def finish(self, context: SliceContext) -> None:
         """Everything was emitted entry by entry."""

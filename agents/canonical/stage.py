@@ -202,11 +202,11 @@ class CanonicalStage:
         """To the dead letters and exceptions."""
         self._rejects.reject(record, error, context)
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Mapping looks nothing up."""
         return iter(())
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """What a new mapping changes is in the source, not in the state: its tables are read again for it."""
         return iter(())
 

@@ -97,11 +97,11 @@ class ExceptionsStage:
         context.emit(DEAD_LETTERS, record.key, record.value, 0, headers)
         context.count("dead_letters")
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Looks nothing up."""
         return iter(())
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Incidents stay as they were settled."""
         return iter(())
 

@@ -41,11 +41,11 @@ class _Stage:
         """To the dead letters and exceptions."""
         self._rejects.reject(record, error, context)
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Looks nothing up."""
         return iter(())
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Windows stay as they were measured."""
         return iter(())
 

@@ -21,7 +21,7 @@ from agents.posting.reference import Touch as InvoicingTouch
 from agents.rejects import Rejects
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord, decoded
-from streams.lanes.stage import Cause, SliceContext, Touch
+from streams.lanes.stage import Cause, SliceContext, Touch, in_order
 from streams.lanes.state import Overlay
 from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
 
@@ -134,22 +134,21 @@ class ProposalStage:
                 state.put(_key("p", payer_id, root_id, month, currency), b"")
         state.put(_key("g", *at), group.to_bytes())
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """The proposals of engagements and payers."""
-        seen: set[bytes] = set()
+        found: set[bytes] = set()
         for touch in touches:
             assert isinstance(touch, InvoicingTouch)
             of_engagement = touch.entity == ENGAGEMENT
             for key, _ in state.scan(_key("g" if of_engagement else "p", touch.id, "")):
                 parts = key.split(b"\0")[1:]
-                found = b"\0".join(parts if of_engagement else [*parts[1:], parts[0]])
-                if found not in seen:
-                    seen.add(found)
-                    yield found
+                found.add(b"\0".join(parts if of_engagement else [*parts[1:], parts[0]]))
+        return in_order(found, after)
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All proposals."""
-        return (key.split(b"\0", 1)[1] for key, _ in state.scan(_key("g", "")))
+        keys = (key.split(b"\0", 1)[1] for key, _ in state.scan(_key("g", ""), _key("g", "") + after))
+        return (key for key in keys if key > after)
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Say of proposals what the references say now."""

@@ -5,6 +5,7 @@ It reads what billing says and writes nothing that billing reads: neither waits 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ from agents.revenue.reference import Touch as Reach
 from agents.revenue.sums import Months, add, difference
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord
-from streams.lanes.stage import Cause, SliceContext, Touch
+from streams.lanes.stage import Cause, SliceContext, Touch, in_order
 from streams.lanes.state import Overlay
 from streams.serde.partitioning import partition_of
 from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
@@ -27,7 +28,8 @@ FLOW = "revenue"
 RULES = "revenue/1"
 RATED, CURRENT, OUTPUT = "billing.rated", "billing.current", "revenue.current"
 INPUTS = (RATED, CURRENT)
-ENTRY_KEY = b"\0"  # what names an entry, not a root, begins so
+# What names an entry, not a root, begins so; and what lies behind all of these.
+ENTRY_KEY, ENTRY_END = b"\0", b"\1"
 MISSING_TERMS = "MISSING_TERMS"
 _LINEAGE = (*TIMES, "rated_at", "snapshot")
 _GONE = dict.fromkeys(MonthRow._fields) | {"parked_items": 0, "parked_seconds": 0}
@@ -83,7 +85,7 @@ class RevenueStage:
         """The entry, one object a slice."""
         return self._entries.get((root_id, entry_id)) or book.entry(state, root_id, entry_id)
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Roots of this lane that the touches reach."""
         if EVERYTHING in touches:
             roots = self._all_roots(state)
@@ -92,14 +94,17 @@ class RevenueStage:
             for touch in touches:
                 assert isinstance(touch, Reach)
                 roots |= set(book.users(state, touch.id)) if touch.kind == "line" else {touch.id}
-        yield from (root_id.encode() for root_id in sorted(roots) if self._is_ours(root_id))
+        return in_order((root_id.encode() for root_id in roots if self._is_ours(root_id)), after)
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
-        """All roots of this lane, entry by entry: other rules may add other parts of them to the months."""
-        for root_id in sorted(root_id for root_id in self._all_roots(state) if self._is_ours(root_id)):
-            for entry_id in book.entries(state, root_id):
-                yield ENTRY_KEY + f"{root_id}\0{entry_id}".encode()
-            yield root_id.encode()
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
+        """All entries, for other rules may add other parts of them to the months; then all roots."""
+        roots = sorted(root_id for root_id in self._all_roots(state) if self._is_ours(root_id))
+        if after < ENTRY_END:
+            done = after.removeprefix(ENTRY_KEY).split(b"\0", 1)[0].decode()
+            for root_id in roots[bisect_left(roots, done) :]:
+                entries = (f"{root_id}\0{entry_id}".encode() for entry_id in book.entries(state, root_id))
+                yield from (key for key in map(ENTRY_KEY.__add__, entries) if key > after)
+        yield from in_order((root_id.encode() for root_id in roots), after)
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Compute all lines of roots again, or an entry's part of them."""

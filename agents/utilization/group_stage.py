@@ -100,11 +100,11 @@ class GroupStage:
             context.state.put(_SUM + key.encode(), group.packed())
         self._dirty.clear()
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """None: a reference change comes by the members."""
         return iter(())
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """None: a new definition comes by the members, too."""
         return iter(())
 

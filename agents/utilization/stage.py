@@ -21,7 +21,7 @@ from agents.utilization.touches import Touch as Days
 from agents.utilization.view import EVERYBODY, UtilizationView
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord
-from streams.lanes.stage import Cause, SliceContext, Touch
+from streams.lanes.stage import Cause, SliceContext, Touch, in_order
 from streams.lanes.state import Overlay
 from streams.worker.flow import FlowDefinition, StageDefinition, StageEnvironment
 
@@ -96,21 +96,19 @@ class UtilizationStage:
             self._publish(recompute_touch(state, self._reference, touch, lineage, context.now), context)
             self._store(context.state, state)
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Consultants of this lane that the touches reach, each with a range of days."""
-        seen: set[Days] = set()
+        found: set[Days] = set()
         for touch in self._by_person(touches, state):
-            everybody = touch.consultant_id == EVERYBODY
-            for one in [Days(c) for c in self._consultants(state)] if everybody else [touch]:
-                if one not in seen and (everybody or self._known(state, one.consultant_id)):
-                    seen.add(one)
-                    first = one.first_day.isoformat() if one.first_day else ""
-                    last = one.last_day.isoformat() if one.last_day else ""
-                    yield f"{one.consultant_id}\0{first}\0{last}".encode()
+            if touch.consultant_id == EVERYBODY:
+                found |= {Days(consultant_id) for consultant_id in self._consultants(state)}
+            elif self._known(state, touch.consultant_id):
+                found.add(touch)
+        return in_order(map(_key, found), after)
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All days of all consultants of this lane."""
-        return self.affected([Days(EVERYBODY)], state)
+        return self.affected([Days(EVERYBODY)], state, after)
 
     def finish(self, context: SliceContext) -> None:
         """Compute and publish what the slice touched."""
@@ -178,6 +176,11 @@ class UtilizationStage:
         for report in facts.reports:
             self._raised.emit(context, report)
         context.count("utilization_daily", len(facts.daily))
+
+
+def _key(days: Days) -> bytes:
+    first, last = (day.isoformat() if day else "" for day in (days.first_day, days.last_day))
+    return f"{days.consultant_id}\0{first}\0{last}".encode()
 
 
 def _day(text: str) -> date | None:

@@ -102,6 +102,7 @@ class LaneCore:
                     for position, at in self.cursor.references.items()
                 }
                 references.resume(self.cursor.references)
+                self._fanout.resume(loaded)
 
     def position(self, topic: str) -> int | None:
         """Next offset of an input topic to apply, None if nothing was applied yet."""
@@ -242,7 +243,9 @@ class LaneCore:
                 context.count("reevaluated", len(keys))
         if len(keys) < most:
             self._fanout.end()
-            self._cursor_moved = True
+        else:
+            self._fanout.reached(keys[-1])
+        self._cursor_moved = True
         self._commit(context)
         return context.counts
 

@@ -5,12 +5,33 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from streams.errors import ContractViolation
 from streams.packing import packed
 
 CURSOR_KEY = b"\x00cursor"
 FORMAT = 1
+
+
+class UnderWay(NamedTuple):
+    """A fan-out that has not ended: what it is for, and ``after``, the last key that it did.
+
+    It is for reference changes up to ``positions``; or, where there are none, for the ``rules``.
+    """
+
+    rules: str
+    positions: dict[str, int]
+    after: bytes
+
+    def fields(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {"rules": self.rules, "positions": self.positions, "after": self.after.hex()}
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> UnderWay:
+        """As `fields` gave it."""
+        return cls(fields["rules"], fields["positions"], bytes.fromhex(fields["after"]))
 
 
 @dataclass(slots=True)
@@ -21,7 +42,7 @@ class Cursor:
     themselves may be ahead. ``rules`` is the version of the rules that wrote the state last, ``evaluated``
     that with which all of it has been evaluated: while they differ, an upgrade is under way. ``identity``
     is the state's own: a state that is built anew gets another. ``topics`` holds the ids of the input topics
-    that the offsets are of, "" where the broker has none.
+    that the offsets are of, "" where the broker has none. ``under_way`` is a fan-out to go on with.
     """
 
     inputs: dict[str, int] = field(default_factory=dict)
@@ -30,6 +51,7 @@ class Cursor:
     evaluated: str = ""
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
     topics: dict[str, str] = field(default_factory=dict)
+    under_way: UnderWay | None = None
 
     def to_bytes(self) -> bytes:
         """The stored form: compact JSON."""
@@ -41,6 +63,7 @@ class Cursor:
             "evaluated": self.evaluated,
             "identity": self.identity,
             "topics": self.topics,
+            "under_way": self.under_way and self.under_way.fields(),
         }
         return packed(document)
 
@@ -57,6 +80,8 @@ class Cursor:
         cursor = cls(document["inputs"], document["references"], rules, document.get("evaluated", rules))
         cursor.identity = document.get("identity", cursor.identity)
         cursor.topics = document.get("topics", {})
+        under_way = document.get("under_way")
+        cursor.under_way = UnderWay.from_fields(under_way) if under_way else None
         return cursor
 
 

@@ -35,5 +35,10 @@ class PendingReferences(Protocol):
     def waiting(self) -> bool:
         """Whether anything is queued; may be asked without the lock."""
 
-    def pending(self) -> tuple[list[Touch], dict[str, int], Cause | None]:
-        """Take everything queued: touches, the positions they reach, and the latest change among them."""
+    def pending(
+        self, below: Mapping[str, int] | None = None
+    ) -> tuple[list[Touch], dict[str, int], Cause | None]:
+        """Take what is queued: touches, the positions they reach, and the latest change among them.
+
+        With ``below`` only what is in front of these positions; the rest stays queued.
+        """

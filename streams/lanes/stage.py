@@ -58,6 +58,11 @@ class SliceContext:
         self.counts[name] = self.counts.get(name, 0) + amount
 
 
+def in_order(keys: Iterable[bytes], after: bytes = b"") -> Iterator[bytes]:
+    """Keys as `Stage.affected` gives them, for a stage that has few of them."""
+    return (key for key in sorted(set(keys)) if key > after)
+
+
 class Stage(Protocol):
     """One stage of a flow, for one lane. ``rules`` is a version as `streams.lanes.rules` reads it.
 
@@ -80,11 +85,14 @@ class Stage(Protocol):
     def reject(self, record: InputRecord, error: RecordError, context: SliceContext) -> None:
         """Route a record that can't be processed, with its bytes, to the dead letters and exceptions."""
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
-        """Keys to re-evaluate for reference changes, without repeats."""
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
+        """Keys to re-evaluate for reference changes, ascending and each once; those behind ``after`` alone.
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
-        """All keys that `reevaluate` takes: asked for once when older rules wrote the state."""
+        A lane that was killed goes on behind the last key that it did: so what orders keys must not change.
+        """
+
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
+        """All keys that `reevaluate` takes, as `affected` gives them: for a state that older rules wrote."""
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Compute the results of ``keys`` again with the reference tables as they are now."""

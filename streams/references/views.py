@@ -61,13 +61,18 @@ class Subscription:
         """Whether anything is queued."""
         return bool(self._queue)
 
-    def pending(self) -> tuple[list[Touch], dict[str, int], Cause | None]:
-        """Take everything queued."""
+    def pending(
+        self, below: Mapping[str, int] | None = None
+    ) -> tuple[list[Touch], dict[str, int], Cause | None]:
+        """Take what is queued; with ``below`` only what is in front of these positions."""
         touches: dict[Touch, None] = {}
         positions: dict[str, int] = {}
         cause = None
-        while self._queue:
+        for _ in range(len(self._queue)):
             change = self._queue.popleft()
+            if below is not None and change.offset >= below.get(change.position, 0):
+                self._queue.append(change)
+                continue
             touches.update(dict.fromkeys(change.touches))
             positions[change.position] = max(change.offset + 1, positions.get(change.position, 0))
             if cause is None or change.cause.occurred_at >= cause.occurred_at:

@@ -60,13 +60,13 @@ class CountingStage:
         context.emit("dead_letters", record.key, record.value)
         context.count("dead_letters")
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All keys."""
-        return (key for key, _ in state.scan(b"n"))
+        return (key for key, _ in state.scan(b"n", after + b"\0"))
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All keys."""
-        return self.affected((), state)
+        return self.affected((), state, after)
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Mark what was evaluated again: a value that repeating does not change."""
@@ -108,10 +108,13 @@ class QueuedReferences:
         """Whether anything is queued."""
         return self.queued > 0
 
-    def pending(self) -> tuple[list[Touch], dict[str, int], Cause | None]:
-        """Take all."""
-        self.queued = 0
-        return ["touch"], {"rate/0": self.loaded}, CAUSE
+    def pending(
+        self, below: Mapping[str, int] | None = None
+    ) -> tuple[list[Touch], dict[str, int], Cause | None]:
+        """Take what is below a position, or all."""
+        position = self.loaded if below is None else min(self.loaded, below["rate/0"])
+        self.queued = self.loaded - position
+        return ["touch"], {"rate/0": position}, CAUSE
 
 
 class Delivered:

@@ -259,11 +259,16 @@ def test_a_fan_out_is_cut_and_moves_its_cursor_at_its_end_only() -> None:
 
 @pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize("at", [0, 1, 2])
-def test_a_crash_anywhere_in_a_fan_out_repeats_it(place: str, at: int) -> None:
-    """After the restart the fan-out begins anew, reaches every key, and gives the same state."""
+@pytest.mark.parametrize("rules", [False, True])
+def test_after_a_crash_a_fan_out_goes_on_behind_the_last_key(place: str, at: int, rules: bool) -> None:
+    """Every key is evaluated again, and none twice; for reference changes and for new rules."""
     log, references = ListLog(), QueuedReferences()
     core = many_keys(log, references, 2 * FANOUT_KEYS + 1)
-    references.change()
+    stage = CountingStage("2") if rules else CountingStage()
+    if rules:
+        core = open_core(log, stage, references=references)
+    else:
+        references.change()
     calls = 0
 
     def crash() -> None:
@@ -277,10 +282,40 @@ def test_a_crash_anywhere_in_a_fan_out_repeats_it(place: str, at: int) -> None:
         try:
             core.fan_out()
         except Crashed:
-            core = open_core(log, references=references)
-    again = {key: value for key, value in log.counts().items() if key.startswith(b"r")}
-    assert again == {b"r%05d" % n: b"1" for n in range(2 * FANOUT_KEYS + 1)}
-    assert Cursor.from_bytes(log.restored().get(CURSOR_KEY) or b"").references == {"rate/0": 1}
+            core = open_core(log, stage, references=references)
+    assert [key for key, _ in log.state if key.startswith(b"r")] == [
+        b"r%05d" % n for n in range(2 * FANOUT_KEYS + 1)
+    ]
+    cursor = Cursor.from_bytes(log.restored().get(CURSOR_KEY) or b"")
+    assert (cursor.references["rate/0"], cursor.evaluated) == ((0, "2") if rules else (1, "1"))
+    assert cursor.under_way is None
+
+
+def test_where_tables_are_behind_a_fan_out_begins_again() -> None:
+    """What was evaluated there meanwhile, with the older row, has to hear of the newer one."""
+    log, references = ListLog(), QueuedReferences()
+    core = many_keys(log, references, FANOUT_KEYS + 1)
+    references.change()
+    core.fan_out()
+    behind = open_core(log, references=QueuedReferences(loaded=0))
+    behind.apply(chunk([record(FANOUT_KEYS + 1, b"00000")]))
+    again = open_core(log, references=references)
+    assert again.fan_out()["again"] == FANOUT_KEYS
+
+
+def test_a_change_in_the_middle_of_an_interrupted_fan_out_has_its_own() -> None:
+    """The first goes on; the second reaches all keys."""
+    log, references = ListLog(), QueuedReferences()
+    core = many_keys(log, references, FANOUT_KEYS + 1)
+    references.change()
+    core.fan_out()
+    references.change()
+    core = open_core(log, references=references)
+    assert core.fan_out()["again"] == 1
+    assert core.cursor.references == {"rate/0": 1}
+    assert [core.fan_out()["again"], core.fan_out()["again"]] == [FANOUT_KEYS, 1]
+    assert core.cursor.references == {"rate/0": 2}
+    assert not core.has_references()
 
 
 def test_input_during_a_fan_out_is_not_lost_by_it() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.billing.index import ANY, DependencyIndex
+from agents.billing.index import ANY, DependencyIndex, entry_of
 from agents.billing.touches import Touch
 from agents.billing.view import BillingView
 from agents.utilization.view import EVERYBODY, UtilizationView
@@ -66,7 +66,8 @@ def test_every_entry_that_reported_a_touched_dependency_is_found(
 ) -> None:
     """Also entries that moved to another signature or day, after a restart, and inside the slice.
 
-    More may be found (of the same signature), but none outside the touched days, and none twice.
+    More may be found (of the same signature), but none outside the touched days, and none twice. From any
+    place on the same are found.
     """
     store = MemoryStore()
     overlay = Overlay(store)
@@ -85,7 +86,11 @@ def test_every_entry_that_reported_a_touched_dependency_is_found(
         store.write(overlay.changes)
         overlay = Overlay(store)
         index = DependencyIndex()
-    found = list(index.affected(touched, overlay))
+    places = list(index.affected(touched, overlay))
+    assert places == sorted(places)
+    for at, place in enumerate(places):
+        assert list(index.affected(touched, overlay, place)) == places[at + 1 :]
+    found = [entry_of(place) for place in places]
     assert len(found) == len(set(found))
     due, possible = set(), set()
     for key, (_, day, dependencies) in now.items():

@@ -91,15 +91,15 @@ class PriceStage:
         """No record is bad."""
         raise AssertionError
 
-    def affected(self, touches: Sequence[Touch], state: Overlay) -> Iterator[bytes]:
+    def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Entries at a coordinate, or that used a row."""
-        for key, value in state.scan(b"e"):
+        for key, value in state.scan(b"e", after + b"\0"):
             coordinate, found = json.loads(value)
             if any((kind == "at" and what == coordinate) or (kind == "used" and what in found)
                    for kind, what in touches):  # type: ignore[misc]  # fmt: skip
                 yield key
 
-    def everything(self, state: Overlay) -> Iterator[bytes]:
+    def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """No rules change."""
         return iter(())
 
