@@ -23,11 +23,14 @@ LOOK_S = 0.2
 
 
 class Rerating:
-    """How many entries were rated again since it was made. ``metrics`` gives the worker's, or None."""
+    """How many entries were rated again since it was made, or since there were ``before``.
 
-    def __init__(self, metrics: Callable[[], str | None]) -> None:
+    ``metrics`` gives the worker's, or None.
+    """
+
+    def __init__(self, metrics: Callable[[], str | None], before: int | None = None) -> None:
         self._metrics = metrics
-        self._before = self._count()
+        self._before = self._count() if before is None else before
         self._began = time.monotonic()
         self._last = self._began, 0
 

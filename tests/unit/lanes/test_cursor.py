@@ -7,17 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import ContractViolation
-from streams.lanes.cursor import Cursor, reference_key
+from streams.lanes.cursor import Cursor, UnderWay, reference_key
 
 POSITIONS = st.dictionaries(st.text(max_size=20), st.integers(0, 2**63 - 1), max_size=4)
+UNDER_WAY = st.none() | st.builds(UnderWay, st.text(max_size=20), POSITIONS, st.binary(max_size=40))
 
 
-@given(POSITIONS, POSITIONS, st.text(max_size=20))
+@given(POSITIONS, POSITIONS, st.text(max_size=20), UNDER_WAY)
 def test_a_cursor_survives_its_stored_form(
-    inputs: dict[str, int], references: dict[str, int], rules: str
+    inputs: dict[str, int], references: dict[str, int], rules: str, under_way: UnderWay | None
 ) -> None:
     """Reading what was written gives the same cursor."""
-    cursor = Cursor(inputs, references, rules)
+    cursor = Cursor(inputs, references, rules, under_way=under_way)
     assert Cursor.from_bytes(cursor.to_bytes()) == cursor
 
 
