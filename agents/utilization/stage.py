@@ -97,14 +97,18 @@ class UtilizationStage:
             self._store(context.state, state)
 
     def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
-        """Consultants of this lane that the touches reach, each with a range of days."""
+        """Consultants of this lane that the touches reach, each with a range of days.
+
+        The consultant of ``after`` comes again: after a restart the ranges of days are others.
+        """
         found: set[Days] = set()
         for touch in self._by_person(touches, state):
             if touch.consultant_id == EVERYBODY:
                 found |= {Days(consultant_id) for consultant_id in self._consultants(state)}
             elif self._known(state, touch.consultant_id):
                 found.add(touch)
-        return in_order(map(_key, found), after)
+        done = after.split(b"\0", 1)[0]
+        return in_order(key for key in map(_key, found) if key.split(b"\0", 1)[0] >= done)
 
     def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All days of all consultants of this lane."""

@@ -31,8 +31,19 @@ def write_corrections(
     connection: psycopg.Connection, per_second: int, seconds: int, seed: int
 ) -> list[float]:
     """Write at an even pace; seconds between the moment each was due and its start."""
+    return correct(connection, approved(connection), per_second, seconds, seed)
+
+
+def approved(connection: psycopg.Connection) -> dict[int, int]:
+    """Quarters of an hour by entry."""
+    return dict(connection.execute(_APPROVED).fetchall())
+
+
+def correct(
+    connection: psycopg.Connection, quarters: dict[int, int], per_second: int, seconds: int, seed: int
+) -> list[float]:
+    """As `write_corrections`, of entries that were read before: among a million that takes seconds."""
     rng = random.Random(seed)  # noqa: S311 -- changes to repeat, not a secret
-    quarters: dict[int, int] = dict(connection.execute(_APPROVED).fetchall())
     ids = list(quarters)
     late = []
     began = time.monotonic()
@@ -50,10 +61,11 @@ def write_corrections(
 def main() -> None:
     """Write, report and end."""
     per_second, seconds, seed = (int(argument) for argument in sys.argv[1:])
-    began = time.monotonic()
     try:
         with psycopg.connect(os.environ["TALLYSTREAM_TIME_DSN"], autocommit=True) as connection:
-            late = sorted(write_corrections(connection, per_second, seconds, seed))
+            quarters = approved(connection)
+            began = time.monotonic()
+            late = sorted(correct(connection, quarters, per_second, seconds, seed))
     except psycopg.Error as error:
         sys.exit(first_line(error))
     took = time.monotonic() - began

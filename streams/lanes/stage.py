@@ -88,7 +88,8 @@ class Stage(Protocol):
     def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """Keys to re-evaluate for reference changes, ascending and each once; those behind ``after`` alone.
 
-        A lane that was killed goes on behind the last key that it did: so what orders keys must not change.
+        A lane that was killed goes on behind the last key that it did, and may be asked with wider touches
+        for the same changes then: of what the first touches reached, nothing that was not done may be left out.
         """
 
     def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
