@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 from relinked import Relinked
 
+from agents.utilization.stage import UtilizationStage
+from agents.utilization.touches import Touch as Days
+from agents.utilization.view import EVERYBODY
 from streams.lanes import core as lane_core
+from streams.lanes.state import MemoryStore, Overlay
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -22,6 +26,17 @@ def test_any_reference_changes_end_as_the_tables_are(seed: int, monkeypatch: pyt
         for _ in range(rng.randint(1, 4)):
             _change(world, rng)
         world.check()
+
+
+def test_of_one_person_some_days_are_done() -> None:
+    """Which days a change touches is not known any more after a restart: all of the person's are found again."""
+    store = MemoryStore()
+    store.write({b"c\0" + f"{person}\0e1".encode(): b"" for person in "ABC"})
+    stage = UtilizationStage.__new__(UtilizationStage)  # what it finds follows from the state alone
+    exact = [Days("B", date(2026, 3, day), date(2026, 3, day)) for day in (2, 9)]
+    done = next(stage.affected(exact, Overlay(store)))
+    wide = list(stage.affected([Days(EVERYBODY)], Overlay(store), done))
+    assert [key.split(b"\0")[0] for key in wide] == [b"B", b"C"]
 
 
 def _change(world: Relinked, rng: random.Random) -> None:
