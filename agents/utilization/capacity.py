@@ -47,6 +47,10 @@ class Consultant:
     role: str | None
     grade: str | None
 
+    def is_employed(self, start: date, end: date) -> bool:
+        """Whether they are on any day of ``[start, end)``."""
+        return self.hired_on < end and (self.left_on is None or self.left_on > start)
+
 
 @dataclass(frozen=True, slots=True)
 class DayOff:
@@ -111,6 +115,10 @@ class UtilizationReference:
     def consultant(self, consultant_id: str) -> Consultant | None:
         """The consultant, if known."""
         return self._consultants.get(consultant_id)
+
+    def consultants(self) -> list[str]:
+        """Ids of all that are known, ascending."""
+        return sorted(self._consultants)
 
     def missing_keys(self, consultant_id: str) -> list[str]:
         """What a day's capacity lacks: ``consultant:<id>`` or ``calendar:<id>``, or nothing."""

@@ -8,10 +8,10 @@ members: a change costs that one member, however many there are.
 
 Groups are those of the attributes as known now: the ERP has no history of them, so a promotion moves all of
 a person's windows. Someone nobody knows (an open MISSING_CALENDAR) belongs to the firm, and to no other
-group. Like the windows they are made of, groups hold the people who have an approved entry in the window, or
-time planned: who has neither is not in the capacity either.
+group. Members have an approved entry in the window, or time planned; those who are employed and have neither
+count with their capacity (`agents.utilization.idle`).
 
-Utilization is the ratio of sums, over the members whose capacity is known.
+Utilization is the ratio of sums, over the people whose capacity is known.
 
 Example: 30 of 40 h and 10 of 20 h are 40 of 60 h, 0.666667, not the mean of 0.75 and 0.5.
 """
@@ -125,7 +125,7 @@ def figures_of(record: Mapping[str, Any]) -> Figures | None:
 class GroupSum:
     """Sums over the members of a group's window. ``measured`` is billable time of those of known capacity.
 
-    The plan is of those, too.
+    The plan is of those, too. Beside the members are those who are ``idle``.
     """
 
     consultants: int = 0
@@ -139,6 +139,9 @@ class GroupSum:
     planned: int = 0
     planned_billable: int = 0
     planned_unclassified: int = 0
+    idle: int = 0
+    idle_without_capacity: int = 0
+    idle_capacity: int = 0
 
     def add(self, part: Figures, sign: int) -> None:
         """Add a member's figures, or with sign -1 take them out."""
@@ -156,16 +159,27 @@ class GroupSum:
             self.planned_billable += sign * (part.planned_billable or 0)
             self.planned_unclassified += sign * (part.planned_unclassified or 0)
 
+    def add_idle(self, capacity: int | None, sign: int) -> None:
+        """Add somebody without an entry or a plan, or with sign -1 take them out."""
+        self.idle += sign
+        if capacity is None:
+            self.idle_without_capacity += sign
+        else:
+            self.idle_capacity += sign * capacity
+
     def values(self) -> tuple[int, ...]:
         """All sums, as they are stored."""
         return astuple(self)
 
     def fields(self) -> Record:
         """As the published record has them."""
-        capacity = self.capacity if self.consultants > self.without_capacity else None
+        people = self.consultants + self.idle
+        unknown = self.without_capacity + self.idle_without_capacity
+        capacity = self.capacity + self.idle_capacity if people > unknown else None
         return {
-            "consultants": self.consultants,
-            "consultants_without_capacity": self.without_capacity,
+            "consultants": people,
+            "idle_consultants": self.idle,
+            "consultants_without_capacity": unknown,
             "days": self.days,
             "worked_seconds": self.worked,
             "billable_seconds": self.billable,

@@ -195,7 +195,7 @@ UTILIZATION = FlowDefinition(
     "utilization",
     (
         StageDefinition("utilization", INPUTS, UtilizationStage, "consultant", passes_on=MEMBERS),
-        StageDefinition("utilization-groups", MEMBERS, GroupStage, "utilization_group", looks_up=False),
+        StageDefinition("utilization-groups", MEMBERS, GroupStage, "utilization_group"),
     ),
     UtilizationView,
     gather_seconds=0.5,

@@ -96,7 +96,7 @@ FROM public.utilization_window
 """
 _PROPOSALS_SQL = "SELECT * FROM public.invoice_proposal"
 _GROUPS_SQL = """
-SELECT dimension, value, window_kind AS "window", starts_on, deleted, consultants,
+SELECT dimension, value, window_kind AS "window", starts_on, deleted, consultants, idle_consultants,
        consultants_without_capacity, days, worked_seconds, billable_seconds, unclassified_seconds,
        capacity_seconds, utilization, planned_seconds, planned_billable_seconds,
        planned_unclassified_seconds, forecast
@@ -285,6 +285,7 @@ def groups_from_records(records: Iterable[Record]) -> dict[GroupKey, GroupUtiliz
     return {
         GroupKey(r["dimension"], r["value"], r["window"], r["starts_on"]): GroupUtilization(
             consultants=r["consultants"],
+            idle=r["idle_consultants"],
             without_capacity=r["consultants_without_capacity"],
             days=r["days"],
             worked=r["worked_seconds"],

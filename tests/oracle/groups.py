@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from .rows import Rows
-from .utilization import DayKey, Utilization, WindowKey, days_of, ratio
+from .utilization import Capacity, DayKey, Utilization, WindowKey, days_of, ratio, window_end
 
 FIRM: Final = "firm"
 
@@ -26,14 +26,15 @@ class GroupKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GroupUtilization:
-    """Sums over the people who have the window.
+    """Sums over the people who have the window, and those who were employed in it and have nothing.
 
-    ``days`` are days of a person with an approved entry. ``capacity`` is that of the people of whom it is
-    known, None if it is of none; ``without_capacity`` are the others, whose billable time the ratio leaves out
-    and whose plan is unknown.
+    ``consultants`` are all of these, ``idle`` those who have nothing. ``days`` are days of a person with an
+    approved entry. ``capacity`` is that of the people of whom it is known, None if it is of none;
+    ``without_capacity`` are the others, whose billable time the ratio leaves out and whose plan is unknown.
     """
 
     consultants: int
+    idle: int
     without_capacity: int
     days: int
     worked: int
@@ -50,7 +51,11 @@ class GroupUtilization:
 def group(
     daily: Mapping[DayKey, Utilization], windows: Mapping[WindowKey, Utilization], rows: Rows
 ) -> dict[GroupKey, GroupUtilization]:
-    """All groups' windows. A person nobody knows belongs to the firm, and to no other group."""
+    """All groups' windows in which anybody has anything.
+
+    A person nobody knows belongs to the firm, and to no other group. Example: Ada has 30 of 40 h billable; Bo,
+    hired on Wednesday, has no entry and 24 h of capacity: their practice is used by 30 / 64.
+    """
     members: dict[GroupKey, list[WindowKey]] = defaultdict(list)
     for key in windows:
         members[GroupKey(FIRM, FIRM, key.window, key.starts_on)].append(key)
@@ -59,15 +64,32 @@ def group(
             for dimension in ("practice", "region", "grade"):
                 value = getattr(person, dimension)
                 members[GroupKey(dimension, value, key.window, key.starts_on)].append(key)
-    return {key: _sum(of_group, daily, windows) for key, of_group in members.items()}
+    capacity = Capacity(rows)
+    bench: dict[GroupKey, list[int | None]] = defaultdict(list)
+    for window, starts_on in {(key.window, key.starts_on) for key in members}:
+        ends_on = window_end(window, starts_on)
+        for person in rows.consultants.values():
+            is_gone = person.left_on is not None and person.left_on <= starts_on
+            if is_gone or person.hired_on >= ends_on or WindowKey(person.id, window, starts_on) in windows:
+                continue
+            seconds = capacity.of_window(person, window, starts_on)
+            bench[GroupKey(FIRM, FIRM, window, starts_on)].append(seconds)
+            for dimension in ("practice", "region", "grade"):
+                bench[GroupKey(dimension, getattr(person, dimension), window, starts_on)].append(seconds)
+    return {key: _sum(of_group, bench[key], daily, windows) for key, of_group in members.items()}
 
 
 def _sum(
-    members: list[WindowKey], daily: Mapping[DayKey, Utilization], windows: Mapping[WindowKey, Utilization]
+    members: list[WindowKey],
+    bench: list[int | None],
+    daily: Mapping[DayKey, Utilization],
+    windows: Mapping[WindowKey, Utilization],
 ) -> GroupUtilization:
     parts = [windows[key] for key in members]
     known = [part for part in parts if part.capacity is not None]
-    capacity = sum(part.capacity for part in known if part.capacity is not None) if known else None
+    seconds = [*(part.capacity for part in parts), *bench]
+    known_seconds = [one for one in seconds if one is not None]
+    capacity = sum(known_seconds) if known_seconds else None
     planned_billable = sum(part.planned_billable or 0 for part in known)
     days = [
         day
@@ -76,8 +98,9 @@ def _sum(
         if DayKey(key.consultant_id, day) in daily
     ]
     return GroupUtilization(
-        consultants=len(parts),
-        without_capacity=len(parts) - len(known),
+        consultants=len(seconds),
+        idle=len(bench),
+        without_capacity=len(seconds) - len(known_seconds),
         days=len(days),
         worked=sum(part.worked for part in parts),
         billable=sum(part.billable for part in parts),

@@ -91,23 +91,14 @@ FROM (
     GROUP BY 1, 2, 3, 4
 ) AS sums
 WINDOW months AS (PARTITION BY legal_entity_id, revenue_method, currency ORDER BY accounting_month)""",
-        # One row for each week, month or quarter, practice and region. The ratio is a ratio of sums, over the
-        # people whose capacity is known; null where that is zero.
+        # One row for each week, month or quarter and practice, people on the bench included. The ratio is a ratio
+        # of sums, over the people whose capacity is known; null where that is zero.
         "v_utilization_by_practice": """
-SELECT window_kind, starts_on, ends_on, practice, region,
-       count(*) AS consultants,
-       count(*) FILTER (WHERE capacity_seconds IS NULL) AS consultants_without_capacity,
-       sum(worked_seconds)::bigint AS worked_seconds,
-       sum(billable_seconds)::bigint AS billable_seconds,
-       sum(unclassified_seconds)::bigint AS unclassified_seconds,
-       sum(capacity_seconds)::bigint AS capacity_seconds,
-       round(sum(worked_seconds) / 3600.0, 4) AS worked_hours,
-       round(sum(billable_seconds) / 3600.0, 4) AS billable_hours,
-       round(sum(capacity_seconds) / 3600.0, 4) AS capacity_hours,
-       round(sum(billable_seconds) FILTER (WHERE capacity_seconds IS NOT NULL)
-             / nullif(sum(capacity_seconds), 0), 6) AS utilization
-FROM utilization_window
-WHERE NOT deleted
-GROUP BY 1, 2, 3, 4, 5""",
+SELECT window_kind, starts_on, ends_on, value AS practice,
+       consultants, idle_consultants, consultants_without_capacity,
+       worked_seconds, billable_seconds, unclassified_seconds, capacity_seconds,
+       worked_hours, billable_hours, capacity_hours, utilization
+FROM utilization_group
+WHERE NOT deleted AND dimension = 'practice'""",
     }
 )

@@ -12,10 +12,10 @@ from tests.unit.sinks.sink_builders import (
     T0,
     entity,
     exception,
+    group,
     ledger_line,
     record_of,
     segment,
-    window,
 )
 
 
@@ -130,11 +130,7 @@ def test_views_add_up(world: World) -> None:
     world.send("billing.events", *[ledger_line(n) for n in (1, 5)])
     world.send("billing.events", ledger_line(2, seconds=1200, amount=Decimal("50.0000")))
     world.send(
-        "utilization.windows",
-        window("erp:1"),
-        window("erp:2", billable_seconds=36_000, capacity_seconds=72_000),
-        window("erp:3", billable_seconds=36_000, capacity_seconds=None, utilization=None),
-        window("erp:4", deleted=True),
+        "utilization.groups", group(), group(dimension="region", value="eu"), group("cloud", deleted=True)
     )
     world.load()
     buckets = world.rows(
@@ -147,10 +143,10 @@ def test_views_add_up(world: World) -> None:
         (date(2026, 4, 1), "Acme", "unbilled", Decimal("1.0000"), Decimal("150.0000"), 1, 0),
     ]
     practice = world.rows(
-        "SELECT practice, starts_on, consultants, consultants_without_capacity, billable_hours, utilization "
-        "FROM v_utilization_by_practice"
+        "SELECT practice, starts_on, consultants, idle_consultants, consultants_without_capacity, billable_hours, "
+        "utilization FROM v_utilization_by_practice"
     )
-    assert practice == [("data", DAY, 3, 1, Decimal("50.0000"), Decimal("0.666667"))]
+    assert practice == [("data", DAY, 3, 1, 0, Decimal("50.0000"), Decimal("0.500000"))]
     # The ledger lacks the parked hour, and has the fifth in another month.
     differing = {row[0] for row in world.rows("SELECT entry_id FROM v_billing_tie_out")}
     assert differing == {"time:3", "time:5"}

@@ -98,6 +98,28 @@ def window(
     return record_of("utilization.windows", **{**week, **values})
 
 
+def group(value: str = "data", **values: Any) -> dict[str, Any]:
+    """A practice's week of 50 billable of 100 hours; of its three people one is on the bench."""
+    week = {
+        "dimension": "practice",
+        "value": value,
+        "window": "week",
+        "starts_on": DAY,
+        "ends_on": DAY + timedelta(days=7),
+        "revision": 1,
+        "consultants": 3,
+        "idle_consultants": 1,
+        "consultants_without_capacity": 0,
+        "days": 8,
+        "worked_seconds": 180_000,
+        "billable_seconds": 180_000,
+        "unclassified_seconds": 0,
+        "capacity_seconds": 360_000,
+        "utilization": Decimal("0.500000"),
+    }
+    return record_of("utilization.groups", **{**week, **values})
+
+
 def exception(
     subject: str = "time:1", revision: int = 1, state: str = "open", **values: Any
 ) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stage_builders import Firm, entry_row, firm
 
 from agents.flows import all_flows
+from agents.utilization.view import UtilizationView
 from streams.lanes.records import PlainRecord
 from streams.settings import Settings
 from streams.testing import TopologyDriver
@@ -41,11 +42,20 @@ def sent(steps: Sequence[tuple[int, int]]) -> tuple[Firm, list[PlainRecord]]:
     return source, [record for log in logs.partitions(MEMBERS) for record in log]
 
 
-def received(messages: Sequence[PlainRecord], crash: float, rng: random.Random) -> TopologyDriver:
-    """The group stage alone, given members in this order."""
+def received(
+    messages: Sequence[PlainRecord], source: Firm, crash: float, rng: random.Random
+) -> TopologyDriver:
+    """The group stage alone, given members in this order, and the people of the source at any time."""
     flows = [all_flows()["utilization"]]
     driver = TopologyDriver(flows, settings=Settings(partitions=2), crash=lambda place: rng.random() < crash)
-    for record in messages:
+    references = [
+        record
+        for entity in UtilizationView.entities
+        for log in source.driver.logs.partitions(f"canonical.{entity}")
+        for record in log
+    ]
+    at = rng.randrange(len(messages))
+    for record in (*messages[:at], *references, *messages[at:]):
         driver.produce(record.topic, record.key, record.value, partition=record.partition)
     driver.run(rng, chunk=50)
     return driver
@@ -57,7 +67,15 @@ def groups(driver: TopologyDriver) -> dict[Any, Any]:
         tuple(r[name] for name in ("dimension", "value", "window", "starts_on")): r
         for r in driver.records("utilization.groups")
     }
-    figures = ("consultants", "days", "worked_seconds", "billable_seconds", "capacity_seconds", "utilization")
+    figures = (
+        "consultants",
+        "idle_consultants",
+        "days",
+        "worked_seconds",
+        "billable_seconds",
+        "capacity_seconds",
+        "utilization",
+    )
     return {key: tuple(r[name] for name in figures) for key, r in latest.items() if not r["deleted"]}
 
 
@@ -75,19 +93,20 @@ def test_any_order_of_arrival_ends_as_the_order_of_sending(steps: list[tuple[int
     source, messages = sent(steps)
     shuffled = [m for m in messages for _ in range(2 if rng.random() < 0.3 else 1)]
     rng.shuffle(shuffled)
-    assert groups(received(shuffled, 0.05, rng)) == groups(source.driver)
+    assert groups(received(shuffled, source, 0.05, rng)) == groups(source.driver)
 
 
 @pytest.mark.parametrize("order", ["forwards", "backwards"])
 def test_there_and_back_again_counts_once(order: str) -> None:
     """A → B → A, also with the newest first: the person is in A, and the groups are the oracle's."""
     source, messages = sent([(0, 2), (1, 2), (0, 2)])
-    driver = received(messages if order == "forwards" else messages[::-1], 0.0, random.Random(0))
+    driver = received(messages if order == "forwards" else messages[::-1], source, 0.0, random.Random(0))
     found = groups(driver)
     assert found == groups(source.driver)
-    whole = {key: content[0] for key, content in found.items() if key[0] == "firm"}
+    busy = {key: content[0] - content[1] for key, content in found.items()}
+    whole = {key: people for key, people in busy.items() if key[0] == "firm"}
     for (_, _, window, starts_on), people in whole.items():
-        parts = [c[0] for key, c in found.items() if key[0] == "practice" and key[2:] == (window, starts_on)]
+        parts = [n for key, n in busy.items() if key[0] == "practice" and key[2:] == (window, starts_on)]
         assert sum(parts) == people
 
 

@@ -45,7 +45,14 @@ def _change(world: Relinked, rng: random.Random) -> None:
     if table == "rate":
         world.update(table, key, price=row["price"] + rng.randint(1, 9))
     elif table == "consultant":
-        world.update(table, key, fte=rng.choice([Decimal("0.5"), Decimal("0.8"), Decimal(1)]))
+        column, values = rng.choice(
+            [
+                ("fte", [Decimal("0.5"), Decimal("0.8"), Decimal(1)]),
+                ("practice", ["data", "cloud", "strategy"]),
+                ("left_on", [None, date(2026, 3, 5), date(2026, 4, 20)]),
+            ]
+        )
+        world.update(table, key, **{column: rng.choice(values)})
     elif table == "engagement":
         world.update(table, key, over_cap_action=rng.choice(["hold", "bill", "write_off"]))
     elif table == "holiday":

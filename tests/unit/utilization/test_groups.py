@@ -32,7 +32,7 @@ def test_a_ratio_is_of_sums(judge: Judge) -> None:
     for number in range(5):
         sources.work(number, f"03-0{number + 2}", 6)
     sources.work(5, "03-02", 6, consultant_code="B").work(6, "03-03", 4, consultant_code="B")
-    whole = Group(2, 0, 7, 40 * HOUR, 40 * HOUR, 0, 60 * HOUR, D("0.666667"), *NO_PLAN)
+    whole = Group(2, 0, 0, 7, 40 * HOUR, 40 * HOUR, 0, 60 * HOUR, D("0.666667"), *NO_PLAN)
     groups = judge(sources).weeks_of_groups(MONDAY)
     assert groups == dict.fromkeys([FIRM, ("practice", "data"), ("region", "eu"), ("grade", "senior")], whole)
 
@@ -53,20 +53,39 @@ def test_each_dimension_is_a_group_of_its_own(judge: Judge) -> None:
     }
 
 
+def test_who_is_on_the_bench_counts(judge: Judge) -> None:
+    """30 of 40 h, and a colleague hired on Wednesday without any entry: 30 of 64 h, 46.875%."""
+    sources = staff(("B", {"hired_on": day("03-04"), "grade": "junior"}))
+    for number in range(5):
+        sources.work(number, f"03-0{number + 2}", 6)
+    groups = judge(sources).weeks_of_groups(MONDAY)
+    assert groups["practice", "data"][:2] == (2, 1)
+    assert groups["practice", "data"][7:9] == (64 * HOUR, D("0.46875"))
+    assert groups["grade", "senior"][:2] == (1, 0)
+    assert ("grade", "junior") not in groups, "nobody of them has anything"
+
+
+def test_the_bench_of_an_unknown_calendar_is_no_capacity(judge: Judge) -> None:
+    """Somebody idle whose calendar is missing is counted, and in no ratio; who has left is not there at all."""
+    sources = staff(("B", {"calendar_id": "never"}), ("G", {"left_on": MONDAY})).work(1, "03-02", 8)
+    whole = judge(sources).weeks_of_groups(MONDAY)[FIRM]
+    assert whole == Group(2, 1, 1, 1, 8 * HOUR, 8 * HOUR, 0, 40 * HOUR, D("0.2"), *NO_PLAN)
+
+
 def test_who_is_unknown_is_in_the_firm_alone_and_in_no_ratio(judge: Judge) -> None:
     """Their time shows in the sums; the ratio is of the others, and null without any."""
     sources = staff().work(1, "03-02", 8).work(2, "03-02", 8, consultant_code="ghost")
     groups = judge(sources).weeks_of_groups(MONDAY)
-    assert groups[FIRM] == Group(2, 1, 2, 16 * HOUR, 16 * HOUR, 0, 40 * HOUR, D("0.2"), *NO_PLAN)
+    assert groups[FIRM] == Group(2, 0, 1, 2, 16 * HOUR, 16 * HOUR, 0, 40 * HOUR, D("0.2"), *NO_PLAN)
     assert groups["practice", "data"].consultants == 1
     sources.drop("calendar", "K")
-    assert judge(sources).weeks_of_groups(MONDAY)[FIRM][6:8] == (None, None)
+    assert judge(sources).weeks_of_groups(MONDAY)[FIRM][7:9] == (None, None)
 
 
 def test_zero_capacity_of_a_group_has_no_ratio(judge: Judge) -> None:
     """Known to be nothing: 0, and null for the ratio."""
     sources = Sources().put("consultant", "C", fte=D(0)).work(1, "03-02", 8)
-    assert judge(sources).weeks_of_groups(MONDAY)[FIRM][6:8] == (0, None)
+    assert judge(sources).weeks_of_groups(MONDAY)[FIRM][7:9] == (0, None)
 
 
 def sent(person: Person) -> dict[str, Figures]:
@@ -170,9 +189,9 @@ def test_both_judges_agree(
     for (dimension, _, kind, starts_on), group in verdict.groups.items():
         if dimension == "firm":
             members = [w for (_, k, at), w in verdict.windows.items() if (k, at) == (kind, starts_on)]
-            assert group.consultants == len(members)
+            assert group.consultants - group.idle == len(members)
             assert group.worked == sum(member.worked for member in members)
-            assert (group.capacity or 0) == sum(member.capacity or 0 for member in members)
+            assert (group.capacity or 0) >= sum(member.capacity or 0 for member in members)
 
 
 @pytest.mark.parametrize("dimension", ["practice", "region", "grade"])
@@ -183,5 +202,5 @@ def test_the_groups_of_a_dimension_add_up_to_the_firm(judge: Judge, dimension: s
     groups = judge(sources).weeks_of_groups(MONDAY)
     parts = [group for key, group in groups.items() if key[0] == dimension]
     assert len(parts) == 2
-    sums = [sum(values) for values in zip(*(part[:6] for part in parts), strict=True)]
-    assert sums == list(groups[FIRM][:6])
+    sums = [sum(values) for values in zip(*(part[:7] for part in parts), strict=True)]
+    assert sums == list(groups[FIRM][:7])

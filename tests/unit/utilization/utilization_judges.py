@@ -14,6 +14,7 @@ from unit.billing.source_databases import Sources, all_records
 from agents.billing import REFERENCE_ENTITIES, BillingReference, Entry, rate_entry
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
 from agents.utilization.groups import GroupSum, figures_of
+from agents.utilization.idle import Place, idle
 from agents.utilization.plans import Assignment
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
@@ -41,6 +42,7 @@ class Group(NamedTuple):
     """Sums of a group's window."""
 
     consultants: int
+    idle: int
     without_capacity: int
     days: int
     worked: int
@@ -123,7 +125,7 @@ def agents(sources: Sources) -> Verdict:
             for of_one in facts
             for row in of_one.windows
         },
-        groups=_summed([row for of_one in facts for row in of_one.members]),
+        groups=_summed([row for of_one in facts for row in of_one.members], people),
         plans={
             (row["consultant_id"], row["project_id"], row["starts_on"]): (
                 row["planned_seconds"],
@@ -136,13 +138,22 @@ def agents(sources: Sources) -> Verdict:
     )
 
 
-def _summed(members: list[dict[str, Any]]) -> dict[tuple[str, str, str, date], Group]:
+def _summed(
+    members: list[dict[str, Any]], people: UtilizationReference
+) -> dict[tuple[str, str, str, date], Group]:
     sums: dict[tuple[str, str, str, date], GroupSum] = {}
+    active: dict[Place, set[str]] = defaultdict(set)
     for row in members:
         figures = figures_of(row)
         assert figures is not None
         key = row["dimension"], row["value"], row["window"], row["starts_on"]
         sums.setdefault(key, GroupSum()).add(figures, 1)
+        active[Place(*key, row["ends_on"])].add(row["consultant_id"])
+    for place, who in active.items():
+        for person in set(people.consultants()) - who:
+            found = idle(place, person, people)
+            if found is not None:
+                sums[place[:4]].add_idle(found.capacity, 1)
     return {key: Group(*of_group.fields().values()) for key, of_group in sums.items()}
 
 
