@@ -16,8 +16,8 @@ FIXED: Final = 0  # as the seconds that a price is for: it is for the whole, not
 # Wide enough that no product of quantity, price, multiplier and FX rate is ever rounded on the way.
 EXACT: Final = Context(prec=60)
 
-# ISO 4217 minor units that are not 2.
-_MINOR_UNITS: Final = {
+# Decimal places of the currencies that have not 2 (ISO 4217).
+UNUSUAL_PLACES: Final = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX"), 0),
     **dict.fromkeys(("UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
@@ -28,7 +28,7 @@ ZERO: Final = Decimal(0)
 
 def minor_unit(currency: str) -> Decimal:
     """The smallest amount of a currency: ``Decimal('0.01')`` for EUR, ``Decimal('1')`` for JPY."""
-    return Decimal(1).scaleb(-_MINOR_UNITS.get(currency, 2))
+    return Decimal(1).scaleb(-UNUSUAL_PLACES.get(currency, 2))
 
 
 def round_money(amount: Decimal, currency: str, rounding: str = "half_up") -> Decimal:

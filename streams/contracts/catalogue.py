@@ -14,7 +14,7 @@ from streams.errors import ConfigurationError
 CLEANUPS = ("compact", "delete")
 COMPATIBILITIES = ("FULL_TRANSITIVE", "BACKWARD_TRANSITIVE")
 ROLES = ("reference", "keyed", "internal", "published")
-DATA_CLASSES = ("personal", "financial", "operational")
+DATA_CLASSES = ("confidential", "personal", "financial", "operational")
 
 
 @dataclass(frozen=True, slots=True)

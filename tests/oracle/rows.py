@@ -25,6 +25,7 @@ class Client:
 
     id: str
     tax_region: str | None = None
+    account_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Engagement:
     fx_rate_type: str | None = None
     fx_inverse: bool = False
     po_number: str | None = None
+    opportunity_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +307,31 @@ class Assignment:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class CostRate:
+    """What an hour of a consultant costs, ``[effective_from, effective_to)``."""
+
+    id: str
+    consultant_id: str
+    currency: str
+    cost: Decimal
+    effective_from: date
+    effective_to: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opportunity:
+    """A deal of an account; booked on ``closed_on`` if it is won."""
+
+    id: str
+    account_id: str
+    stage: str
+    amount: Decimal
+    currency: str
+    service_line: str | None
+    closed_on: date | None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Quarantined:
     """A source row that breaks a rule, and is therefore treated as if it did not exist."""
@@ -339,4 +366,6 @@ class Rows:
     absences: dict[str, Absence] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
     assignments: dict[str, Assignment] = field(default_factory=dict)
+    cost_rates: dict[str, CostRate] = field(default_factory=dict)
+    opportunities: dict[str, Opportunity] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)

@@ -26,9 +26,9 @@ Tables = Mapping[str, Sequence[SourceRow]]
 COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "erp": {
         "legal_entity": "id late_acts",
-        "client": "id status tax_region",
+        "client": "id status tax_region crm_account_id",
         "engagement": "id client_id legal_entity_id currency cap_money cap_hours over_cap_action status"
-        " starts_on ends_on fx_rate_type fx_direction po_number",
+        " starts_on ends_on fx_rate_type fx_direction po_number opportunity_id",
         "contract_line": "id engagement_id billing_method cap_money cap_hours over_cap_action included_hours"
         " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status"
         " revenue_method fee planned_hours starts_on ends_on expires_on",
@@ -36,7 +36,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "project": "id engagement_id contract_line_id status",
         "task": "id project_id contract_line_id billing_class status",
         "consultant": "id role grade practice region calendar_id fte hired_on left_on",
-        "cost_rate": "id cost effective_from effective_to",
+        "cost_rate": "id consultant_id currency cost effective_from effective_to",
         "rate": "id task_id project_id contract_line_id client_id consultant_id role grade region currency"
         " price overtime_multiplier weekend_multiplier effective_from effective_to applies_to_invoiced"
         " unit hours_per_day",
@@ -54,7 +54,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "crm": {
         "account": "id status",
-        "opportunity": "id stage amount",
+        "opportunity": "id account_id stage amount currency service_line closed_on",
     },
     "time": {
         "time_entry": "id consultant_code project_code task_code work_date hours kind status version"
@@ -93,12 +93,10 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         return kept
 
     # These only matter for what is wrong with them: no figure is computed from them.
-    valid("erp", erp, "cost_rate")
     valid("crm", crm, "account")
-    valid("crm", crm, "opportunity")
     rows = r.Rows(
         legal_entities=_by_id(map(_legal_entity, valid("erp", erp, "legal_entity"))),
-        clients=_by_id(r.Client(_erp(x["id"]), x["tax_region"]) for x in valid("erp", erp, "client")),
+        clients=_by_id(map(_client, valid("erp", erp, "client"))),
         engagements=_by_id(map(_engagement, valid("erp", erp, "engagement"))),
         contract_lines=_by_id(map(_contract_line, valid("erp", erp, "contract_line"))),
         plan_revisions=_by_id(map(_plan_revision, valid("erp", erp, "plan_revision"))),
@@ -118,6 +116,8 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         absences=_by_id(map(_absence, valid("time", time, "absence"))),
         assignments=_by_id(map(_assignment, valid("erp", erp, "assignment"))),
         targets=_by_id(map(_target, valid("erp", erp, "utilization_target"))),
+        cost_rates=_by_id(map(_cost_rate, valid("erp", erp, "cost_rate"))),
+        opportunities=_by_id(map(_opportunity, valid("crm", crm, "opportunity"))),
     )
     rows.quarantined = sorted(quarantined)
     return rows
@@ -135,12 +135,20 @@ def _erp_or_none(native: str | None) -> str | None:
     return None if native is None else _erp(native)
 
 
+def _crm_or_none(native: str | None) -> str | None:
+    return None if native is None else f"crm:{native}"
+
+
 def _seconds_or_none(hours: Decimal | None) -> int | None:
     return None if hours is None else hours_to_seconds(hours)
 
 
 def _legal_entity(x: SourceRow) -> r.LegalEntity:
     return r.LegalEntity(_erp(x["id"]), x["late_acts"] == "by_right")
+
+
+def _client(x: SourceRow) -> r.Client:
+    return r.Client(_erp(x["id"]), x["tax_region"], _crm_or_none(x["crm_account_id"]))
 
 
 def _engagement(x: SourceRow) -> r.Engagement:
@@ -157,6 +165,7 @@ def _engagement(x: SourceRow) -> r.Engagement:
         fx_rate_type=x["fx_rate_type"],
         fx_inverse=x["fx_direction"] == "inverse",
         po_number=x["po_number"],
+        opportunity_id=_crm_or_none(x["opportunity_id"]),
     )
 
 
@@ -239,6 +248,23 @@ def _target(x: SourceRow) -> r.Target:
         ratio=x["ratio"],
         effective_from=x["effective_from"],
         effective_to=x["effective_to"],
+    )
+
+
+def _cost_rate(x: SourceRow) -> r.CostRate:
+    person, until = _erp(x["consultant_id"]), x["effective_to"]
+    return r.CostRate(_erp(x["id"]), person, x["currency"], x["cost"], x["effective_from"], until)
+
+
+def _opportunity(x: SourceRow) -> r.Opportunity:
+    return r.Opportunity(
+        f"crm:{x['id']}",
+        f"crm:{x['account_id']}",
+        x["stage"],
+        x["amount"],
+        x["currency"],
+        x["service_line"],
+        x["closed_on"],
     )
 
 

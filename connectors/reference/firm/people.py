@@ -126,6 +126,7 @@ class People:
         promoted = next(person for person in self.staff[FOUR_DAYS:] if person.role == "analyst")
         self._world.at(utc(settings.day_at(50), 7), self._promote, promoted)
         self._world.at(utc(settings.day_at(35), 7), self._raise_cost, self.staff[0])
+        self._world.at(utc(settings.day_at(45), 7), self._end_cost, self.staff[1])
 
     def _insert(self, tx: Draft, person: Person) -> None:
         tx.insert(
@@ -189,6 +190,12 @@ class People:
                 effective_from=day,
             )
         self._world.features["cost_rate_change"] += 1
+
+    def _end_cost(self, person: Person) -> None:
+        """From this day on nobody knows what the person costs."""
+        with self._world.transaction("erp", "trouble:cost_rate_ended") as tx:
+            tx.update("cost_rate", f"CR-{person.id[2:]}-1", effective_to=self._world.now.date())
+        self._world.trouble["cost_rate_ended"] += 1
 
     def _plan_absences(self, person: Person) -> None:
         """A vacation block every eight weeks or so, and a sick day or half day in fifty."""

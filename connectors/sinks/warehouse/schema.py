@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from sqlalchemy import Connection, Table, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from connectors.sinks.warehouse.permissions import COST_READERS, confidential, keep_confidential
 from connectors.sinks.warehouse.tables import warehouse
 from connectors.sinks.warehouse.views import VIEWS
 from streams.errors import ContractViolation
@@ -27,6 +29,7 @@ def create_schema(connection: Connection) -> None:
         _add_columns(connection, table, present)
     for name, query in VIEWS.items():
         _create_view(connection, name, query)
+    keep_confidential(connection)
 
 
 def ddl() -> str:
@@ -38,6 +41,7 @@ def ddl() -> str:
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
         parts += [str(CreateIndex(index).compile(dialect=dialect)).strip() + ";" for index in indexes]
     parts += [f"CREATE VIEW {name} AS{query};" for name, query in VIEWS.items()]
+    parts += [f"REVOKE ALL ON {name} FROM PUBLIC;  -- for {COST_READERS} only" for name in confidential()]
     return "\n\n".join(parts)
 
 
@@ -66,8 +70,16 @@ def _create_view(connection: Connection, name: str, query: str) -> None:
     if found == version:
         return
     # Dropped first, since columns of a replaced view can't change. Nothing else may hang on it.
-    dependents = [other for other in VIEWS if name != other and name in VIEWS[other]]
-    for view in (*dependents, name):
+    for view in reversed([name, *_dependents(name)]):
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
     connection.exec_driver_sql(f"CREATE VIEW {name} AS{query}")
     connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{version}'")
+
+
+def _dependents(name: str) -> list[str]:
+    """The views that read a view, or one of its dependents, after those that they read themselves."""
+    found = [name]
+    for other, query in VIEWS.items():
+        if other not in found and any(re.search(rf"\b{view}\b", query) for view in found):
+            found.append(other)
+    return found[1:]

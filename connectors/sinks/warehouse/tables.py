@@ -13,6 +13,7 @@
 | `fact_exception`     | exception, current              | flow, subject                            | replaced  |
 | `latency_window`     | hop's latency in a window       | hop, window_start                        | replaced  |
 | `dim_*`              | state of an entity (SCD type 2) | id, valid_from                           | succeeded |
+| `practice_of_service_line` | practice that sells a line | service_line                          | the firm's |
 | `sink_offsets`       | partition's position            | sink, topic, partition                   | replaced  |
 | `sink_dead_letter`   | record that was set aside       | sink, topic, partition, offset           | appended  |
 
@@ -102,6 +103,11 @@ DIMENSIONS = (
     "engagement",
     "contract_line",
     "legal_entity",
+    "opportunity",
+    "rate",
+    "cost_rate",
+    "fx_rate",
+    "time_entry",
 )
 
 
@@ -208,6 +214,7 @@ def warehouse() -> Warehouse:
         ),
         *(_dimension(metadata, entity) for entity in DIMENSIONS),
     ]
+    _practices(metadata)
     return Warehouse(
         metadata, {load.topic: load for load in loads}, _offsets(metadata), _dead_letters(metadata)
     )
@@ -275,6 +282,16 @@ def _dimension(metadata: MetaData, entity: str) -> Load:
     load = _load(metadata, f"dim_{entity}", f"canonical.{entity}", Mode.HISTORY, ("id",), extra=validity)
     Index(f"ix_dim_{entity}_current", load.table.c.id, unique=True, postgresql_where=load.table.c.is_current)
     return load
+
+
+def _practices(metadata: MetaData) -> Table:
+    return Table(
+        "practice_of_service_line",
+        metadata,
+        Column("service_line", Text, primary_key=True, comment="as opportunities name it"),
+        Column("practice", Text, nullable=False, comment="as consultants name it"),
+        comment="Which practice sells a service line; filled by finance, read by v_booking.",
+    )
 
 
 def _offsets(metadata: MetaData) -> Table:

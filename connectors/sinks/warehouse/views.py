@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from connectors.sinks.warehouse.executive import EXECUTIVE
+
 # Names come from current dimension states: a renamed client is reported under its new name.
 VIEWS = MappingProxyType(
     {
@@ -101,4 +103,5 @@ SELECT window_kind, starts_on, ends_on, value AS practice,
 FROM utilization_group
 WHERE NOT deleted AND dimension = 'practice'""",
     }
+    | EXECUTIVE
 )

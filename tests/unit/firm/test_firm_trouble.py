@@ -23,7 +23,7 @@ PLANTED = {
     *("opportunity_deleted", "expired_contract", "expired_then_extended", "self_approval"),
     *("billed_corrected", "billed_withdrawn", "billed_deleted", "draft_corrected"),
     *("target_in_percent", "target_in_percent_fixed"),
-    *("assignment_of_a_week", "assignment_of_a_week_fixed"),
+    *("assignment_of_a_week", "assignment_of_a_week_fixed", "cost_rate_ended"),
 }
 # Left to chance: certain in a firm of the default size, not in the smallest.
 PLANTED_BY_CHANCE = {

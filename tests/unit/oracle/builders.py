@@ -67,6 +67,8 @@ _TABLES = {
     r.Absence: "absences",
     r.Target: "targets",
     r.Assignment: "assignments",
+    r.CostRate: "cost_rates",
+    r.Opportunity: "opportunities",
 }
 
 
@@ -167,6 +169,23 @@ def rate(native: str, price: str = "100", currency: str = "EUR", **other: Any) -
 def fx(native: str, on: str, value: str, pair: str = "EUR:USD") -> r.FxRate:
     from_currency, to_currency = pair.split(":")
     return r.FxRate(f"erp:{native}", from_currency, to_currency, day(on), D(value))
+
+
+def cost_rate(native: str, cost: str, currency: str = "EUR", **other: Any) -> r.CostRate:
+    """What an hour of ``C`` costs."""
+    values: dict[str, Any] = {
+        "consultant_id": "erp:C",
+        "effective_from": day("2020-01-01"),
+        "effective_to": None,
+    }
+    return r.CostRate(id=f"erp:{native}", currency=currency, cost=D(cost), **(values | other))
+
+
+def deal(native: str, amount: str, won: str | None = "03-10", **other: Any) -> r.Opportunity:
+    """A deal of account ``crm:A`` in EUR: won on a day, or a proposal."""
+    stage, on = ("proposal", None) if won is None else ("won", day(won))
+    values: dict[str, Any] = {"account_id": "crm:A", "currency": "EUR", "service_line": None}
+    return r.Opportunity(id=f"crm:{native}", stage=stage, amount=D(amount), closed_on=on, **(values | other))
 
 
 def period(month: int, closed_at: datetime | None = None) -> r.Period:

@@ -76,6 +76,7 @@ ENGAGEMENT = {
     "fx_rate_type": None,
     "fx_direction": None,
     "po_number": None,
+    "opportunity_id": "O",
 }
 RATE: dict[str, Any] = {
     **dict.fromkeys(COLUMNS["erp"]["rate"].split()),
@@ -114,9 +115,17 @@ VALID: dict[str, dict[str, Any]] = {
     "rate": RATE,
     "invoice_line": INVOICE_LINE,
     "legal_entity": {"id": "LE", "late_acts": None},
-    "client": {"id": "A", "status": "active", "tax_region": "EU"},
+    "client": {"id": "A", "status": "active", "tax_region": "EU", "crm_account_id": None},
     "account": {"id": "A", "status": "active"},
-    "opportunity": {"id": "O", "stage": "won", "amount": Decimal(1)},
+    "opportunity": {
+        "id": "O",
+        "account_id": "A",
+        "stage": "won",
+        "amount": Decimal(1),
+        "currency": "EUR",
+        "service_line": "build",
+        "closed_on": date(2026, 3, 5),
+    },
     "project": {"id": "P", "engagement_id": "E", "contract_line_id": "L", "status": "active"},
     "task": {
         "id": "T",
@@ -138,6 +147,8 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "cost_rate": {
         "id": "X",
+        "consultant_id": "C",
+        "currency": "EUR",
         "cost": Decimal(50),
         "effective_from": date(2026, 1, 1),
         "effective_to": None,

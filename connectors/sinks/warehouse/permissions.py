@@ -1,0 +1,51 @@
+"""Who may read what people cost: nobody but the owner and the members of one role.
+
+    CREATE ROLE tallystream_cost_readers;
+    GRANT tallystream_cost_readers TO controller;
+
+The sink grants the role what is confidential, and takes it from everybody else, also from whom default
+privileges or ``GRANT ... ON ALL TABLES`` gave it, each time it starts. Without the role nobody else reads it.
+Confidential are the tables of topics of that data class, and the views that show a cost.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from connectors.sinks.warehouse.tables import warehouse
+from streams.contracts import load_contracts
+
+COST_READERS = "tallystream_cost_readers"
+CONFIDENTIAL_VIEWS = ("v_cost_of_work", "v_margin_month")
+
+_HOLDERS = text(
+    "SELECT DISTINCT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END "
+    "FROM pg_class, aclexplode(relacl) AS acl "
+    "WHERE pg_class.oid = to_regclass(:name) AND acl.grantee <> relowner "
+    "AND (acl.grantee = 0 OR acl.grantee::regrole::text <> :readers)"
+)
+_READERS_LACK = text(
+    "SELECT count(*) FROM pg_roles WHERE rolname = :readers "
+    "AND NOT has_table_privilege(oid, to_regclass(:name), 'SELECT')"
+)
+
+
+def confidential() -> tuple[str, ...]:
+    """Tables and views that only `COST_READERS` read."""
+    topics = load_contracts().topics
+    tables = [
+        load.table.name
+        for topic, load in warehouse().loads.items()
+        if topics[topic].data_class == "confidential"
+    ]
+    return (*tables, *CONFIDENTIAL_VIEWS)
+
+
+def keep_confidential(connection: Connection) -> None:
+    """Take what is confidential from all who should not read it, and grant it to the role, if there is one."""
+    for name in confidential():
+        of = {"name": name, "readers": COST_READERS}
+        for holder in connection.scalars(_HOLDERS, of).all():
+            connection.exec_driver_sql(f"REVOKE ALL ON {name} FROM {holder}")
+        if connection.scalar(_READERS_LACK, of):
+            connection.exec_driver_sql(f"GRANT SELECT ON {name} TO {COST_READERS}")

@@ -1,0 +1,181 @@
+"""Views of management over a warehouse that the whole pipeline filled, against the oracle and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from oracle import Expected, Rows, canonical_rows, compute_from_rows, read_tables
+from oracle.executive import Executive, ExecutiveKey, executive
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from connectors.reference.firm import FirmSettings
+from connectors.sinks.warehouse.permissions import COST_READERS, confidential
+from connectors.sinks.warehouse.schema import create_schema
+from tests.integration.sinks.sink_world import eventually
+from tests.support.pipelines import RunningFirm, running_firm
+
+SELLS = {"advisory": "strategy", "engineering": "cloud"}  # operations are sold by no practice
+
+
+class Worked:
+    """A firm whose work is done and loaded, and what the oracle says of its databases."""
+
+    def __init__(self, running: RunningFirm) -> None:
+        self.running = running
+        tables = {system: read_tables(system, engine) for system, engine in running.judge.engines.items()}
+        self.rows: Rows = canonical_rows(tables["erp"], tables["crm"], tables["time"])
+        self.expected: Expected = compute_from_rows(self.rows)
+
+    def ask(self, query: str, **parameters: Any) -> list[Any]:
+        """Rows of the warehouse."""
+        with self.running.warehouse.connect() as connection:
+            return list(connection.execute(text(query), parameters))
+
+    def do(self, *statements: str) -> None:
+        """Change the warehouse."""
+        with self.running.warehouse.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worked]:
+    """Six weeks of fourteen people."""
+    firm = FirmSettings(seed=3, consultants=14, days=42)
+    with running_firm(tmp_path_factory.mktemp("executive"), "embedded", firm) as running:
+        running.work(lambda: None)
+        assert all(comparison.equal for comparison in running.settle())
+        made = Worked(running)
+        people = len(made.rows.time_entries)
+        eventually(
+            lambda: (
+                made.ask("SELECT count(*) FROM dim_time_entry WHERE is_current AND NOT deleted")
+                == [(people,)]
+            ),
+            "time entries",
+        )
+        made.do(
+            *(f"INSERT INTO practice_of_service_line VALUES ('{line}', '{by}')" for line, by in SELLS.items())
+        )
+        yield made
+
+
+def seen(worked: Worked) -> dict[ExecutiveKey, Executive]:
+    """What the two views show, without the rows in which there is nothing."""
+    found: dict[ExecutiveKey, Executive] = {}
+    for row in worked.ask("SELECT * FROM v_executive_month"):
+        found[ExecutiveKey(row.client_id, row.practice, row.month, row.currency)] = Executive(
+            booked=row.booked,
+            delivered=row.delivered_seconds,
+            billed_seconds=row.billed_seconds,
+            billed=row.billed,
+            recognised=row.recognised,
+        )
+    for row in worked.ask("SELECT * FROM v_margin_month"):
+        figures = found.setdefault(
+            ExecutiveKey(row.client_id, row.practice, row.month, row.currency), Executive()
+        )
+        figures.cost, figures.uncosted = row.cost, row.uncosted_seconds
+        assert (row.recognised, row.margin) == (figures.recognised, figures.margin)
+    return {key: figures for key, figures in found.items() if figures != Executive()}
+
+
+@pytest.mark.slow
+def test_every_figure_is_the_oracles(worked: Worked) -> None:
+    """Per client, practice and month: bookings, effort, billing, revenue, cost and margin, to the cent."""
+    wanted = executive(worked.expected, worked.rows, SELLS)
+    found = seen(worked)
+    assert {
+        key: (wanted.get(key), found.get(key))
+        for key in {*wanted, *found}
+        if wanted.get(key) != found.get(key)
+    } == {}
+    assert len(wanted) > 100
+    assert {key.practice for key in wanted if wanted[key].booked} == {"strategy", "cloud", None}
+    blocked = [figures for figures in wanted.values() if figures.uncosted]
+    assert blocked
+    assert all(figures.margin is None and figures.recognised is not None for figures in blocked)
+    assert any(figures.margin for figures in wanted.values())
+
+
+@pytest.mark.slow
+def test_the_views_add_up_to_the_ledger(worked: Worked) -> None:
+    """Seconds and billed money are the ledger's, revenue the roll-forward's; nothing is lost between practices."""
+    assert worked.ask("SELECT sum(delivered_seconds) FROM v_executive_month") == worked.ask(
+        "SELECT sum(seconds) FROM fact_billing_event"
+    )
+    by = "date_trunc('month', accounting_date::timestamp)::date"
+    assert worked.ask(
+        "SELECT client_id, month, currency, sum(billed_seconds), sum(billed) FROM v_executive_month"
+        " GROUP BY 1, 2, 3 HAVING sum(billed_seconds) <> 0 OR sum(billed) <> 0 ORDER BY 1, 2, 3"
+    ) == worked.ask(
+        f"SELECT client_id, {by}, currency, sum(seconds), sum(amount) FROM fact_billing_event"
+        " WHERE bucket = 'billed' GROUP BY 1, 2, 3 HAVING sum(seconds) <> 0 OR sum(amount) <> 0 ORDER BY 1, 2, 3"
+    )
+    assert worked.ask(
+        "SELECT month, currency, sum(recognised) FROM v_executive_month WHERE recognised <> 0"
+        " GROUP BY 1, 2 HAVING sum(recognised) <> 0 ORDER BY 1, 2"
+    ) == worked.ask(
+        "SELECT accounting_month, currency, sum(recognised + breakage) FROM v_revenue_by_month"
+        " GROUP BY 1, 2 HAVING sum(recognised + breakage) <> 0 ORDER BY 1, 2"
+    )
+
+
+@pytest.mark.slow
+def test_hours_without_a_cost_name_their_person(worked: Worked) -> None:
+    """The person whose cost rate ended, from that day on; the view shows no cost."""
+    rows = worked.ask("SELECT * FROM v_uncosted_work")
+    (ended,) = (rate for rate in worked.rows.cost_rates.values() if rate.id == "erp:CR-002-1")
+    of_person = [row for row in rows if row.consultant_id == "erp:K-002"]
+    assert [(row.exception_class, row.first_day >= ended.effective_to) for row in of_person] == [
+        ("MISSING_COST_RATE", True)
+    ]
+    assert "cost" not in rows[0]._fields
+    assert (
+        sum(row.seconds for row in rows)
+        == worked.ask("SELECT sum(uncosted_seconds) FROM v_margin_month")[0][0]
+    )
+
+
+@pytest.mark.slow
+def test_costs_are_read_by_one_role_only(worked: Worked) -> None:
+    """Who may read everything else, by whatever grant, reads no cost; members of the role do."""
+    worked.do(
+        f"CREATE ROLE {COST_READERS}",
+        "CREATE ROLE analyst",
+        'CREATE ROLE "the controller"',
+        f'GRANT {COST_READERS} TO "the controller"',
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO analyst, PUBLIC",
+    )
+    assert set(confidential()) == {"dim_cost_rate", "v_cost_of_work", "v_margin_month"}
+    with worked.running.warehouse.begin() as connection:
+        create_schema(connection)
+    for name in (*confidential(), "v_executive_month"):
+        with worked.running.warehouse.connect() as connection:
+            connection.execute(text('SET ROLE "the controller"'))
+            assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() > 0
+    with worked.running.warehouse.connect() as connection:
+        connection.execute(text("SET ROLE analyst"))
+        assert connection.execute(
+            text("SELECT sum(recognised) FROM v_executive_month")
+        ).scalar_one() > Decimal(0)
+    for name in confidential():
+        with worked.running.warehouse.connect() as connection:
+            connection.execute(text("SET ROLE analyst"))
+            with pytest.raises(ProgrammingError, match="permission denied"):
+                connection.execute(text(f"SELECT * FROM {name}"))
+
+
+@pytest.mark.slow
+def test_a_view_of_an_older_version_is_replaced_with_those_that_read_it(worked: Worked) -> None:
+    """However deep they are stacked; nothing is missing afterwards."""
+    before = worked.ask("SELECT count(*) FROM pg_views WHERE schemaname = 'public'")
+    worked.do("COMMENT ON VIEW v_work IS 'tallystream older'")
+    with worked.running.warehouse.begin() as connection:
+        create_schema(connection)
+    assert worked.ask("SELECT count(*) FROM pg_views WHERE schemaname = 'public'") == before
+    assert worked.ask("SELECT count(*) FROM v_margin_month")[0][0] > 0

@@ -1,0 +1,135 @@
+"""The oracle's figures for management, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from builders import (
+    HOUR,
+    D,
+    charge,
+    consultant,
+    cost_rate,
+    day,
+    deal,
+    engagement,
+    entry,
+    firm,
+    fx,
+    line,
+    milestone,
+    rate,
+)
+from oracle import Rows, compute_from_rows
+from oracle.executive import Executive, ExecutiveKey, executive
+
+MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)
+
+
+def key(practice: str | None = "data", month: date = MARCH, currency: str | None = "EUR") -> ExecutiveKey:
+    """Client ``A``."""
+    return ExecutiveKey("erp:A", practice, month, currency)
+
+
+def figures(rows: Rows, **sells: str) -> dict[ExecutiveKey, Executive]:
+    """What the oracle says."""
+    return executive(compute_from_rows(rows), rows, sells)
+
+
+def of(**values: Any) -> Executive:
+    """Figures, those not given 0."""
+    return Executive(**values)
+
+
+def test_effort_revenue_cost_and_margin() -> None:
+    """8 h at 150, of a person who costs 60 an hour: 1,200 earned, 480 cost, 720 margin."""
+    rows = firm(rate("R0", "150"), entry(1, "03-05", 8 * HOUR), cost_rate("X", "60"))
+    found = figures(rows)
+    assert found == {key(): of(delivered=8 * HOUR, recognised=D(1200), cost=D(480))}
+    assert found[key()].margin == D(720)
+
+
+def test_a_missing_cost_rate_blocks_the_margin_only() -> None:
+    """Two of ten hours are after the cost rate ended: uncosted, cost and margin unknown, all else as it is."""
+    until = cost_rate("X", "60", effective_to=day("03-06"))
+    found = figures(firm(entry(1, "03-05", 8 * HOUR), entry(2, "03-06", 2 * HOUR), until))
+    assert found == {key(): of(delivered=10 * HOUR, recognised=D(1000), cost=None, uncosted=2 * HOUR)}
+    assert found[key()].margin is None
+    twice = figures(firm(entry(1, "03-05", HOUR), cost_rate("X", "60"), cost_rate("Y", "61")))
+    assert twice[key()].uncosted == HOUR
+
+
+def test_costs_are_converted_at_spot_and_rounded_once_for_each_entry() -> None:
+    """20 min at 61.33 USD, 0.9 EUR a dollar: 18.399, so 18.40; without a rate of five days it is uncosted."""
+    cost = cost_rate("X", "61.33", "USD")
+    found = figures(firm(entry(1, "03-05", 1200), cost, fx("F", "02-28", "0.9", "USD:EUR")))
+    assert found[key()].cost == D("18.40")
+    late = figures(firm(entry(1, "03-06", 1200), cost, fx("F", "02-28", "0.9", "USD:EUR")))
+    assert (late[key()].cost, late[key()].uncosted) == (None, 1200)
+
+
+def test_billing_is_of_the_day_of_posting() -> None:
+    """10 h at 100 of March, of which 6 h are posted in April: effort and revenue in March, billing in April."""
+    posted = charge("I", "time:1", 6 * HOUR, "600", posted_at=datetime(2026, 4, 2, 10, tzinfo=UTC))
+    found = figures(firm(entry(1, "03-05", 10 * HOUR), posted, cost_rate("X", "0")))
+    assert found[key()] == of(delivered=10 * HOUR, recognised=D(1000))
+    assert found[key(month=APRIL)] == of(billed_seconds=6 * HOUR, billed=D(600))
+
+
+def test_a_milestone_is_spread_by_the_hours_of_its_month() -> None:
+    """100.00 over 1 h of cloud, 1 h of data and 1 h of strategy: 33.33, 33.34 and 33.33, in all 100.00."""
+    people = [consultant(name, practice=name) for name in ("cloud", "data", "strategy")]
+    entries = [entry(n, "03-04", HOUR, consultant_id=one.id) for n, one in enumerate(people, 1)]
+    rows = firm(line(method="milestone"), milestone(amount="100"), *people, *entries)
+    found = figures(rows)
+    assert {at.practice: row.recognised for at, row in found.items()} == {
+        "cloud": D("33.33"), "data": D("33.34"), "strategy": D("33.33"),
+    }  # fmt: skip
+    nobodys = figures(firm(line(method="milestone"), milestone(amount="100")))
+    assert nobodys == {key(None): of(recognised=D(100))}
+
+
+def test_work_of_before_takes_a_milestone_of_a_month_without_work() -> None:
+    """Accepted in April, after 3 h of cloud and 1 h of data in March."""
+    cloud = consultant("N", practice="cloud")
+    entries = [entry(1, "03-04", 3 * HOUR, consultant_id="erp:N"), entry(2, "03-04", HOUR)]
+    rows = firm(line(method="milestone"), milestone(amount="100", accepted="04-10"), cloud, *entries)
+    found = figures(rows)
+    assert {at.practice: row.recognised for at, row in found.items() if at.month == APRIL} == {
+        "cloud": D(75),
+        "data": D(25),
+    }
+
+
+def test_booked_are_won_deals_of_their_closing_day() -> None:
+    """A deal belongs to the client it was signed with, else to the one client of its account."""
+    rows = firm(
+        deal("O1", "5000", service_line="build"),
+        deal("O2", "700", won="04-02"),
+        deal("O3", "9", won=None),
+        engagement("E2", opportunity_id="crm:O2"),
+        replace(firm().clients["erp:A"], account_id="crm:A"),
+    )
+    assert figures(rows, build="cloud") == {
+        key("cloud"): of(booked=D(5000)),
+        key(None, APRIL): of(booked=D(700)),
+    }
+    twins = firm(
+        deal("O1", "5000"),
+        replace(firm().clients["erp:A"], account_id="crm:A"),
+        replace(firm().clients["erp:A"], id="erp:B", account_id="crm:A"),
+    )
+    assert list(figures(twins)) == [ExecutiveKey(None, None, MARCH, "EUR")]
+
+
+def test_revenue_that_can_not_be_told_is_unknown() -> None:
+    """A fixed price without its fee: the practice that works for it has unknown revenue and margin, not 0."""
+    rows = firm(
+        line(method="milestone", revenue_method="percent_complete"),
+        entry(1, "03-05", HOUR),
+        cost_rate("X", "60"),
+    )
+    assert figures(rows)[key()].recognised is None
+    assert figures(rows)[key()].margin is None
