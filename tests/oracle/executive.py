@@ -212,7 +212,7 @@ class _Pass:
             fx = None
             if len(rates) == 1:
                 at = at._replace(currency=at.currency or rates[0].currency)
-                fx = self._spot(rates[0].currency, at.currency or "", day)
+                fx = spot(rates[0].currency, at.currency or "", day, self.rows)
             figures = self.out[at]
             if fx is None:
                 figures.uncosted += worked
@@ -221,17 +221,18 @@ class _Pass:
                 exact = Fraction(worked, 3600) * Fraction(rates[0].cost) * Fraction(fx)
                 figures.cost += round_fraction(exact, at.currency or "")
 
-    def _spot(self, from_currency: str, to_currency: str, day: date) -> Decimal | None:
-        """The last spot rate of the day or at most five days before it."""
-        if from_currency == to_currency:
-            return Decimal(1)
-        published = [
-            fx
-            for fx in self.rows.fx_rates.values()
-            if (fx.from_currency, fx.to_currency, fx.rate_type) == (from_currency, to_currency, None)
-            and 0 <= (day - fx.day).days <= 5
-        ]
-        return max(published, key=lambda fx: (fx.day, fx.id)).rate if published else None
+
+def spot(from_currency: str, to_currency: str, day: date, rows: Rows) -> Decimal | None:
+    """The last spot rate of the day or at most five days before it."""
+    if from_currency == to_currency:
+        return Decimal(1)
+    published = [
+        fx
+        for fx in rows.fx_rates.values()
+        if (fx.from_currency, fx.to_currency, fx.rate_type) == (from_currency, to_currency, None)
+        and 0 <= (day - fx.day).days <= 5
+    ]
+    return max(published, key=lambda fx: (fx.day, fx.id)).rate if published else None
 
 
 def _first(day: date) -> date:

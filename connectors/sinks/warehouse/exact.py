@@ -30,3 +30,12 @@ def last_spot(from_currency: str, to_currency: str, day: str) -> str:
           AND fx.from_currency = {from_currency} AND fx.to_currency = {to_currency}
           AND fx.day BETWEEN {day} - 5 AND {day}
         ORDER BY fx.day DESC, fx.id COLLATE "C" DESC LIMIT 1) END)"""
+
+
+def ratio(over: str, under: str, places: int) -> str:
+    """``over / under`` to so many places, half away from zero; null unless ``under`` is positive."""
+    unit = f"0.{'0' * (places - 1)}1"
+    return (
+        f"(CASE WHEN {under} > 0 THEN "
+        f"sign({over}) * div(2 * abs({over}) + {unit} * ({under}), 2 * {unit} * ({under})) * {unit} END)"
+    )

@@ -1,4 +1,4 @@
-"""Creates the warehouse's tables and views, and adds the columns that a newer contract brought."""
+"""Creates the warehouse's tables, views and functions, and adds the columns that a newer contract brought."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from connectors.sinks.warehouse.functions import FUNCTIONS, create_function
 from connectors.sinks.warehouse.permissions import COST_READERS, confidential, keep_confidential
 from connectors.sinks.warehouse.tables import warehouse
 from connectors.sinks.warehouse.views import VIEWS
@@ -16,7 +17,7 @@ from streams.errors import ContractViolation
 
 
 def create_schema(connection: Connection) -> None:
-    """Bring the database's tables and views to this version; does nothing where they are.
+    """Bring the database's tables, views and functions to this version; does nothing where they are.
 
     Only nullable columns are added: contracts promise that new fields are optional. `ContractViolation`
     names a table that lacks more than that.
@@ -29,6 +30,8 @@ def create_schema(connection: Connection) -> None:
         _add_columns(connection, table, present)
     for name, query in VIEWS.items():
         _create_view(connection, name, query)
+    for name in FUNCTIONS:
+        _create_function(connection, name)
     keep_confidential(connection)
 
 
@@ -41,6 +44,7 @@ def ddl() -> str:
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
         parts += [str(CreateIndex(index).compile(dialect=dialect)).strip() + ";" for index in indexes]
     parts += [f"CREATE VIEW {name} AS{query};" for name, query in VIEWS.items()]
+    parts += [f"{create_function(name)};" for name in FUNCTIONS]
     parts += [f"REVOKE ALL ON {name} FROM PUBLIC;  -- for {COST_READERS} only" for name in confidential()]
     return "\n\n".join(parts)
 
@@ -65,7 +69,7 @@ def _add_columns(connection: Connection, table: Table, present: set[str]) -> Non
 
 def _create_view(connection: Connection, name: str, query: str) -> None:
     """Create or replace a view unless it is of this version: replacing locks out its readers."""
-    version = f"tallystream {hashlib.sha256(query.encode()).hexdigest()[:16]}"
+    version = _version(query)
     found = connection.scalar(text("SELECT obj_description(to_regclass(:name), 'pg_class')"), {"name": name})
     if found == version:
         return
@@ -74,6 +78,22 @@ def _create_view(connection: Connection, name: str, query: str) -> None:
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
     connection.exec_driver_sql(f"CREATE VIEW {name} AS{query}")
     connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{version}'")
+
+
+def _create_function(connection: Connection, name: str) -> None:
+    """Create or replace a function unless it is of this version."""
+    statement = create_function(name)
+    version = _version(statement)
+    found = connection.scalar(text("SELECT obj_description(to_regproc(:name), 'pg_proc')"), {"name": name})
+    if found != version:
+        # Dropped first, since the parameters of a replaced function can't change.
+        connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {name}")
+        connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"COMMENT ON FUNCTION {name} IS '{version}'")
+
+
+def _version(statement: str) -> str:
+    return f"tallystream {hashlib.sha256(statement.encode()).hexdigest()[:16]}"
 
 
 def _dependents(name: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from oracle import Expected, Rows, canonical_rows, compute_from_rows, read_tables
 from oracle.executive import Executive, ExecutiveKey, executive
+from oracle.realization import Realization, leakage, realize
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
@@ -139,6 +140,40 @@ def test_hours_without_a_cost_name_their_person(worked: Worked) -> None:
         sum(row.seconds for row in rows)
         == worked.ask("SELECT sum(uncosted_seconds) FROM v_margin_month")[0][0]
     )
+
+
+@pytest.mark.slow
+def test_realization_and_effective_rates_are_the_oracles(worked: Worked) -> None:
+    """Per client, practice and month of the work: sums and ratios, null where there is nothing to divide by."""
+    wanted = realize(worked.expected, worked.rows)
+    found = {}
+    for row in worked.ask("SELECT * FROM v_realization_month"):
+        figures = Realization(
+            row.list_value, row.billed_listed, row.unlisted_seconds, row.billed, row.billed_seconds
+        )
+        assert (row.realization, row.effective_rate) == (figures.realization, figures.effective_rate)
+        assert row.definition == "realization-1"
+        if figures != Realization():
+            found[ExecutiveKey(row.client_id, row.practice, row.month, row.currency)] = figures
+    assert found == wanted
+    assert {figures.realization is None for figures in wanted.values()} == {True, False}
+    assert any(figures.unlisted for figures in wanted.values())
+
+
+@pytest.mark.slow
+def test_leakage_is_the_oracles(worked: Worked) -> None:
+    """The unbilled segments that are old enough, with the days that they could be billed for."""
+    last = max(key.day for key in worked.expected.billing if key.day is not None)
+    sizes = []
+    for days in (0, 10, 30):
+        wanted = leakage(worked.expected, worked.rows, last, days)
+        found = worked.ask("SELECT * FROM leakage(:on, :days)", on=last, days=days)
+        assert {(row.root_id, row.entry_id, row.segment): row.could_bill_on for row in found} == {
+            (key.root, key.entry, key.segment): since for key, since in wanted.items()
+        }
+        sizes.append(len(found))
+    assert sizes[0] > sizes[1] > sizes[2] > 0
+    assert worked.ask("SELECT count(*) FROM leakage(:on)", on=last) == [(sizes[2],)]
 
 
 @pytest.mark.slow

@@ -1,0 +1,27 @@
+"""Functions of the warehouse: questions that take a parameter. They run with the rights of who asks."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+# By name: parameters and result, then the query.
+FUNCTIONS = MappingProxyType(
+    {
+        # What could be billed ``days`` days before a day, or earlier, and is not.
+        # Example: SELECT client_name, currency, sum(amount) FROM leakage('2026-04-30', 45) GROUP BY 1, 2;
+        "leakage": (
+            "(on_day date DEFAULT current_date, days integer DEFAULT 30) RETURNS TABLE ("
+            "client_id text, client_name text, practice text, root_id text, entry_id text, segment text, "
+            "currency text, seconds bigint, amount numeric, could_bill_on date, age_days integer, definition text)",
+            "SELECT client_id, client_name, practice, root_id, entry_id, segment, currency, seconds, amount, "
+            "could_bill_on, on_day - could_bill_on, definition "
+            "FROM v_unbilled_age WHERE could_bill_on <= on_day - days",
+        ),
+    }
+)
+
+
+def create_function(name: str) -> str:
+    """The statement that makes it."""
+    signature, query = FUNCTIONS[name]
+    return f"CREATE FUNCTION {name}{signature} LANGUAGE sql STABLE AS $$ {query} $$"

@@ -1,0 +1,153 @@
+"""Views of what work brings: realization and effective rate by client, practice and month of the work; leakage.
+
+Realization is what was billed of work over what the work is worth at list rate: the one price of the default card
+that fits the person best on the work date, at spot, whatever the contract says, without overtime. The ratio is a
+ratio of sums over the hours that have a list rate; `unlisted_seconds` are the others. Money of a milestone is
+spread over the fixed-price hours of its line, of all months. What is not billed yet counts as nothing billed.
+
+Leakage is what is chargeable and unbilled so many days after it could first be billed: an entry from its approval
+(the UTC date), a line of a day from the first approval of its entries, a milestone from its acceptance. What is on a
+draft, held, over a cap or parked is not unbilled; once it is, it is as old as its approval.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from connectors.sinks.warehouse.exact import last_spot, ratio, rounded
+
+DEFINITION = "realization-1"
+LEAKAGE = "leakage-1"
+
+_VALUE = rounded(
+    "(CASE WHEN list.unit = 'fixed' THEN 1 ELSE work.seconds END * list.price * list.fx)",
+    "(CASE list.unit WHEN 'fixed' THEN 1 WHEN 'day' THEN list.day_seconds ELSE 3600 END)",
+    "work.currency",
+)
+_DUE = rounded("amount * upto", "whole", "currency")
+_DUE_BEFORE = rounded("amount * (upto - seconds)", "whole", "currency")
+
+REALIZATION = MappingProxyType(
+    {
+        # Each entry's chargeable time at list rate; null where the card has no one price for it.
+        "v_value_at_list": f"""
+SELECT work.root_id, work.contract_line_id, work.entry_id, work.client_id, work.consultant_id, work.practice,
+       work.work_date, work.month, work.currency, work.seconds, work.fixed_fee_seconds, work.billed_seconds,
+       work.billed, CASE WHEN work.seconds = 0 THEN 0 WHEN list.fx IS NOT NULL THEN {_VALUE} END AS list_value
+FROM (
+    SELECT root_id, contract_line_id, entry_id, client_id, consultant_id, practice, work_date,
+           work_month AS month, currency,
+           coalesce(sum(seconds) FILTER (WHERE bucket <> 'non_chargeable'), 0)::bigint AS seconds,
+           coalesce(sum(seconds) FILTER (WHERE bucket = 'fixed_fee'), 0)::bigint AS fixed_fee_seconds,
+           coalesce(sum(seconds) FILTER (WHERE bucket = 'billed'), 0)::bigint AS billed_seconds,
+           coalesce(sum(amount) FILTER (WHERE bucket = 'billed'), 0) AS billed
+    FROM v_work
+    WHERE consultant_id IS NOT NULL AND work_date IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+) AS work
+LEFT JOIN dim_consultant AS person ON person.id = work.consultant_id AND person.is_current AND NOT person.deleted
+LEFT JOIN LATERAL (
+    SELECT one.unit, one.price, one.day_seconds, {last_spot("one.currency", "work.currency", "work.work_date")} AS fx
+    FROM (
+        SELECT min(unit) AS unit, min(price) AS price, min(day_seconds) AS day_seconds, min(currency) AS currency
+        FROM (
+            SELECT card.unit, card.price, card.day_seconds, card.currency,
+                   rank() OVER (ORDER BY num_nonnulls(card.role, card.grade, card.region) DESC) AS level
+            FROM dim_rate AS card
+            WHERE card.is_current AND NOT card.deleted
+              AND num_nonnulls(card.task_id, card.project_id, card.contract_line_id, card.client_id,
+                               card.consultant_id) = 0
+              AND (card.role IS NULL OR card.role = person.role)
+              AND (card.grade IS NULL OR card.grade = person.grade)
+              AND (card.region IS NULL OR card.region = person.region)
+              AND card.effective_from <= work.work_date
+              AND (card.effective_to IS NULL OR work.work_date < card.effective_to)
+        ) AS fitting
+        WHERE level = 1
+        HAVING count(*) = 1
+    ) AS one
+) AS list ON true""",
+        "v_realization_month": f"""
+WITH cells AS (
+    SELECT root_id, contract_line_id, month, practice, list_value IS NOT NULL AS is_listed,
+           sum(fixed_fee_seconds) AS seconds
+    FROM v_value_at_list
+    WHERE fixed_fee_seconds > 0
+    GROUP BY 1, 2, 3, 4, 5
+),
+pots AS (
+    SELECT root_id, contract_line_id, client_id, accounting_month, currency, sum(amount) AS amount
+    FROM v_work
+    WHERE bucket = 'billed' AND amount <> 0 AND (consultant_id IS NULL OR work_date IS NULL)
+    GROUP BY 1, 2, 3, 4, 5
+),
+shares AS (
+    SELECT pot.root_id, pot.contract_line_id, pot.client_id, pot.accounting_month, pot.currency, pot.amount,
+           cells.month, cells.practice, cells.is_listed, cells.seconds,
+           sum(cells.seconds) OVER (
+               pot ORDER BY cells.month, cells.practice COLLATE "C" NULLS LAST, cells.is_listed) AS upto,
+           sum(cells.seconds) OVER pot AS whole
+    FROM pots AS pot
+    JOIN cells ON cells.root_id = pot.root_id AND cells.contract_line_id = pot.contract_line_id
+    WINDOW pot AS (
+        PARTITION BY pot.root_id, pot.contract_line_id, pot.client_id, pot.accounting_month, pot.currency)
+),
+parts AS (
+    SELECT client_id, practice, month, currency, list_value IS NOT NULL AS is_listed,
+           coalesce(list_value, 0) AS list_value, seconds, billed, billed_seconds
+    FROM v_value_at_list
+    UNION ALL
+    SELECT client_id, practice, month, currency, is_listed, 0, 0,
+           CASE WHEN upto = whole THEN amount ELSE {_DUE} END - {_DUE_BEFORE}, 0
+    FROM shares
+    UNION ALL
+    SELECT pot.client_id, cells.practice, cells.month, pot.currency, false, 0, 0, 0, cells.seconds
+    FROM (SELECT DISTINCT root_id, contract_line_id, client_id, currency FROM pots) AS pot
+    JOIN (
+        SELECT root_id, contract_line_id, month, practice, sum(seconds)::bigint AS seconds
+        FROM cells
+        GROUP BY 1, 2, 3, 4
+    ) AS cells ON cells.root_id = pot.root_id AND cells.contract_line_id = pot.contract_line_id
+    UNION ALL
+    SELECT client_id, NULL, accounting_month, currency, true, 0, 0, amount, 0
+    FROM pots AS pot
+    WHERE NOT EXISTS (
+        SELECT 1 FROM cells
+        WHERE cells.root_id = pot.root_id AND cells.contract_line_id = pot.contract_line_id)
+),
+sums AS (
+    SELECT client_id, practice, month, currency, sum(list_value) AS list_value,
+           coalesce(sum(billed) FILTER (WHERE is_listed), 0) AS billed_listed,
+           coalesce(sum(seconds) FILTER (WHERE NOT is_listed), 0)::bigint AS unlisted_seconds,
+           sum(billed) AS billed, sum(billed_seconds)::bigint AS billed_seconds
+    FROM parts
+    GROUP BY 1, 2, 3, 4
+)
+SELECT sums.client_id, client.client_name, sums.practice, sums.month, sums.currency,
+       sums.list_value, sums.billed_listed, sums.unlisted_seconds,
+       {ratio("sums.billed_listed", "sums.list_value", 6)} AS realization,
+       sums.billed, sums.billed_seconds, round(sums.billed_seconds / 3600.0, 4) AS billed_hours,
+       {ratio("(sums.billed * 3600)", "sums.billed_seconds", 4)} AS effective_rate,
+       '{DEFINITION}' AS definition
+FROM sums
+LEFT JOIN v_client AS client ON client.client_id = sums.client_id""",
+        # What can be billed and is not, by segment, and since when. The function `leakage` tells what is old.
+        "v_unbilled_age": f"""
+SELECT work.client_id, client.client_name, work.practice, work.root_id, work.entry_id, work.segment,
+       work.contract_line_id, work.consultant_id, work.work_date, work.currency, work.seconds, work.amount,
+       coalesce((entry.approved_at AT TIME ZONE 'UTC')::date, day.first_approved, work.work_date) AS could_bill_on,
+       '{LEAKAGE}' AS definition
+FROM v_work AS work
+LEFT JOIN v_client AS client ON client.client_id = work.client_id
+LEFT JOIN dim_time_entry AS entry ON entry.id = work.entry_id AND entry.is_current AND NOT entry.deleted
+LEFT JOIN (
+    SELECT work.root_id, work.contract_line_id, work.consultant_id, work.work_date,
+           min((entry.approved_at AT TIME ZONE 'UTC')::date) AS first_approved
+    FROM v_work AS work
+    JOIN dim_time_entry AS entry ON entry.id = work.entry_id AND entry.is_current AND NOT entry.deleted
+    GROUP BY 1, 2, 3, 4
+) AS day ON day.root_id = work.root_id AND day.contract_line_id = work.contract_line_id
+        AND day.consultant_id = work.consultant_id AND day.work_date = work.work_date
+WHERE work.bucket = 'unbilled' AND (work.seconds > 0 OR work.amount > 0)""",
+    }
+)

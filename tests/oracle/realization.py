@@ -1,0 +1,197 @@
+"""What work brings against what it is worth by the price list, and what of it could have been billed long ago."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from itertools import combinations
+from typing import Final, NamedTuple
+
+from streams.money import EXACT, ZERO, round_fraction
+
+from .executive import ExecutiveKey, spot
+from .expected import Expected, FoldKey
+from .rows import Rate, Rows
+
+ATTRIBUTES: Final = ("role", "grade", "region")
+
+
+@dataclass(slots=True)
+class Realization:
+    """Figures of a client, a practice and a month of work.
+
+    ``value`` is what its chargeable hours are worth by the default card, ``listed`` what was billed of them;
+    ``unlisted`` are hours that the card has no one price for, which ``realization`` leaves out. ``paid`` are the
+    hours behind ``billed``: those billed, and those of a fixed price of which something was billed.
+    """
+
+    value: Decimal = ZERO
+    listed: Decimal = ZERO
+    unlisted: int = 0
+    billed: Decimal = ZERO
+    paid: int = 0
+
+    @property
+    def realization(self) -> Decimal | None:
+        """Billed / value at list rate, six places half up; None where nothing has a list rate."""
+        return _ratio(self.listed, self.value, "0.000001") if self.value else None
+
+    @property
+    def effective_rate(self) -> Decimal | None:
+        """Billed / hours billed, four places half up; None without hours."""
+        return _ratio(self.billed * 3600, Decimal(self.paid), "0.0001") if self.paid > 0 else None
+
+
+def _ratio(over: Decimal, under: Decimal, places: str) -> Decimal:
+    return EXACT.divide(over, under).quantize(Decimal(places), rounding=ROUND_HALF_UP)
+
+
+@dataclass(slots=True)
+class _Entry:
+    seconds: int = 0
+    fixed_fee: int = 0
+    billed_seconds: int = 0
+    billed: Decimal = ZERO
+
+
+class _Pot(NamedTuple):
+    root: str
+    line: str | None
+    client: str | None
+    month: date
+    currency: str | None
+
+
+def realize(expected: Expected, rows: Rows) -> dict[ExecutiveKey, Realization]:
+    """By client, practice, month of the work and currency.
+
+    Money billed of nobody's work (a milestone) is spread over the fixed-price hours of its line, of all months.
+    Example: 10 h at 90 where the card says 100, 8 h of them billed: 720 of 1,000, or 0.72; 90 an hour billed.
+    """
+    entries: dict[tuple[str, str | None, str, str | None, str, date, str | None], _Entry] = defaultdict(
+        _Entry
+    )
+    pots: dict[_Pot, Decimal] = defaultdict(lambda: ZERO)
+    for key, fold in expected.billing.items():
+        if key.consultant is None or key.day is None:
+            if key.bucket == "billed" and fold.amount:
+                assert key.month is not None
+                month = date.fromisoformat(f"{key.month}-01")
+                pots[_Pot(key.root, key.line, key.client, month, key.currency)] += fold.amount
+            continue
+        entry = entries[key.root, key.line, key.entry, key.client, key.consultant, key.day, key.currency]
+        if key.bucket != "non_chargeable":
+            entry.seconds += fold.seconds
+        if key.bucket == "fixed_fee":
+            entry.fixed_fee += fold.seconds
+        if key.bucket == "billed":
+            entry.billed_seconds += fold.seconds
+            entry.billed += fold.amount or ZERO
+    out: dict[ExecutiveKey, Realization] = defaultdict(Realization)
+    fixed: dict[tuple[str, str | None], dict[tuple[date, str | None, bool], int]] = defaultdict(
+        lambda: defaultdict(int)
+    )
+    for (root, line, _, client, person, day, currency), entry in entries.items():
+        known = rows.consultants.get(person)
+        practice = None if known is None else known.practice
+        at = ExecutiveKey(client, practice, day.replace(day=1), currency)
+        value = _value(person, day, entry.seconds, currency, rows) if entry.seconds else ZERO
+        figures = out[at]
+        figures.billed += entry.billed
+        figures.paid += entry.billed_seconds
+        if value is None:
+            figures.unlisted += entry.seconds
+        else:
+            figures.value += value
+            figures.listed += entry.billed
+        if entry.fixed_fee > 0:
+            fixed[root, line][day.replace(day=1), practice, value is not None] += entry.fixed_fee
+    paid: set[tuple[str, str | None, ExecutiveKey]] = set()
+    for pot, money in pots.items():
+        cells = fixed[pot.root, pot.line]
+        if not cells:
+            alone = out[ExecutiveKey(pot.client, None, pot.month, pot.currency)]
+            alone.billed, alone.listed = alone.billed + money, alone.listed + money
+            continue
+        whole, upto, given = sum(cells.values()), 0, ZERO
+        for month, practice, is_listed in sorted(cells, key=lambda c: (c[0], c[1] is None, c[1] or "", c[2])):
+            upto += cells[month, practice, is_listed]
+            due = money
+            if upto < whole:
+                due = round_fraction(Fraction(money) * Fraction(upto, whole), pot.currency or "")
+            at = ExecutiveKey(pot.client, practice, month, pot.currency)
+            out[at].billed += due - given
+            if is_listed:
+                out[at].listed += due - given
+            given = due
+        for month, practice, _ in cells:
+            at = ExecutiveKey(pot.client, practice, month, pot.currency)
+            if (pot.root, pot.line, at) not in paid:
+                paid.add((pot.root, pot.line, at))
+                out[at].paid += sum(cells.get((month, practice, flag), 0) for flag in (False, True))
+    return {key: figures for key, figures in out.items() if figures != Realization()}
+
+
+def _value(person: str, day: date, seconds: int, currency: str | None, rows: Rows) -> Decimal | None:
+    """Seconds at the one default rate that fits best, at spot; None without one, with several, or without a spot rate."""
+    rate = _list_rate(person, day, rows)
+    fx = None if rate is None or currency is None else spot(rate.currency, currency, day, rows)
+    if rate is None or fx is None or currency is None:
+        return None
+    hours = Fraction(seconds, rate.day_seconds if rate.unit == "day" and rate.day_seconds else 3600)
+    if rate.unit == "fixed":
+        hours = Fraction(1)
+    return round_fraction(hours * Fraction(rate.price) * Fraction(fx), currency)
+
+
+def _list_rate(person: str, day: date, rows: Rows) -> Rate | None:
+    known = rows.consultants.get(person)
+    of = {} if known is None else {name: getattr(known, name) for name in ATTRIBUTES}
+    card = [
+        rate
+        for rate in rows.rates.values()
+        if (rate.task_id, rate.project_id, rate.contract_line_id, rate.client_id, rate.consultant_id)
+        == (None,) * 5
+        and rate.effective_from <= day
+        and (rate.effective_to is None or day < rate.effective_to)
+    ]
+    for how_many in (3, 2, 1, 0):
+        scopes: list[Mapping[str, str]] = [dict(some) for some in combinations(of.items(), how_many)]
+        found = [rate for rate in card if any(_is_of(rate, scope) for scope in scopes)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _is_of(rate: Rate, scope: Mapping[str, str]) -> bool:
+    return all(getattr(rate, name) == scope.get(name) for name in ATTRIBUTES)
+
+
+def leakage(expected: Expected, rows: Rows, on: date, days: int = 30) -> dict[FoldKey, date]:
+    """Unbilled segments that could be billed ``days`` days before ``on``, or earlier, each with since when.
+
+    An entry can be billed from its approval (the UTC date), a line of a day from the first approval of its
+    entries, a milestone from its acceptance. What is due back to the client is none of it.
+    """
+    approvals: dict[tuple[str, str | None, str | None, date | None], list[date]] = defaultdict(list)
+    approved: dict[str, date] = {}
+    for key in expected.billing:
+        entry = rows.time_entries.get(key.entry)
+        if entry is not None and entry.approved_at is not None:
+            approved[key.entry] = entry.approved_at.astimezone(UTC).date()
+            approvals[key.root, key.line, key.consultant, key.day].append(approved[key.entry])
+    found = {}
+    for key, fold in expected.billing.items():
+        if key.bucket != "unbilled" or not (fold.seconds > 0 or (fold.amount or ZERO) > 0):
+            continue
+        since = approved.get(key.entry)
+        if since is None and key.consultant is not None:
+            since = min(approvals[key.root, key.line, key.consultant, key.day], default=None)
+        since = since or key.day
+        if since is not None and since + timedelta(days=days) <= on:
+            found[key] = since
+    return found
