@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+
+def _as_of(table: str) -> tuple[str, str]:
+    """The rows of a table as they were reported at an instant."""
+    return (
+        f"(at timestamptz DEFAULT now()) RETURNS SETOF {table}_version",
+        f"SELECT * FROM {table}_version WHERE recorded_at <= at AND (superseded_at IS NULL OR superseded_at > at) "
+        "AND NOT deleted",
+    )
+
+
 # By name: parameters and result, then the query.
 FUNCTIONS = MappingProxyType(
     {
@@ -17,6 +27,12 @@ FUNCTIONS = MappingProxyType(
             "could_bill_on, on_day - could_bill_on, definition "
             "FROM v_unbilled_age WHERE could_bill_on <= on_day - days",
         ),
+        # As reported at the end of a day: billing_as_of('2026-05-01') is what was said when April ended (UTC).
+        # Example: SELECT bucket, currency, sum(amount) FROM billing_as_of('2026-05-01') GROUP BY 1, 2;
+        "billing_as_of": _as_of("billing_current"),
+        "revenue_as_of": _as_of("revenue_current"),
+        "utilization_daily_as_of": _as_of("utilization_daily"),
+        "utilization_window_as_of": _as_of("utilization_window"),
     }
 )
 

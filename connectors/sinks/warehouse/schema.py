@@ -12,6 +12,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from connectors.sinks.warehouse.functions import FUNCTIONS, create_function
 from connectors.sinks.warehouse.permissions import COST_READERS, confidential, keep_confidential
 from connectors.sinks.warehouse.tables import warehouse
+from connectors.sinks.warehouse.versions import begin_with_what_is_there
 from connectors.sinks.warehouse.views import VIEWS
 from streams.errors import ContractViolation
 
@@ -28,6 +29,10 @@ def create_schema(connection: Connection) -> None:
     for table in metadata.sorted_tables:
         present = {column["name"] for column in inspector.get_columns(table.name)}
         _add_columns(connection, table, present)
+    for load in warehouse().loads.values():
+        if load.versions is not None:
+            fields = tuple(load.columns.values())
+            connection.exec_driver_sql(begin_with_what_is_there(load.table, load.versions, fields))
     for name, query in VIEWS.items():
         _create_view(connection, name, query)
     for name in FUNCTIONS:

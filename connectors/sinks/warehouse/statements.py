@@ -9,17 +9,19 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from connectors.sinks.warehouse.tables import Load, Mode
+from connectors.sinks.warehouse.versions import record
 
 _quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """All statements of one load. The staging table empties itself at each commit."""
+    """All statements of one load, ``record`` after the merge. The staging table empties itself at each commit."""
 
     create_stage: str
     copy: str
     merge: str
+    record: tuple[str, ...] = ()
 
 
 def statements(load: Load, columns: Sequence[str]) -> Statements:
@@ -37,6 +39,7 @@ def statements(load: Load, columns: Sequence[str]) -> Statements:
             f"INSERT INTO {name} AS held ({names}) SELECT {names} FROM {stage} "
             f"{_conflict(load, table, columns)}"
         ),
+        record=() if load.versions is None else record(table, load.versions, stage, columns, load.key),
     )
 
 

@@ -180,6 +180,8 @@ class _Writer:
             cursor.copy_expert(self.sql.copy, io.StringIO(text), size=COPY_PIECE)
             cursor.execute(self.sql.merge)
             written = cursor.rowcount
+            for statement in self.sql.record:
+                cursor.execute(statement)
         applied.count(self._load.table.name, written=written, stale=stale + count - written)
         return refused
 

@@ -13,6 +13,7 @@
 | `fact_exception`     | exception, current              | flow, subject                            | replaced  |
 | `latency_window`     | hop's latency in a window       | hop, window_start                        | replaced  |
 | `dim_*`              | state of an entity (SCD type 2) | id, valid_from                           | succeeded |
+| `*_version`          | version of a row: see `versions`| its table's, recorded_at                 | succeeded |
 | `practice_of_service_line` | practice that sells a line | service_line                          | the firm's |
 | `sink_offsets`       | partition's position            | sink, topic, partition                   | replaced  |
 | `sink_dead_letter`   | record that was set aside       | sink, topic, partition, offset           | appended  |
@@ -52,6 +53,7 @@ from sqlalchemy import (
 )
 
 from connectors.sinks.warehouse.avro_columns import column_of
+from connectors.sinks.warehouse.versions import version_table
 from streams.contracts import Contracts, load_contracts, load_schema
 
 # Wide enough for any bigint of seconds: one row may bill a year of a whole team.
@@ -71,7 +73,7 @@ class Load:
     """How one topic is loaded. ``columns`` maps the record's fields to columns, in table order.
 
     ``guard`` is the column that never goes down in a key's records. ``defaults`` are what the
-    contract gives to fields that an older writer did not know.
+    contract gives to fields that an older writer did not know. ``versions`` keeps what was replaced.
     """
 
     topic: str
@@ -81,6 +83,7 @@ class Load:
     columns: dict[str, str]
     defaults: dict[str, Any]
     guard: str | None = None
+    versions: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ def warehouse() -> Warehouse:
             Mode.REPLACE,
             ("root_id", "entry_id", "segment"),
             guard="revision",
+            versioned=True,
             hours={"hours": "seconds"},
             indexes=(("entry_id",), ("accounting_date",)),
         ),
@@ -152,6 +156,7 @@ def warehouse() -> Warehouse:
             Mode.REPLACE,
             ("consultant_id", "day"),
             guard="revision",
+            versioned=True,
             hours=_UTILIZATION_HOURS,
             indexes=(("day",),),
         ),
@@ -162,6 +167,7 @@ def warehouse() -> Warehouse:
             Mode.REPLACE,
             ("consultant_id", "window_kind", "starts_on"),
             guard="revision",
+            versioned=True,
             hours=_WINDOW_HOURS,
             indexes=(("window_kind", "starts_on"),),
         ),
@@ -192,6 +198,7 @@ def warehouse() -> Warehouse:
             Mode.REPLACE,
             ("root_id", "contract_line_id", "period_start"),
             guard="revision",
+            versioned=True,
             hours={"progress_hours": "progress_seconds", "planned_hours": "planned_seconds"},
             indexes=(("period_start",),),
         ),
@@ -248,6 +255,7 @@ def _load(
     hours: dict[str, str] | None = None,
     indexes: tuple[tuple[str, ...], ...] = (),
     extra: tuple[Column[Any], ...] = (),
+    versioned: bool = False,
 ) -> Load:
     """A table for a topic's records: its fields, then ``extra``, the derived hours, and `loaded_at`."""
     schema_name = _contracts().topics[topic].schema
@@ -269,7 +277,8 @@ def _load(
     for names in indexes:
         Index(f"ix_{name}_{'_'.join(names)}", *(table.c[column] for column in names))
     defaults = {field["name"]: field["default"] for field in schema["fields"] if "default" in field}
-    return Load(topic, table, mode, key, columns, defaults, guard)
+    versions = version_table(metadata, table, tuple(columns.values()), key) if versioned else None
+    return Load(topic, table, mode, key, columns, defaults, guard, versions)
 
 
 def _dimension(metadata: MetaData, entity: str) -> Load:

@@ -177,6 +177,20 @@ def test_leakage_is_the_oracles(worked: Worked) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_reported_now_is_what_the_tables_hold(worked: Worked) -> None:
+    """The versions of all changes of six weeks end in the current rows, of billing, revenue and utilization."""
+    for table, function, figures in (
+        ("billing_current", "billing_as_of", "entry_id, segment, bucket, revision, seconds, amount"),
+        ("revenue_current", "revenue_as_of", "contract_line_id, period_start, revision, recognised, billed"),
+        ("utilization_daily", "utilization_daily_as_of", "consultant_id, day, revision, worked_seconds"),
+        ("utilization_window", "utilization_window_as_of", "consultant_id, window_kind, starts_on, revision"),
+    ):
+        held = worked.ask(f"SELECT {figures} FROM {table} WHERE NOT deleted ORDER BY 1, 2, 3, 4")
+        assert worked.ask(f"SELECT {figures} FROM {function}() ORDER BY 1, 2, 3, 4") == held
+        assert worked.ask(f"SELECT count(*) FROM {table}_version")[0][0] > len(held) > 0
+
+
+@pytest.mark.slow
 def test_costs_are_read_by_one_role_only(worked: Worked) -> None:
     """Who may read everything else, by whatever grant, reads no cost; members of the role do."""
     worked.do(

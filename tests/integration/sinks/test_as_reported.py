@@ -1,0 +1,92 @@
+"""What was reported on a day and what is known now, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from connectors.sinks.warehouse import WarehouseTarget
+from tests.integration.sinks.sink_world import World
+from tests.unit.sinks.sink_builders import DAY, record_of, segment, window
+
+BILLING = "SELECT entry_id, bucket, seconds, amount FROM billing_as_of(%s) ORDER BY 1"
+DAILY = "SELECT consultant_id, worked_seconds FROM utilization_daily_as_of(%s) ORDER BY 1"
+WINDOWS = "SELECT consultant_id, billable_seconds FROM utilization_window_as_of(%s) ORDER BY 1"
+
+
+def now(world: World) -> datetime:
+    """The database's clock."""
+    at: datetime = world.rows("SELECT clock_timestamp()")[0][0]
+    return at
+
+
+def of_day(revision: int, seconds: int, **values: object) -> dict[str, object]:
+    """A consultant's day."""
+    key = {"consultant_id": "erp:1", "day": DAY, "revision": revision}
+    return record_of("utilization.daily", **{**key, "worked_seconds": seconds, "deleted": False, **values})
+
+
+def test_a_correction_leaves_what_was_reported_before_it(world: World) -> None:
+    """8 h at 150 reported on day D; corrected to 6 h after it, and another entry withdrawn: D still says 8 h."""
+    before = now(world)
+    world.send("billing.current", segment(1, 1, seconds=28_800, amount=Decimal("1200.0000")), segment(2, 1))
+    world.send("utilization.daily", of_day(1, 28_800))
+    world.send("utilization.windows", window())
+    world.load()
+    on_the_day = now(world)
+    reported = [world.rows(query, on_the_day) for query in (BILLING, DAILY, WINDOWS)]
+    assert reported == [
+        [("time:1", "unbilled", 28_800, Decimal(1200)), ("time:2", "unbilled", 3600, Decimal(150))],
+        [("erp:1", 28_800)],
+        [("erp:1", 108_000)],
+    ]
+    world.send(
+        "billing.current",
+        segment(1, 2, seconds=21_600, amount=Decimal("900.0000")),
+        segment(2, 1, deleted=True, seconds=0),
+    )
+    world.send("utilization.daily", of_day(2, 21_600))
+    world.send("utilization.windows", window(revision=2, billable_seconds=100_800))
+    world.load()
+    assert [world.rows(query, on_the_day) for query in (BILLING, DAILY, WINDOWS)] == reported
+    assert [world.rows(query, now(world)) for query in (BILLING, DAILY, WINDOWS)] == [
+        [("time:1", "unbilled", 21_600, Decimal(900))],
+        [("erp:1", 21_600)],
+        [("erp:1", 100_800)],
+    ]
+    assert world.rows("SELECT entry_id FROM billing_as_of()") == [("time:1",)]
+    assert [world.rows(query, before) for query in (BILLING, DAILY, WINDOWS)] == [[], [], []]
+
+
+def test_reading_again_makes_no_versions(world: World) -> None:
+    """Duplicates, older revisions, and all topics read again: a version is there once, and ends when the next begins."""
+    states = [segment(1, 1), segment(1, 2, bucket="billed"), segment(1, 3, bucket="unbilled"), segment(2, 1)]
+    for state in states:
+        world.send("billing.current", state)
+        world.load()
+    versions = (
+        "SELECT entry_id, revision, recorded_at, superseded_at FROM billing_current_version ORDER BY 1, 2"
+    )
+    kept = world.rows(versions)
+    assert [row[:2] for row in kept] == [("time:1", 1), ("time:1", 2), ("time:1", 3), ("time:2", 1)]
+    assert [row[3] for row in kept] == [kept[1][2], kept[2][2], None, None]
+    world.send("billing.current", *states, segment(1, 3, bucket="unbilled"))
+    world.load()
+    target = WarehouseTarget(world.dsn)
+    target.open()
+    target.forget(None)
+    target.close()
+    world.load()
+    assert world.rows(versions) == kept
+
+
+def test_a_warehouse_that_kept_no_versions_begins_with_what_it_has(world: World) -> None:
+    """After an upgrade each row is a version since it was written, once."""
+    world.send("billing.current", segment(1), segment(2))
+    world.load()
+    world.rows("DROP TABLE billing_current_version CASCADE")
+    for _ in range(2):
+        world.load()
+    written = world.rows("SELECT entry_id, loaded_at FROM billing_current ORDER BY 1")
+    assert world.rows("SELECT entry_id, recorded_at FROM billing_as_of() ORDER BY 1") == written
+    assert len(written) == 2
