@@ -14,6 +14,8 @@
 | `latency_window`     | hop's latency in a window       | hop, window_start                        | replaced  |
 | `dim_*`              | state of an entity (SCD type 2) | id, valid_from                           | succeeded |
 | `*_version`          | version of a row: see `versions`| its table's, recorded_at                 | succeeded |
+| `payroll_extract`    | run of the payroll extract      | extract_id                               | appended  |
+| `payroll_line`       | change of a person's day        | extract_id, consultant_id, work_date     | appended  |
 | `practice_of_service_line` | practice that sells a line | service_line                          | the firm's |
 | `sink_offsets`       | partition's position            | sink, topic, partition                   | replaced  |
 | `sink_dead_letter`   | record that was set aside       | sink, topic, partition, offset           | appended  |
@@ -53,6 +55,7 @@ from sqlalchemy import (
 )
 
 from connectors.sinks.warehouse.avro_columns import column_of
+from connectors.sinks.warehouse.payroll import payroll_tables
 from connectors.sinks.warehouse.versions import version_table
 from streams.contracts import Contracts, load_contracts, load_schema
 
@@ -222,6 +225,7 @@ def warehouse() -> Warehouse:
         *(_dimension(metadata, entity) for entity in DIMENSIONS),
     ]
     _practices(metadata)
+    payroll_tables(metadata)
     return Warehouse(
         metadata, {load.topic: load for load in loads}, _offsets(metadata), _dead_letters(metadata)
     )

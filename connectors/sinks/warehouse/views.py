@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from connectors.sinks.warehouse.executive import EXECUTIVE
+from connectors.sinks.warehouse.payroll import PAYROLL
 from connectors.sinks.warehouse.realization import REALIZATION
 
 # Names come from current dimension states: a renamed client is reported under its new name.
@@ -106,4 +107,5 @@ WHERE NOT deleted AND dimension = 'practice'""",
     }
     | EXECUTIVE
     | REALIZATION
+    | PAYROLL
 )

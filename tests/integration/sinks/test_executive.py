@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from connectors.reference.firm import FirmSettings
+from connectors.sinks.warehouse.payroll import extract
 from connectors.sinks.warehouse.permissions import COST_READERS, confidential
 from connectors.sinks.warehouse.schema import create_schema
 from tests.integration.sinks.sink_world import eventually
@@ -43,12 +47,27 @@ class Worked:
                 connection.execute(text(statement))
 
 
+def extract_now_and_then(running: RunningFirm) -> None:
+    """Payroll is extracted while time is entered, approved and corrected."""
+
+    def is_there() -> bool:
+        with running.warehouse.connect() as connection:
+            found = connection.execute(text("SELECT to_regclass('v_payroll_due') IS NOT NULL"))
+            return bool(found.scalar_one())
+
+    eventually(is_there, "the warehouse's views")
+    for _ in range(6):
+        with running.warehouse.begin() as connection:
+            extract(connection)
+        time.sleep(0.5)
+
+
 @pytest.fixture(scope="module")
 def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worked]:
     """Six weeks of fourteen people."""
     firm = FirmSettings(seed=3, consultants=14, days=42)
     with running_firm(tmp_path_factory.mktemp("executive"), "embedded", firm) as running:
-        running.work(lambda: None)
+        running.work(lambda: extract_now_and_then(running))
         assert all(comparison.equal for comparison in running.settle())
         made = Worked(running)
         people = len(made.rows.time_entries)
@@ -174,6 +193,25 @@ def test_leakage_is_the_oracles(worked: Worked) -> None:
         sizes.append(len(found))
     assert sizes[0] > sizes[1] > sizes[2] > 0
     assert worked.ask("SELECT count(*) FROM leakage(:on)", on=last) == [(sizes[2],)]
+
+
+@pytest.mark.slow
+def test_all_payroll_extracts_add_up_to_what_is_approved(worked: Worked) -> None:
+    """By person and work date, whatever was extracted while it was still changing; then nothing is due."""
+    with worked.running.warehouse.begin() as connection:
+        extract(connection)
+        assert extract(connection)[1] == []
+    approved: dict[tuple[str, date], int] = defaultdict(int)
+    for entry in worked.rows.time_entries.values():
+        if entry.status == "approved":
+            approved[entry.consultant_id, entry.work_date] += entry.seconds
+    rows = worked.ask(
+        "SELECT consultant_id, work_date, sum(seconds) AS seconds FROM payroll_line GROUP BY 1, 2"
+    )
+    assert {(row.consultant_id, row.work_date): row.seconds for row in rows if row.seconds} == {
+        key: seconds for key, seconds in approved.items() if seconds
+    }
+    assert worked.ask("SELECT count(DISTINCT extract_id) > 2 FROM payroll_line") == [(True,)]
 
 
 @pytest.mark.slow

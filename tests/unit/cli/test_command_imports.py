@@ -47,6 +47,7 @@ def test_all_is_there_without_a_command() -> None:
         "bench",
         "worker",
         "demo",
+        "payroll",
         "prove",
         "explain",
         "preview",
