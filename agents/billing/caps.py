@@ -1,19 +1,18 @@
 """Caps and inclusions: what items of a root share, drawn on in item order.
 
-An inclusion (prepaid lot, retainer of a month) covers first. What it doesn't cover draws on the cap of the
-contract line; what passes that draws on the cap of the engagement. Example: line cap 500, engagement cap
-800; line-1 item A of 600, then line-2 item B of 400: A is 500 and 100 over its line, B is 300 and 100 over
-the engagement.
+What the line includes covers first (see `inclusions`). What it doesn't cover draws on the cap of the contract line;
+what passes that draws on the cap of the engagement. Example: line cap 500, engagement cap 800; line-1 item A of 600,
+then line-2 item B of 400: A is 500 and 100 over its line, B is 300 and 100 over the engagement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from agents.billing.contracts import BILL, PREPAID, RETAINER, WRITE_OFF, Cap
+from agents.billing.inclusions import Limit, included, lots, months
 from agents.billing.items import Item
 from agents.billing.posted import NetLine
 from agents.billing.segments import (
@@ -29,10 +28,7 @@ from agents.billing.segments import (
 from agents.billing.terms import Terms
 from streams.money import EXACT, ZERO, round_money, seconds_for_money
 
-# A cap of a contract line or of the engagement, or an inclusion of a line (retainer: of a month).
-Limit = tuple[str, str, date | None]
 _ENGAGEMENT: Final[Limit] = ("engagement", "", None)
-_POOL: Final = "pool"
 
 _OVER_CAP_BUCKETS: Final = {BILL: UNBILLED, WRITE_OFF: WRITTEN_OFF}  # hold: over_cap
 
@@ -136,7 +132,7 @@ class Limits:
     def untouched(self, limit: Limit) -> Room:
         """What an inclusion lets pass before anything has drawn on it."""
         line = self._lines.get(limit[1])
-        return Room(0 if line is None else line.included_seconds, None)
+        return Room(0 if line is None else included(limit, line), None)
 
     def place(self, item: Item, seconds: int, amount: Decimal) -> list[Part]:
         """Where a priced remainder goes: covered, unbilled, over the line's or the engagement's cap.
@@ -150,8 +146,7 @@ class Limits:
         currency = item.currency or ""
         line_id = item.contract_line_id or ""
         if item.method in (RETAINER, PREPAID) and seconds > 0:
-            month = item.work_date.replace(day=1) if item.method == RETAINER else None
-            covered = self._draw((_POOL, line_id, month), seconds, amount, currency)
+            covered = split(seconds, amount, self._cover(item, line_id, seconds), None, currency)
             parts.append(Part(COVERED_SEGMENT, COVERED, covered.in_seconds, covered.in_amount))
             seconds, amount = covered.out_seconds, covered.out_amount
         for limit, over in ((_line(line_id), OVER_LINE), (_ENGAGEMENT, OVER_ENGAGEMENT)):
@@ -161,6 +156,24 @@ class Limits:
                 seconds, amount = passed.in_seconds, passed.in_amount
         parts.append(Part(BASE, UNBILLED, seconds, amount))
         return parts
+
+    def _cover(self, item: Item, line_id: str, wanted: int) -> int:
+        """Take what an item's line includes, from one inclusion after the other; the seconds that were there."""
+        line = self._lines.get(line_id)
+        if line is None:
+            return 0
+        found = 0
+        for limits in (months if item.method == RETAINER else lots)(line_id, line, item.work_date):
+            rooms = [self.room(limit) for limit in limits]
+            rest = wanted - found
+            taken = min([rest, *(max(0, room.seconds or 0) for room in rooms)])
+            for limit, room in zip(limits, rooms, strict=True):
+                self.rooms[limit] = room.less(taken, ZERO)
+                self.draws.append(Draw(limit, room, taken, ZERO, taken == rest))
+            found += taken
+            if found == wanted:
+                break
+        return found
 
     def _draw(self, limit: Limit, seconds: int, amount: Decimal, currency: str) -> Split:
         """Let pass what fits, and count it."""

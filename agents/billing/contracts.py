@@ -6,7 +6,7 @@ Each `from_record` takes the decoded canonical record of a row that is not delet
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -27,6 +27,9 @@ PER_DIEM: Final = "per_diem"
 HOLD: Final = "hold"
 WRITE_OFF: Final = "write_off"
 BILL: Final = "bill"
+
+# What happens to unused hours of a retainer's month; otherwise they expire.
+ROLL_OVER: Final = "roll_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,42 @@ NO_CAP: Final = Cap()
 
 
 @dataclass(frozen=True, slots=True)
+class Rollover:
+    """How the unused hours of a retainer's month go on; ``ends_on`` is exclusive, None is without a limit."""
+
+    starts_on: date
+    ends_on: date | None = None
+    seconds: int | None = None
+    months: int | None = None
+
+    @classmethod
+    def from_record(cls, record: Record) -> Rollover | None:
+        """That of a decoded ``canonical.contract_line``; None where hours expire with their month."""
+        if record["unused_hours"] != ROLL_OVER or record["starts_on"] is None:
+            return None
+        return cls(
+            record["starts_on"], record["ends_on"], record["rollover_seconds"], record["rollover_months"]
+        )
+
+    def months_before(self, month: date) -> list[date]:
+        """First days of the earlier months whose hours still serve a month, oldest first."""
+        first = self.starts_on.replace(day=1)
+        found: list[date] = []
+        if self.ends_on is None or month < self.ends_on:
+            while self.months is None or len(found) < self.months:
+                month = (month - timedelta(days=1)).replace(day=1)
+                if month < first:
+                    break
+                found.append(month)
+        return found[::-1]
+
+
+@dataclass(frozen=True, slots=True)
 class LineTerms:
     """The part of a contract line that allocation reads and rating doesn't.
 
-    ``included_seconds`` are covered in all (prepaid) or in each calendar month (retainer).
+    ``included_seconds`` are covered in all (prepaid) or in each calendar month (retainer). A prepaid lot is valid
+    from ``starts_on`` to ``expires_on``, both included; None is without a limit.
     """
 
     method: str
@@ -63,6 +98,9 @@ class LineTerms:
     included_seconds: int = 0
     per_diem_amount: Decimal = Decimal(0)
     day_minimum_seconds: int = 0
+    starts_on: date | None = None
+    expires_on: date | None = None
+    rollover: Rollover | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> LineTerms:
@@ -73,6 +111,9 @@ class LineTerms:
             record["included_seconds"] or 0,
             record["per_diem_amount"] or Decimal(0),
             record["day_minimum_seconds"] or 0,
+            record["starts_on"],
+            record["expires_on"],
+            Rollover.from_record(record),
         )
 
 

@@ -17,7 +17,8 @@ from decimal import Decimal
 
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import Segments, allocate_alone, put_parts
-from agents.billing.caps import Draw, Limit, Limits, Part, Room
+from agents.billing.caps import Draw, Limits, Part, Room
+from agents.billing.inclusions import Limit
 from agents.billing.items import Item, OrderKey, order_key
 from agents.billing.posted import NetLine, PostedLine, net_lines
 from agents.billing.terms import Terms

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agents.billing.chain import Chain, milestone_chain, resolve
-from agents.billing.contracts import Cap
+from agents.billing.contracts import PREPAID, RETAINER, Cap, LineTerms
 from agents.billing.entities import NON_BILLABLE, Record
 from agents.billing.reference import BillingReference
 from agents.billing.segments import COVERED_SEGMENT, OVER_ENGAGEMENT, OVER_LINE, UPLIFT_SEGMENT, Segment
@@ -91,6 +91,18 @@ def chain_links(
     )
 
 
+def _included_text(line: LineTerms) -> str:
+    """Hours, of what, and for how long: ``10 h (retainer); unused, at most 4 h a month roll over, for at most 2 months``."""
+    said = f"{hours_text(line.included_seconds)} ({line.method})"
+    if line.method == RETAINER and line.rollover is not None:
+        most, months = line.rollover.seconds, line.rollover.months
+        said += f"; unused, {'all' if most is None else f'at most {hours_text(most)} a month'} roll over"
+        said += "" if months is None else f", for at most {months} months"
+    if line.method == PREPAID and line.expires_on is not None:
+        said += f" until {line.expires_on}"
+    return said
+
+
 def limit_notes(segment: Segment, ref: BillingReference) -> list[str]:
     """The cap, inclusion or minimum that the segment is about, as it is now."""
     terms = ref.terms(segment.root_id)
@@ -102,7 +114,7 @@ def limit_notes(segment: Segment, ref: BillingReference) -> list[str]:
     if segment.segment == OVER_LINE:
         return [f"the contract line's cap is now {cap_text(line.cap, terms.currency) or 'not set'}"]
     if segment.segment == COVERED_SEGMENT:
-        return [f"the contract line now includes {hours_text(line.included_seconds)} ({line.method})"]
+        return [f"the contract line now includes {_included_text(line)}"]
     if segment.segment == UPLIFT_SEGMENT:
         return [f"the contract line's day minimum is now {hours_text(line.day_minimum_seconds)}"]
     return []

@@ -9,8 +9,9 @@
                        lot expires is breakage of that month
 
 No act earns a retainer's month or expires a lot, and there is no clock here: it happens with the close of the
-month's accounting period, which the books do say. Until then it is scheduled. A lot that is drawn on after its
-expiry gives back what had become breakage, in the month of the draw.
+month's accounting period, which the books do say. Until then it is scheduled. Work of a lot's days that is approved
+after the close gives back what had become breakage, in the month of its approval. Whether a retainer's unused hours
+expire or roll over changes nothing of its fee.
 
 The rest of a fee that no month has is scheduled for the line's last month, or for the last one in which anything
 happened if that is later: at the latest it is earned then. So the months always sum to the fee.

@@ -106,6 +106,9 @@ class ContractLine(Erp):
     starts_on: Mapped[OptionalDay]
     ends_on: Mapped[OptionalDay]  # exclusive
     expires_on: Mapped[OptionalDay]  # the last day of a prepaid lot
+    unused_hours: Mapped[OptionalCode]  # of a retainer's month: expire (also null) | roll_over
+    rollover_hours: Mapped[OptionalHours]  # the most of a month's that roll on; null: all
+    rollover_months: Mapped[OptionalSeconds]  # for so many months; null: up to the line's end
 
 
 class PlanRevision(Erp):

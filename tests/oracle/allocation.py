@@ -20,6 +20,7 @@ from .caps import Allowance, share, split
 from .daylines import day_items
 from .decisions import LONG_AGO, Part, Posted, currency_of, discounts, hold, remaining
 from .drafts import is_draft, take
+from .included import Pool, draw
 from .rating import Item
 from .rows import BillAdjustment, InvoiceLine, Rows
 from .segments import Draft, Segment, Work
@@ -99,7 +100,7 @@ class _Root:
         self.posted: dict[str, Posted] = {}
         self.line_caps: dict[str, Allowance] = {}
         self.root_cap = Allowance(None, None)
-        self.lots: dict[tuple[str, str], Allowance] = {}
+        self.lots: dict[Pool, Allowance] = {}
         self.out: list[Segment] = []
 
     def segments(self) -> list[Segment]:
@@ -237,7 +238,7 @@ class _Root:
         return seconds, money
 
     def _cover(self, item: Item, seconds: int, money: Decimal) -> tuple[int, Decimal]:
-        """Cover hours from the prepaid lot, or the retainer of the work date's month; return the excess.
+        """Cover hours from what the line includes on that day; return the excess.
 
         A lot is of hours: a remainder without hours (a price difference) is not covered, nor is what goes back
         to the client.
@@ -245,11 +246,8 @@ class _Root:
         if item.method not in PREPAID_METHODS or seconds <= 0 or money < 0:
             return seconds, money
         line = self.rows.contract_lines[str(item.line_id)]
-        month = item.work_date.strftime("%Y-%m") if item.method == "retainer" else "all"
-        lot = self.lots.setdefault((line.id, month), Allowance(line.included_seconds or 0, None))
-        covered_seconds = min(seconds, lot.left_seconds() or 0)
+        covered_seconds = draw(line, item, seconds, self.lots)
         covered_money = share(money, covered_seconds, seconds, currency_of(item))
-        lot.use(covered_seconds, covered_money)
         self._add(item, "covered", "covered", covered_seconds, covered_money)
         return seconds - covered_seconds, money - covered_money
 

@@ -71,6 +71,9 @@ class ContractLine:
     starts_on: date | None = None
     ends_on: date | None = None
     expires_on: date | None = None
+    unused_hours: str | None = None
+    rollover_seconds: int | None = None
+    rollover_months: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         " starts_on ends_on fx_rate_type fx_direction po_number opportunity_id",
         "contract_line": "id engagement_id billing_method cap_money cap_hours over_cap_action included_hours"
         " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status"
-        " revenue_method fee planned_hours starts_on ends_on expires_on",
+        " revenue_method fee planned_hours starts_on ends_on expires_on unused_hours rollover_hours rollover_months",
         "plan_revision": "id contract_line_id fee planned_hours ends_on effective_on decided_at",
         "project": "id engagement_id contract_line_id status",
         "task": "id project_id contract_line_id billing_class status",
@@ -188,6 +188,9 @@ def _contract_line(x: SourceRow) -> r.ContractLine:
         starts_on=x["starts_on"],
         ends_on=x["ends_on"],
         expires_on=x["expires_on"],
+        unused_hours=x["unused_hours"],
+        rollover_seconds=_seconds_or_none(x["rollover_hours"]),
+        rollover_months=x["rollover_months"],
     )
 
 

@@ -12,7 +12,8 @@ The rules, by table and column:
 - a code of a closed list is one of the list;
 - an effective range, and that of an assignment, does not end before or when it starts;
 - a date lies in the years 1900 to 2999; 9999-12-31 is an open end where a row need not have the date;
-- a write-off has hours, a discount an amount; what is posted or closed says since when;
+- a write-off has hours, a discount an amount; what is posted or closed says since when; a retainer whose hours roll
+  over has a start, and they do so for 120 months at most;
 - no number anywhere is NaN or infinite.
 
 A null is not checked: whether a column may be null is the source's business.
@@ -88,6 +89,9 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         ),
         "fee": _money,
         "planned_hours": _CONTRACT_HOURS,
+        "unused_hours": _one_of("expire", "roll_over"),
+        "rollover_hours": _CONTRACT_HOURS,
+        "rollover_months": _between(0, 120),
     },
     "plan_revision": {"fee": _money, "planned_hours": _CONTRACT_HOURS},
     "project": {"status": _ACTIVE_CLOSED},
@@ -178,6 +182,12 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
         needed = {"write_off": "hours", "discount": "amount"}.get(row["kind"])
         if needed is not None and row[needed] is None:
             return f"{needed} of a {row['kind']} is not there"
+    if (
+        table == "contract_line"
+        and row["unused_hours"] == "roll_over"
+        and row["starts_on"] in (None, date.max)
+    ):
+        return "starts_on of hours that roll over is not there"
     since = {"invoice_line": ("posted", "posted_at"), "accounting_period": ("closed", "closed_at")}
     if table in since and row["status"] == since[table][0] and row[since[table][1]] is None:
         return f"{since[table][1]} of what is {since[table][0]} is not there"

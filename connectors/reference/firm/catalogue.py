@@ -34,6 +34,7 @@ class LineSpec:
     ``extra_line`` adds a T&M line that a task of the project names instead of the project's line.
     ``fee_percent`` is the fee, in percent of what the expected hours are worth, and ``expires_months`` how many
     months after the first one of the history a lot expires. Milestones of a line with a fee bill it.
+    ``rollover`` is how unused hours of a retainer roll over: percent of a month's, and for how many months.
     """
 
     name: str
@@ -56,6 +57,7 @@ class LineSpec:
     revenue: str | None = None
     fee_percent: int | None = None
     expires_months: int | None = None
+    rollover: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,11 @@ FEATURES: Final = (
             LineSpec(
                 "Retainer",
                 "retainer",
-                included_percent=40,
+                included_percent=80,
                 included_monthly=True,
                 fee_percent=35,
                 milestones=2,
+                rollover=(50, 1),
             ),
         ),
     ),

@@ -158,6 +158,14 @@ class Contracts:
         if spec.included_percent is not None:
             share = self._unit_hours * spec.weight * spec.included_percent
             included = Decimal(max(4, share // 100 // (self._months if spec.included_monthly else 1)))
+        rollover: dict[str, Any] = {}
+        if spec.rollover is not None and included is not None:
+            percent, months = spec.rollover
+            rollover = {
+                "unused_hours": "roll_over",
+                "rollover_hours": (included * percent / 100).quantize(Decimal("0.25")),
+                "rollover_months": months,
+            }
         tx.insert(
             "contract_line",
             id=line.id,
@@ -173,6 +181,7 @@ class Contracts:
             quantity_increment_seconds=spec.increment,
             rounding=spec.rounding,
             status="active",
+            **rollover,
             **self._revenue_terms(spec, engagement.currency),
         )
         engagement.lines.append(line)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.billing import Adjustment, Item, PostedLine, Segment, Terms, allocate, running
 from agents.billing.caps import Limits
-from agents.billing.contracts import Cap, LineTerms
+from agents.billing.contracts import Cap, LineTerms, Rollover
 from agents.billing.running import RunningAllocation
 
 one_of = st.sampled_from
@@ -34,6 +34,10 @@ def terms(draw: st.DrawFn) -> Terms:
             draw(one_of(["tm", "retainer", "prepaid"])),
             Cap(draw(MONEY), draw(SECONDS), draw(ACTIONS)),
             draw(one_of([0, 3600, 100000])),
+            expires_on=draw(one_of([None, day("03-01")])),
+            rollover=draw(
+                one_of([None, None, Rollover(day("02-01")), Rollover(day("01-01"), None, 1800, 1)])
+            ),
         )
         for line_id in ("erp:L1", "erp:L2")
     }

@@ -236,6 +236,27 @@ def test_shares_of_a_capped_entry_say_why_the_product_differs() -> None:
     assert [one.event_id.split(":")[4] for one in over.live_lines] == ["base", "over-line"]
 
 
+@pytest.mark.parametrize(
+    ("method", "terms", "says"),
+    [
+        ("retainer", {}, "10 h (retainer)"),
+        ("prepaid", {"expires_on": day("03-31")}, "10 h (prepaid) until 2026-03-31"),
+        ("retainer", {"unused_hours": "roll_over"}, "10 h (retainer); unused, all roll over"),
+        (
+            "retainer",
+            {"unused_hours": "roll_over", "rollover_seconds": 4 * HOUR, "rollover_months": 2},
+            "10 h (retainer); unused, at most 4 h a month roll over, for at most 2 months",
+        ),
+    ],
+)
+def test_what_is_covered_says_what_the_line_includes(method: str, terms: dict[str, Any], says: str) -> None:
+    """Hours, how long a lot is valid, what becomes of a retainer's unused hours."""
+    terms = {"starts_on": day("01-01"), **terms}
+    firm = small_firm(billing_method=method, included_seconds=10 * HOUR, **terms)
+    found = Ledger(firm).settle(items(firm, entry(1, "03-02", 8))).explain("erp:E1:time:1:covered:1:CHARGE")
+    assert f"the contract line now includes {says}" in found.notes
+
+
 def test_rounding_of_the_quantity_is_a_difference_of_two_products() -> None:
     """E3: 20 min at 150 rounded to 0.33 h."""
     firm = put_rate(small_firm(quantity_increment_seconds=1188), "erp:R-default", 150)

@@ -164,6 +164,15 @@ def test_e14_breakage_of_a_lot_that_expires(judge: RevenueJudge) -> None:
     assert (april.recognised, april.breakage, april.to_date, april.remaining) == (D(300), D(-300), D(1500), 0)
 
 
+def test_work_after_the_expiry_is_no_matter_of_the_lot(judge: RevenueJudge) -> None:
+    """2 h of 2 April are billed, at 100: the breakage of March stays."""
+    sources = with_periods(lot().work(1, "03-10", 7), 3).work(2, "04-02", 2)
+    months = judge(sources)
+    assert row(months, "03").breakage == D(450)
+    april = row(months, "04")
+    assert (april.recognised, april.breakage, april.to_date) == (D(200), 0, D(1700))
+
+
 def test_a_lot_does_not_expire_before_its_month_is_closed(judge: RevenueJudge) -> None:
     """Until then the rest is scheduled for it."""
     march = row(judge(with_periods(lot().work(1, "03-10", 7))), "03")
@@ -191,6 +200,16 @@ def test_a_retainer_is_earned_by_days_as_months_are_closed(judge: RevenueJudge) 
     assert (february.recognised, february.scheduled) == (0, D("920.55"))
     assert len(months) == 12
     assert sum(schedule(months).values()) == D(12_000)
+
+
+@pytest.mark.parametrize("unused", ["expire", "roll_over"])
+def test_a_retainer_stands_ready_whatever_rolls_over(judge: RevenueJudge, unused: str) -> None:
+    """The month's fee for the month, used or not; what neither it nor an earlier month covers is earned beside it."""
+    sources = with_periods(retainer(unused_hours=unused).work(1, "02-10", 8), 1, 2)
+    months = judge(sources)
+    assert row(months, "01").recognised == D("1019.18")
+    beside = D(300) if unused == "expire" else 0
+    assert row(months, "02").recognised == D("920.55") + beside
 
 
 def test_a_new_plan_of_a_retainer_spreads_what_is_left(judge: RevenueJudge) -> None:

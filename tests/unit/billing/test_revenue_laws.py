@@ -60,6 +60,8 @@ def terms(draw: st.DrawFn) -> dict[str, Any]:
         "starts_on": draw(optional_day("01-15", "03-01")),
         "ends_on": draw(optional_day("03-01", "04-20", "06-01")),
         "expires_on": draw(optional_day("02-28", "03-31", "12-31")),
+        "unused_hours": draw(one_of([None, "roll_over"])),
+        "rollover_months": draw(one_of([None, 1])),
         "cap_hours": draw(one_of([None, None, D(10)])),
         "over_cap_action": draw(one_of(["hold", "bill", "write_off"])),
         "per_diem_amount": D(900),

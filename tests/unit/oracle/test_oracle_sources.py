@@ -52,6 +52,9 @@ LINE = {
     "starts_on": None,
     "ends_on": None,
     "expires_on": None,
+    "unused_hours": None,
+    "rollover_hours": None,
+    "rollover_months": None,
 }
 PLAN_REVISION = {
     "id": "V",
