@@ -11,7 +11,8 @@ keeps hours, or everything, from being billed until it is released. Each shows a
 Adjustments of one kind count in the order of their ids, each as far as there is something left. A write-off
 gives headroom of caps back; what is on hold has its headroom, since it is still to be billed. A discount
 that is decided after the posting is due as a credit: -200 to bill. One that is taken back after the posting
-changes nothing of what was posted with it.
+changes nothing of what was posted with it. What nobody with the right to it has approved has no effect: see
+`authority`.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ from streams.money import ZERO, round_money
 WRITE_OFF_KIND: Final = "write_off"
 DISCOUNT_KIND: Final = "discount"
 HOLD_KIND: Final = "hold"
+ADJUSTMENT_SEGMENT: Final = "adj:"
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """A decision that counts now. ``seconds`` None, of a hold, is everything; ``amount`` is a discount's."""
+    """A decision that counts now. ``seconds`` None, of a hold, is everything; ``amount`` is a discount's.
+
+    ``limits`` are the most that its approver could approve then, by currency; None is without a limit.
+    """
 
     id: str
     root_id: str
@@ -43,6 +48,9 @@ class Adjustment:
     seconds: int | None
     amount: Decimal = ZERO
     decided_at: datetime | None = None
+    preparer_id: str | None = None
+    approver_id: str | None = None
+    limits: tuple[tuple[str, Decimal], ...] | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> Adjustment | None:
@@ -57,12 +65,14 @@ class Adjustment:
             record["seconds"],
             record["amount"] or ZERO,
             record["decided_at"],
+            record["preparer_id"],
+            record["approver_id"],
         )
 
     @property
     def segment(self) -> str:
         """The id of its segment."""
-        return f"adj:{self.id}"
+        return ADJUSTMENT_SEGMENT + self.id
 
 
 def of_kind(kind: str, adjustments: Sequence[Adjustment]) -> list[Adjustment]:

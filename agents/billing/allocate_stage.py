@@ -14,6 +14,7 @@ from typing import Any
 
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate, allocate_item
+from agents.billing.authority import LIMIT
 from agents.billing.book import Books, EntryBook
 from agents.billing.conservation import Gaps
 from agents.billing.drafts import put_on_draft
@@ -129,12 +130,15 @@ class AllocateStage:
             self._dirty.setdefault(key.decode(), {})[None] = times
 
     def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
-        """Roots whose terms changed and that this lane holds."""
+        """Roots whose terms, or the limits of whose approvers, changed and that this lane holds."""
         dependencies = {touch.dependency for touch in touches}  # type: ignore[attr-defined]
-        parts = (dependency.partition(":") for dependency in dependencies)
-        roots = (
-            root_id for kind, _, root_id in parts if kind == "terms" and self._books.exists(state, root_id)
-        )
+        roots: set[str] = set()
+        for dependency in dependencies:
+            kind, _, subject = dependency.partition(":")
+            if kind == LIMIT:
+                roots.update(self._filing.approved_by(state, subject))
+            elif kind == "terms" and self._books.exists(state, subject):
+                roots.add(subject)
         return in_order((root_id.encode() for root_id in roots), after)
 
     def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
@@ -201,7 +205,7 @@ class AllocateStage:
             entry_id,
             book.item,
             book.lines.values(),
-            book.adjustments.values(),
+            self._decided(book),
             self._reference.terms(root_id),
             book.drafts.values(),
         )
@@ -222,7 +226,7 @@ class AllocateStage:
         terms = self._reference.terms(root_id)
         running = self._running.get(root_id)
         if running is not None and running.terms == terms and None not in causes:
-            updated = running.update(_facts({e: books[e] for e in causes if e is not None}))
+            updated = running.update(self._facts({e: books[e] for e in causes if e is not None}))
             target = {key: segment for segments in updated.values() for key, segment in segments.items()}
             entries: Iterable[str] = updated
         else:
@@ -252,11 +256,19 @@ class AllocateStage:
         if terms.has_day_lines or terms.is_independent:
             self._running.pop(root_id, None)
             items = (book.item for book in books.values() if book.item is not None)
-            adjustments = (adjustment for book in books.values() for adjustment in book.adjustments.values())
+            adjustments = (adjustment for book in books.values() for adjustment in self._decided(book))
             return allocate(items, lines, adjustments, terms)
         running = self._running[root_id] = RunningAllocation(terms, lines)
-        updated = running.update(_facts(books))
+        updated = running.update(self._facts(books))
         return {key: segment for segments in updated.values() for key, segment in segments.items()}
+
+    def _decided(self, book: EntryBook) -> list[Adjustment]:
+        """The adjustments of an entry, with the limits of who approved them."""
+        return self._reference.limits.limited(book.adjustments.values())
+
+    def _facts(self, books: Mapping[str, EntryBook]) -> dict[str, tuple[Item | None, Sequence[Adjustment]]]:
+        """Item and adjustments of entries."""
+        return {entry: (book.item, self._decided(book)) for entry, book in books.items()}
 
     def _publish(
         self,
@@ -290,14 +302,9 @@ class AllocateStage:
             book = books[entry_id]
             book.live[segment_id] = state
             book.stored["live"][segment_id] = self._current.emit(context, fields)
-            report = report_of(None if key not in live else live[key].segment, state)
+            report = report_of(None if key not in live else live[key].segment, state, book)
             if report is not None:
                 self._raised.emit(
                     context, report.record | {"flow": FLOW} | {name: times[name] for name in TIMES}
                 )
                 context.count(report.name)
-
-
-def _facts(books: Mapping[str, EntryBook]) -> dict[str, tuple[Item | None, Sequence[Adjustment]]]:
-    """Item and write-offs of entries."""
-    return {entry: (book.item, list(book.adjustments.values())) for entry, book in books.items()}

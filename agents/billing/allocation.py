@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from agents.billing.adjustments import WRITE_OFF_KIND, Adjustment, discounts, hold, of_kind
+from agents.billing.authority import refusal, standing
 from agents.billing.caps import Limits, Part, share
 from agents.billing.daylines import DAY_VERSION, DayLine, day_lines
 from agents.billing.drafts import DraftLine, put_on_draft
@@ -25,6 +26,7 @@ from agents.billing.posted import (
 )
 from agents.billing.segments import (
     BASE,
+    REFUSED,
     ROUNDING,
     ROUNDING_SEGMENT,
     UNBILLED,
@@ -117,6 +119,7 @@ def put_parts(
     item: Item, parts: Iterable[Part], adjustments: Sequence[Adjustment], segments: Segments
 ) -> None:
     """Add the segments of the parts that an item's remainder went to, less what is on hold; an empty part is none."""
+    adjustments = standing(item, adjustments)
     for part in hold(parts, adjustments, item.currency or "") if adjustments else parts:
         if part.seconds or part.amount:
             _put(segments, item_segment(item, part.segment, part.bucket, part.seconds, part.amount))
@@ -178,6 +181,8 @@ def _place_item(
     assert item.amount is not None
     taken: list[tuple[Adjustment, Decimal]] = []
     if adjustments and item.item_kind == ENTRY:
+        _put_refused(item, adjustments, segments)
+        adjustments = standing(item, adjustments)
         taken = discounts(item.amount, adjustments, item.currency or "")
         for adjustment, off in taken:
             _put(segments, item_segment(item, adjustment.segment, WRITTEN_OFF, 0, off))
@@ -192,6 +197,15 @@ def _place_item(
     if adjustments:
         seconds, amount = _write_off(item, adjustments, seconds, amount, segments)
     return seconds, amount
+
+
+def _put_refused(item: Item, adjustments: Sequence[Adjustment], segments: Segments) -> None:
+    """Segments of nothing for the adjustments that have no effect: what they lack shows."""
+    for adjustment in adjustments:
+        why = refusal(adjustment, item)
+        if why is not None:
+            shown = item_segment(item, adjustment.segment, REFUSED, 0, ZERO)
+            _put(segments, shown._replace(exception_class=why.exception_class, missing_keys=why.missing_keys))
 
 
 def _remainder(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -236,6 +236,37 @@ class PeriodRight:
             record["person_id"],
             record["granted_at"],
             record["revoked_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalLimit:
+    """The most that a person approves of a kind of bill adjustment, on ``[effective_from, effective_to)``."""
+
+    id: str
+    approver_id: str
+    kind: str
+    currency: str
+    amount: Decimal
+    effective_from: date
+    effective_to: date | None
+
+    def is_effective_at(self, decided_at: datetime) -> bool:
+        """Whether it was so on the UTC day of a decision."""
+        day = decided_at.astimezone(UTC).date()
+        return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
+
+    @classmethod
+    def from_record(cls, record: Record) -> ApprovalLimit:
+        """The limit of a decoded ``canonical.approval_limit``."""
+        return cls(
+            record["id"],
+            record["approver_id"],
+            record["kind"],
+            record["currency"],
+            record["amount"],
+            record["effective_from"],
+            record["effective_to"],
         )
 
 

@@ -4,20 +4,23 @@ With the one that it is about, so that an entry of a root without limits is allo
 credit with the charge that it names, whatever entry it carries itself. Rows change: one that is about another
 entry now leaves the one it was held with, or it would count twice. So the state has the place of each row:
 
-``h\\0<root>\\0<kind>\\0<row>`` → entry; ``w\\0<root>\\0<charge>\\0<credit>`` → entry, while the charge is not there.
+``h\\0<root>\\0<kind>\\0<row>`` → entry; ``w\\0<root>\\0<charge>\\0<credit>`` → entry, while the charge is not there;
+``a\\0<person>\\0<root>``: of whom there is, or was, an approved adjustment on the root.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from agents.billing.book import EntryBook
+from agents.billing.index import ANY
 from agents.billing.posted import CREDIT_LINE
 from streams.lanes.state import Overlay
 
 HELD: Final = b"h\0"
 WAITING: Final = b"w\0"
+APPROVED: Final = b"a\0"
 LINE: Final = "line"
 ADJUSTMENT: Final = "adjustment"
 
@@ -49,7 +52,15 @@ class Filing:
             self._book_of(state, root_id, before).drop_adjustment(row_id)
         held = self._book_of(state, root_id, entry_id).put_adjustment(value, row)
         self.remember(state, root_id, entry_id, kind, row_id, held)
+        if held:
+            _note_approver(state, root_id, row["approver_id"])
         return {entry_id, before or entry_id}
+
+    def approved_by(self, state: Overlay, person: str) -> Iterator[str]:
+        """The roots that have adjustments which a person, or (`ANY`) anybody, approved."""
+        prefix = APPROVED if person == ANY else APPROVED + f"{person}\0".encode()
+        for key, _ in state.scan(prefix):
+            yield key.rsplit(b"\0", 1)[1].decode()
 
     def _take_line(
         self, state: Overlay, root_id: str, entry_id: str, value: bytes, row: dict[str, Any]
@@ -84,8 +95,9 @@ class Filing:
         """Note where the rows of a book are, which an earlier version may not have noted."""
         for line_id in book.lines:
             self.remember(state, root_id, entry_id, LINE, line_id)
-        for adjustment_id in book.adjustments:
+        for adjustment_id, adjustment in book.adjustments.items():
             self.remember(state, root_id, entry_id, ADJUSTMENT, adjustment_id)
+            _note_approver(state, root_id, adjustment.approver_id)
 
     def _with_its_charge(self, state: Overlay, root_id: str, entry_id: str, row: dict[str, Any]) -> str:
         charge = row["credits_line_id"]
@@ -121,6 +133,12 @@ class Filing:
                 self.remember(state, root_id, new, LINE, row_id)
                 touched |= {old, new}
         return touched
+
+
+def _note_approver(state: Overlay, root_id: str, person: str | None) -> None:
+    key = APPROVED + f"{person}\0{root_id}".encode()
+    if state.get(key) is None:
+        state.put(key, b"")
 
 
 def _held(root_id: str, kind: str, row_id: str) -> bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
+from agents.billing.authority import LimitTable
 from agents.billing.contracts import ContractLine, Engagement
 from agents.billing.entities import (
+    ApprovalLimit,
     Client,
     Consultant,
     FxRate,
@@ -55,6 +57,7 @@ REFERENCE_ENTITIES: Final = (
     "fx_rate",
     "period",
     "period_right",
+    "approval_limit",
 )
 
 Row = TypeVar("Row")
@@ -78,6 +81,7 @@ class BillingReference:
         self.fx = FxTable()
         self.periods = PeriodTable()
         self.rights = RightTable()
+        self.limits = LimitTable()
         self._lines_of: dict[str, set[str]] = {}
         # Of known engagements only, so that it stays as small as the engagement table.
         self._terms: dict[str, Terms] = {}
@@ -116,6 +120,8 @@ class BillingReference:
                 return self.periods.replace(row_id, None if gone else Period.from_record(row))
             case "period_right":
                 return self.rights.replace(row_id, None if gone else PeriodRight.from_record(row))
+            case "approval_limit":
+                return self.limits.replace(row_id, None if gone else ApprovalLimit.from_record(row))
             case _:
                 raise ContractViolation(f"billing keeps no reference table of {entity!r}")
 

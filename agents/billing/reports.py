@@ -1,12 +1,16 @@
-"""What allocation reports as exceptions: credits that are due, and drafts that are stale."""
+"""What allocation reports as exceptions: credits that are due, drafts that are stale, adjustments without effect."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from agents.billing.adjustments import ADJUSTMENT_SEGMENT, DISCOUNT_KIND
+from agents.billing.authority import worth
+from agents.billing.book import EntryBook
 from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.ledger import LiveSegment
-from agents.billing.segments import CREDIT_DUE, STALE_DRAFT, Segment
+from agents.billing.results import SELF_APPROVAL
+from agents.billing.segments import CREDIT_DUE, REFUSED, STALE_DRAFT, Segment
 from streams.money import ZERO, seconds_to_hours
 
 
@@ -17,8 +21,8 @@ class Report(NamedTuple):
     record: dict[str, Any]
 
 
-def report_of(before: Segment | None, now: LiveSegment) -> Report | None:
-    """The report that a changed segment gives rise to, if any; ``before`` is None if it is new."""
+def report_of(before: Segment | None, now: LiveSegment, book: EntryBook) -> Report | None:
+    """The report that a changed segment of an entry's ``book`` gives rise to, if any; ``before`` is None if it is new."""
     shown = now.segment or before
     if shown is None:
         return None
@@ -36,7 +40,33 @@ def report_of(before: Segment | None, now: LiveSegment) -> Report | None:
         open_ = STALE_DRAFT if is_stale else None
         name = "draft_stale" if open_ else "draft_mended"
         return Report(name, _record(subject, open_, _disagreement(shown), _missing(shown), now.revision))
+    if shown.segment.startswith(ADJUSTMENT_SEGMENT):
+        is_refused = now.segment is not None and now.segment.bucket == REFUSED
+        if not is_refused and (before is None or before.bucket != REFUSED):
+            return None
+        open_ = shown.exception_class if is_refused else None
+        name = "adjustment_refused" if open_ else "adjustment_stands"
+        return Report(name, _record(subject, open_, _refusal(shown), _asked_for(shown, book), now.revision))
     return None
+
+
+def _refusal(of: Segment) -> str:
+    own = of.exception_class == SELF_APPROVAL
+    why = "was approved by who prepared it" if own else "is worth more than its approver may approve"
+    adjustment = of.segment.removeprefix(ADJUSTMENT_SEGMENT)
+    return f"bill adjustment {adjustment} of {of.entry_id} {why}: {', '.join(of.missing_keys or ())}"
+
+
+def _asked_for(of: Segment, book: EntryBook) -> Segment:
+    """What the adjustment would take or hold, as far as it is still there."""
+    adjustment = book.adjustments.get(of.segment.removeprefix(ADJUSTMENT_SEGMENT))
+    if adjustment is None or book.item is None or book.item.amount is None:
+        return of
+    seconds = 0
+    if adjustment.kind != DISCOUNT_KIND:
+        quantity = book.item.quantity_seconds
+        seconds = quantity if adjustment.seconds is None else min(adjustment.seconds, quantity)
+    return of._replace(seconds=seconds, amount=worth(adjustment, book.item))
 
 
 def _disagreement(of: Segment) -> str:

@@ -13,6 +13,7 @@ AMBIGUOUS_RATE: Final = "AMBIGUOUS_RATE"
 MISSING_FX: Final = "MISSING_FX"
 CLOSED_PERIOD: Final = "CLOSED_PERIOD"
 SELF_APPROVAL: Final = "SELF_APPROVAL"
+APPROVAL_LIMIT: Final = "APPROVAL_LIMIT"  # of bill adjustments only
 
 _MESSAGES: Final = {
     MISSING_REFERENCE: "waits for a reference that is not there",

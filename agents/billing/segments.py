@@ -18,6 +18,7 @@ COVERED: Final = "covered"
 OVER_CAP: Final = "over_cap"
 WRITTEN_OFF: Final = "written_off"
 ON_HOLD: Final = "on_hold"
+REFUSED: Final = "refused"  # a bill adjustment without effect: no seconds, no money
 ROUNDING: Final = "rounding"
 # (fixed_fee, non_chargeable and parked are named as the item's disposition.)
 

@@ -7,7 +7,8 @@ A **dependency** is the name of something a rating looked at, whether or not it 
     rate@lr:<line>/<role>          rate@cl:<client>                  rate@default
     fx:<from>:<to>                 period:<legal entity>             right:<legal entity>/<person>
 
-and, for allocation, ``terms:<engagement>``: the caps and inclusions of an allocation root.
+and, for allocation, ``terms:<engagement>``: the caps and inclusions of an allocation root, and ``limit:<person>``: the
+limits of who approved a bill adjustment of it.
 """
 
 from __future__ import annotations

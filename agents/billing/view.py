@@ -10,7 +10,12 @@ from agents.billing.reference import REFERENCE_ENTITIES, BillingReference
 from agents.billing.touches import Touch
 
 # Rows that entries look up by coordinates rather than by id.
-_BY_COORDINATES = {"fx_rate": "fx:", "period": "period:", "period_right": "right:"}
+_BY_COORDINATES = {
+    "fx_rate": "fx:",
+    "period": "period:",
+    "period_right": "right:",
+    "approval_limit": "limit:",
+}
 
 
 class BillingView:

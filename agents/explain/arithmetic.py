@@ -10,7 +10,7 @@ from typing import Final
 from agents.billing.contracts import HALF_UP
 from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.items import FIXED_FEE, NON_CHARGEABLE, PARKED
-from agents.billing.segments import BILLED, ROUNDING_SEGMENT, UPLIFT_SEGMENT, Segment
+from agents.billing.segments import BILLED, REFUSED, ROUNDING_SEGMENT, UPLIFT_SEGMENT, Segment
 from agents.explain.eventid import ADJUSTMENT_PREFIX, DUE_PREFIX, POSTED_PREFIX
 from streams.money import (
     EXACT,
@@ -71,6 +71,8 @@ def priced(
         return _uplift(segment, rate_currency, day_minimum_seconds, list(live))
     if not seconds and segment.segment.startswith(DRAFT_SEGMENT):
         return without_price("money without time, which the ERP has put on a draft")
+    if segment.bucket == REFUSED:
+        return without_price("nothing: the bill adjustment has no effect")
     if not seconds and segment.segment.startswith(ADJUSTMENT_PREFIX):
         return without_price(
             "money without time: the bill adjustment's own amount, as far as there was so much"

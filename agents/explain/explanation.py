@@ -19,6 +19,7 @@ from agents.billing.segments import (
     OVER_ENGAGEMENT,
     OVER_LINE,
     PER_DIEM_SEGMENT,
+    REFUSED,
     ROUNDING_SEGMENT,
     UPLIFT_SEGMENT,
     Segment,
@@ -181,7 +182,7 @@ def _line_view(line: LedgerLine, ledger: Neighbours, is_live: bool) -> LineView:
         state=state,
         entry_id=segment.entry_id,
         segment=segment.segment,
-        meaning=_meaning(segment.segment),
+        meaning=_meaning(segment),
         bucket=segment.bucket,
         revision=line.revision,
         seconds=segment.seconds,
@@ -198,8 +199,11 @@ def _line_view(line: LedgerLine, ledger: Neighbours, is_live: bool) -> LineView:
     )
 
 
-def _meaning(segment: str) -> str:
+def _meaning(of: Segment) -> str:
+    segment = of.segment
     kind, _, what = segment.partition(":")
+    if of.bucket == REFUSED:
+        return f"bill adjustment {what}, which has no effect: {of.exception_class}, {', '.join(of.missing_keys or ())}"
     if what:
         meanings = {
             POSTED_PREFIX: f"posted in the ERP on invoice line {what}, less its credits",

@@ -146,7 +146,8 @@ def _meaning(entity: str, row: Row, reference: BillingReference) -> Meaning | No
     if entity == "invoice_line":
         return PostedLine.from_record(row) or DraftLine.from_record(row)
     if entity == "bill_adjustment":
-        return Adjustment.from_record(row)
+        decided = Adjustment.from_record(row)
+        return None if decided is None else reference.limits.limited([decided])[0]
     if entity == "milestone":
         return rate_milestone(Milestone.from_record(row), reference).item
     return rate_entry(Entry.from_record(row), reference).item

@@ -17,6 +17,7 @@ NAMES = {
     "fixed_fee": "fixed fee",
     "over_cap": "over cap, held",
     "on_hold": "on hold, until somebody releases it",
+    "refused": "bill adjustments without effect",
     "non_chargeable": "non-chargeable",
     "written_off": "written off",
     "rounding": "quantity rounding",

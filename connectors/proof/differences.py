@@ -21,6 +21,7 @@ CHECKS: Final = (
     "current",
     "parked",
     "drafts",
+    "refused",
     "daily",
     "windows",
     "groups",
@@ -75,6 +76,7 @@ def find(side: str, expected: Any, actual: Any) -> Iterator[Difference]:
         parked = {entry: why for entry, why in expected.parked.items() if entry in live}
         yield from _of_rows(side, "parked", parked, actual.current.parked)
         yield from _of_rows(side, "drafts", expected.drafts, actual.current.drafts)
+        yield from _of_rows(side, "refused", expected.refused, actual.current.refused)
     if actual.daily is not None:
         yield from _of_rows(side, "daily", expected.daily, actual.daily)
     if actual.windows is not None:

@@ -111,7 +111,7 @@ def entry_of(difference: Difference) -> str | None:
     check, key = difference.place.check, difference.place.key
     if check in OF_FOLDS or check == "drafts":
         return str(getattr(key, "entry"))  # noqa: B009  a named tuple of the oracle
-    return str(key[0]) if check in ("conservation", "parked") else None
+    return str(key[0]) if check in ("conservation", "parked", "refused") else None
 
 
 def roots_of(entry: str, *folds: Mapping[Any, Any]) -> list[str]:

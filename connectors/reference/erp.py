@@ -367,7 +367,7 @@ class BillAdjustment(Erp):
     """A decision to bill less of approved time, or not yet; the time itself stays approved.
 
     A ``write_off`` is of hours, a ``discount`` of money in the engagement's currency, a ``hold`` of hours or
-    (null) of everything, until it is released.
+    (null) of everything, until it is released. Signed by another, it has another approver and time of decision.
     """
 
     __tablename__ = "bill_adjustment"
@@ -378,6 +378,23 @@ class BillAdjustment(Erp):
     hours: Mapped[OptionalHours]
     amount: Mapped[OptionalMoney]
     reason: Mapped[Code]
+    preparer_id: Mapped[OptionalCode]
     approver_id: Mapped[Code]
     decided_at: Mapped[Instant]
     released_at: Mapped[OptionalInstant]
+
+
+class ApprovalLimit(Erp):
+    """The most that a person approves of one kind of bill adjustment: what it is worth, in ``currency``.
+
+    Who has none of a kind is not limited; who has some approves nothing on days or in currencies without one.
+    """
+
+    __tablename__ = "approval_limit"
+    id: Mapped[Key]
+    approver_id: Mapped[Code]
+    kind: Mapped[Code]  # write_off | discount | hold
+    currency: Mapped[Code]
+    amount: Mapped[Money]
+    effective_from: Mapped[Day]
+    effective_to: Mapped[OptionalDay]

@@ -20,7 +20,7 @@ from .groups import GroupKey, GroupUtilization
 from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, Sum
 from .revenue import Revenue, RevenueKey
-from .segments import Draft
+from .segments import Draft, Reason
 from .utilization import DayKey, Utilization, WindowKey
 
 Record = Mapping[str, Any]
@@ -37,11 +37,12 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """Live segments by fold key, why the parked ones are, by entry, and what drafts say."""
+    """Live segments by fold key, why the parked ones are, by entry, what drafts say, and what was refused."""
 
     folds: dict[FoldKey, Fold]
     parked: dict[str, Parked]
     drafts: dict[DraftKey, Draft] = field(default_factory=dict)
+    refused: dict[tuple[str, str], Reason] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,14 @@ def current_from_records(records: Iterable[Record]) -> Current:
         for record in latest
         if record["bucket"] == "on_draft"
     }
-    return Current(folds, parked, drafts)
+    refused = {
+        (record["entry_id"], record["segment"]): Reason(
+            record["exception_class"], tuple(record["missing_keys"])
+        )
+        for record in latest
+        if record["bucket"] == "refused"
+    }
+    return Current(folds, parked, drafts, refused)
 
 
 def daily_from_records(records: Iterable[Record]) -> dict[DayKey, Utilization]:

@@ -16,6 +16,7 @@ from typing import Final
 
 from streams.money import ZERO
 
+from .authority import refused
 from .caps import Allowance, share, split
 from .daylines import day_items
 from .decisions import LONG_AGO, Part, Posted, currency_of, discounts, hold, remaining
@@ -185,19 +186,22 @@ class _Root:
         is_parked_milestone = item.kind == "milestone" and bucket == "parked"
         if seconds == 0 and not amount and not is_parked_milestone:
             return
-        self.out.append(
-            Segment(
-                root=self.root,
-                entry_id=item.entry_id,
-                segment=segment,
-                bucket=bucket,
-                seconds=seconds,
-                amount=amount,
-                line_id=item.line_id,
-                currency=item.currency,
-                accounting_date=item.accounting_date,
-                work=self._work(item),
-            )
+        self.out.append(self._segment(item, segment, bucket, seconds, amount))
+
+    def _segment(
+        self, item: Item, segment: str, bucket: str, seconds: int, amount: Decimal | None
+    ) -> Segment:
+        return Segment(
+            root=self.root,
+            entry_id=item.entry_id,
+            segment=segment,
+            bucket=bucket,
+            seconds=seconds,
+            amount=amount,
+            line_id=item.line_id,
+            currency=item.currency,
+            accounting_date=item.accounting_date,
+            work=self._work(item),
         )
 
     def _place(self, item: Item) -> None:
@@ -212,11 +216,25 @@ class _Root:
             seconds, money = remaining(item, posted)
             self._add(item, _SEGMENT_OF[item.kind, item.method == "per_diem"], "unbilled", seconds, money)
         else:
+            self._refuse(item)
             self._add(item, "rounding", "rounding", item.seconds - item.quantity, item.rounding_amount)
             seconds, money = remaining(item, posted, self._discount(item))
             seconds, money = self._write_off(item, seconds, money)
             seconds, money = self._cover(item, seconds, money)
             self._cap(item, seconds, money)
+
+    def _refuse(self, item: Item) -> None:
+        """Set aside the decisions that their approvers might not make."""
+        for kind in ("write_off", "discount", "hold"):
+            standing = []
+            for adjustment in self.decided[kind, item.entry_id]:
+                reason = refused(adjustment, item, self.rows)
+                if reason is None:
+                    standing.append(adjustment)
+                else:
+                    segment = self._segment(item, f"adj:{adjustment.id}", "refused", 0, ZERO)
+                    self.out.append(segment._replace(refused=reason))
+            self.decided[kind, item.entry_id] = standing
 
     def _discount(self, item: Item) -> list[tuple[BillAdjustment, Decimal]]:
         """Take decided discounts from what the entry is worth."""

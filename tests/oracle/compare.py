@@ -68,6 +68,7 @@ def compare(expected: Expected, actual: Actual, listed: int = DEFAULT_LISTED) ->
         _compare_folds("current", expected.billing, actual.current.folds, tally)
         _compare_parked(expected, actual.current, tally)
         _compare_rows("drafts", expected.drafts, actual.current.drafts, tally)
+        _compare_rows("refused", expected.refused, actual.current.refused, tally)
     if actual.daily is not None:
         _compare_rows("daily", expected.daily, actual.daily, tally)
     if actual.windows is not None:

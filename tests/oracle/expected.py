@@ -22,7 +22,7 @@ from .proposals import Proposal, ProposalKey, propose
 from .rating import Item, rate_entry, rate_milestone
 from .revenue import Revenue, RevenueKey, recognise
 from .rows import Quarantined, Rows
-from .segments import Draft, Segment
+from .segments import Draft, Reason, Segment
 from .utilization import DayKey, Utilization, WindowKey, utilize
 
 
@@ -94,7 +94,8 @@ class Expected:
 
     ``billing`` holds the live segments, ``approved`` the seconds of each approved valid entry,
     ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule, ``drafts`` what
-    each line of an ERP's draft says and whether it is stale, ``proposals`` what is to be invoiced.
+    each line of an ERP's draft says and whether it is stale, ``refused`` why bill adjustments have no effect, by entry
+    and segment, ``proposals`` what is to be invoiced.
     """
 
     billing: dict[FoldKey, Fold]
@@ -106,6 +107,7 @@ class Expected:
     quarantined: tuple[Quarantined, ...]
     approved: dict[str, int]
     drafts: dict[DraftKey, Draft] = field(default_factory=dict)
+    refused: dict[tuple[str, str], Reason] = field(default_factory=dict)
     proposals: dict[ProposalKey, Proposal] = field(default_factory=dict)
     revenue: dict[RevenueKey, Revenue] = field(default_factory=dict)
 
@@ -147,6 +149,7 @@ def compute_from_rows(rows: Rows) -> Expected:
         quarantined=tuple(rows.quarantined),
         approved={entry.id: entry.seconds for entry in approved},
         drafts=drafts_of(segments),
+        refused={(s.entry_id, s.segment): s.refused for s in segments if s.refused is not None},
         proposals=propose(segments, rows),
         revenue=recognise(segments, items, rows, books),
     )

@@ -254,6 +254,21 @@ class BillAdjustment:
     amount: Decimal | None = None
     decided_at: datetime | None = None
     released_at: datetime | None = None
+    preparer_id: str | None = None
+    approver_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalLimit:
+    """The most that somebody approves of a kind of adjustment, in ``[effective_from, effective_to)``."""
+
+    id: str
+    approver_id: str
+    kind: str
+    currency: str
+    amount: Decimal
+    effective_from: date
+    effective_to: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +380,7 @@ class Rows:
     milestones: dict[str, Milestone] = field(default_factory=dict)
     invoice_lines: dict[str, InvoiceLine] = field(default_factory=dict)
     bill_adjustments: dict[str, BillAdjustment] = field(default_factory=dict)
+    approval_limits: dict[str, ApprovalLimit] = field(default_factory=dict)
     time_entries: dict[str, TimeEntry] = field(default_factory=dict)
     absences: dict[str, Absence] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)

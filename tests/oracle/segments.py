@@ -25,8 +25,18 @@ class Draft(NamedTuple):
     is_stale: bool
 
 
+class Reason(NamedTuple):
+    """Why a bill adjustment counts for nothing."""
+
+    exception_class: str
+    missing_keys: tuple[str, ...]
+
+
 class Segment(NamedTuple):
-    """A part of one item's time and money in one bucket; ``amount`` None is unknown (parked)."""
+    """A part of one item's time and money in one bucket; ``amount`` None is unknown (parked).
+
+    An adjustment that counts for nothing is ``refused``, with nothing in it but the reason.
+    """
 
     root: str
     entry_id: str
@@ -39,3 +49,4 @@ class Segment(NamedTuple):
     accounting_date: date | None
     work: Work
     draft: Draft | None = None
+    refused: Reason | None = None

@@ -50,7 +50,9 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "milestone": "id engagement_id contract_line_id amount status due_on accepted_on accepted_at",
         "invoice_line": "id engagement_id contract_line_id kind credits_line_id entry_id entry_version"
         " seconds amount status posted_at client_id project_id task_id consultant_id work_date",
-        "bill_adjustment": "id engagement_id entry_id kind hours amount decided_at released_at",
+        "bill_adjustment": "id engagement_id entry_id kind hours amount decided_at released_at preparer_id"
+        " approver_id",
+        "approval_limit": "id approver_id kind currency amount effective_from effective_to",
     },
     "crm": {
         "account": "id status",
@@ -112,6 +114,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         milestones=_by_id(map(_milestone, valid("erp", erp, "milestone"))),
         invoice_lines=_by_id(map(_invoice_line, valid("erp", erp, "invoice_line"))),
         bill_adjustments=_by_id(map(_bill_adjustment, valid("erp", erp, "bill_adjustment"))),
+        approval_limits=_by_id(map(_approval_limit, valid("erp", erp, "approval_limit"))),
         time_entries=_by_id(map(_time_entry, valid("time", time, "time_entry"))),
         absences=_by_id(map(_absence, valid("time", time, "absence"))),
         assignments=_by_id(map(_assignment, valid("erp", erp, "assignment"))),
@@ -372,6 +375,15 @@ def _bill_adjustment(x: SourceRow) -> r.BillAdjustment:
         x["amount"],
         x["decided_at"],
         x["released_at"],
+        _erp_or_none(x["preparer_id"]),
+        _erp_or_none(x["approver_id"]),
+    )
+
+
+def _approval_limit(x: SourceRow) -> r.ApprovalLimit:
+    span = x["effective_from"], x["effective_to"]
+    return r.ApprovalLimit(
+        _erp(x["id"]), _erp(x["approver_id"]), x["kind"], x["currency"], x["amount"], *span
     )
 
 

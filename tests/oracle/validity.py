@@ -125,6 +125,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "hours": _between(0, 1000),
         "amount": _money,
     },
+    "approval_limit": {"kind": _one_of("write_off", "discount", "hold"), "amount": _money},
     "time_entry": {
         "hours": _DAY_HOURS,
         "kind": _one_of("standard", "overtime", "weekend"),
@@ -142,6 +143,7 @@ OPEN_ENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "consultant": ("left_on",),
     "cost_rate": ("effective_to",),
     "rate": ("effective_to",),
+    "approval_limit": ("effective_to",),
     "utilization_target": ("effective_to",),
     "milestone": ("accepted_on",),
     "opportunity": ("closed_on",),
@@ -187,7 +189,7 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
         and row["unused_hours"] == "roll_over"
         and row["starts_on"] in (None, date.max)
     ):
-        return "starts_on of hours that roll over is not there"
+        return "starts_on of unused_hours roll_over is not there"
     since = {"invoice_line": ("posted", "posted_at"), "accounting_period": ("closed", "closed_at")}
     if table in since and row["status"] == since[table][0] and row[since[table][1]] is None:
         return f"{since[table][1]} of what is {since[table][0]} is not there"

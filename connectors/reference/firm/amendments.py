@@ -13,6 +13,7 @@ from connectors.reference.firm.entities import first_close
 from connectors.reference.firm.entries import Entries
 from connectors.reference.firm.invoicing import Invoicing
 from connectors.reference.firm.people import People
+from connectors.reference.firm.signatures import Signatures
 from connectors.reference.firm.world import World, utc
 from streams.money import hours_to_seconds, seconds_to_hours
 
@@ -37,7 +38,7 @@ class Amendments:
         self._world = world
         self._clients = clients
         self._contracts = contracts
-        self._people = people
+        self._signatures = Signatures(world, people)
         self._invoicing = invoicing
         self._entries = entries
         self._rng = world.rng("amendments")
@@ -196,11 +197,12 @@ class Amendments:
                 hours=hours,
                 amount=None,
                 reason="goodwill",
-                approver_id=self._people.managers[number % len(self._people.managers)].id,
+                **self._signatures.of(number),
                 decided_at=self._world.now,
                 released_at=None,
             )
         self._world.features["write_off"] += 1
+        self._signatures.look_again(key, number)
         if number % 5 == 2:
             self._world.at(self._world.now + timedelta(days=2), self._take_back_write_off, key)
 

@@ -11,6 +11,7 @@ from connectors.reference.firm.contracts import Contracts
 from connectors.reference.firm.entries import Entries
 from connectors.reference.firm.invoicing import Invoicing
 from connectors.reference.firm.people import People
+from connectors.reference.firm.signatures import Signatures
 from connectors.reference.firm.world import World, utc
 
 _PERSON_DAYS_PER_CONCESSION: Final = 160
@@ -28,7 +29,7 @@ class Concessions:
     ) -> None:
         self._world = world
         self._contracts = contracts
-        self._people = people
+        self._signatures = Signatures(world, people)
         self._invoicing = invoicing
         self._entries = entries
         self._rng = world.rng("concessions")
@@ -126,9 +127,10 @@ class Concessions:
                 hours=hours,
                 amount=amount,
                 reason="goodwill" if kind == "discount" else "question of the client",
-                approver_id=self._people.managers[number % len(self._people.managers)].id,
+                **self._signatures.of(number),
                 decided_at=self._world.now,
                 released_at=None,
             )
         self._world.features[kind] += 1
+        self._signatures.look_again(key, number)
         return key

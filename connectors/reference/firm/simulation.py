@@ -20,6 +20,7 @@ from connectors.reference.firm.plans import Plans
 from connectors.reference.firm.rates import Rates
 from connectors.reference.firm.resourcing import Resourcing
 from connectors.reference.firm.second_thoughts import SecondThoughts
+from connectors.reference.firm.signatures import ApprovalLimits
 from connectors.reference.firm.staffing import Staffing
 from connectors.reference.firm.targets import Targets
 from connectors.reference.firm.timesheets import Timesheets
@@ -47,6 +48,7 @@ def plan(settings: FirmSettings) -> Plan:
         seed_calendars(world, tx)
         people.seed(tx)
         PeriodRights(world, people).seed(tx)
+        ApprovalLimits(world, people).seed(tx)
         clients.seed_clients(tx)
         contracts.seed(tx)
         rates.seed(tx)

@@ -139,6 +139,7 @@ def _contents(sources: Sources) -> Iterator[tuple[str, Content]]:
     decided = [
         made for one in by_entity["bill_adjustment"] if (made := Adjustment.from_record(one)) is not None
     ]
+    decided = reference.limits.limited(decided)
     current: Content = {}
     for root in {item.root_id for item in items} | {line.root_id for line in lines}:
         segments = allocate(

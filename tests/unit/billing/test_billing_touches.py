@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.billing import (
+    Adjustment,
     BillingReference,
     Entry,
     Milestone,
@@ -93,6 +94,14 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "granted_at": one_of(DECISIONS),
         "revoked_at": some(*DECISIONS),
     },
+    "approval_limit": {
+        "approver_id": one_of(["erp:B", "erp:D"]),
+        "kind": st.just("write_off"),
+        "currency": one_of(["EUR", "USD"]),
+        "amount": one_of([money(0), money(500)]),
+        "effective_from": one_of(DAYS),
+        "effective_to": some(*DAYS),
+    },
 }
 SCOPE = ("task_id", "project_id", "contract_line_id", "client_id", "consultant_id", "role", "grade")
 SHAPES: list[dict[str, Any]] = [
@@ -118,6 +127,7 @@ IDS = {
     "fx_rate": ["erp:F1", "erp:F2"],
     "period": ["erp:A1", "erp:A2", "erp:A3"],
     "period_right": ["erp:W1", "erp:W2"],
+    "approval_limit": ["erp:X1", "erp:X2"],
 }
 # Most edits are of what depends on days; edits of the chain change everything and teach little.
 WEIGHTED = [
@@ -184,6 +194,8 @@ NEW_ROWS: dict[str, dict[str, Any]] = {
     "fx_rate": {"from_currency": "EUR", "to_currency": "USD", "day": DAYS[0], "rate": Decimal("1.3")},
     "period": {"legal_entity_id": "erp:LE1", "starts_on": day("04-01"), "ends_on": day("04-04")},
     "period_right": {"legal_entity_id": "erp:LE1", "person_id": "erp:B", "granted_at": DECISIONS[0]},
+    "approval_limit": {"approver_id": "erp:B", "kind": "write_off", "currency": "EUR", "amount": money(200)}
+    | {"effective_from": DAYS[0]},
 }
 
 
@@ -263,6 +275,27 @@ def test_terms_change_only_with_their_touch(changes: list[Edit]) -> None:
             if f"terms:{root}" in touched:
                 held[root] = firm.ref.terms(root)
             assert firm.ref.terms(root) == held[root]
+
+
+@given(st.lists(edits(), max_size=20))
+@settings(deadline=None)
+def test_what_an_approver_may_changes_only_with_their_touch(changes: list[Edit]) -> None:
+    """The limits of a decision change only where ``limit:<person>`` is touched."""
+    firm = lively_firm()
+    decided = [
+        Adjustment("erp:J", ROOT, "time:1", "write_off", 60, decided_at=on, approver_id=person)
+        for on in DECISIONS
+        for person in ("erp:B", "erp:D")
+    ]
+    held = firm.ref.limits.limited(decided)
+    for change in changes:
+        touched = {touch.dependency for touch in apply_to_firm(firm, change)}
+        found = firm.ref.limits.limited(decided)
+        held = [
+            new if f"limit:{new.approver_id}" in touched else old
+            for old, new in zip(held, found, strict=True)
+        ]
+        assert found == held
 
 
 @given(st.lists(edits(), max_size=20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
@@ -309,6 +310,17 @@ def test_a_credit_due_says_what_it_takes_back() -> None:
     found = ledger.explain("erp:E1:time:1:due:erp:I1:1:CHARGE")
     assert found.line.meaning == "a credit that is due for invoice line erp:I1"
     assert "the entry was changed after it was invoiced" in text_of(found)
+
+
+def test_an_adjustment_without_effect_says_why() -> None:
+    """2 of 8 h at 100 are worth 200, and its approver's limit is 150."""
+    firm = small_firm()
+    limited = replace(write_off("erp:A1", "time:1", 2), approver_id="erp:B", limits=(("EUR", money(150)),))
+    ledger = Ledger(firm).settle(items(firm, entry(1, "03-02", 8)), adjustments=[limited])
+    found = ledger.explain("erp:E1:time:1:adj:erp:A1:1:CHARGE")
+    says = "has no effect: APPROVAL_LIMIT, limit:erp:B/write_off/EUR"
+    assert found.line.meaning == f"bill adjustment erp:A1, which {says}"
+    assert "nothing: the bill adjustment has no effect" in text_of(found)
 
 
 def test_a_draft_says_both_figures() -> None:

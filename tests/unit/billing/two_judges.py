@@ -54,6 +54,8 @@ class Judgement:
     """What each draft line says of an entry, in seconds and money, and whether it is stale."""
     days: dict[tuple[str, date], int]
     """Billable seconds by consultant and local day."""
+    refused: dict[tuple[str, str], tuple[str, tuple[str, ...]]]
+    """Why bill adjustments have no effect, by entry and segment."""
     weeks: dict[tuple[str, date], tuple[int, int | None, Decimal | None]]
     """Billable seconds, capacity and their ratio by consultant and Monday."""
 
@@ -119,6 +121,7 @@ class Agents:
             },
             proposals=self._proposing.update(self._live, invoicing),
             drafts=self._drafts(),
+            refused=self._refused(),
             days={(r["consultant_id"], r["day"]): r["billable_seconds"] for f in facts for r in f.daily},
             weeks={
                 (row["consultant_id"], row["starts_on"]): (
@@ -141,7 +144,7 @@ class Agents:
         decided = [
             Adjustment.from_record(record) for entity, record in records if entity == "bill_adjustment"
         ]
-        adjustments = [adjustment for adjustment in decided if adjustment is not None]
+        adjustments = reference.limits.limited(one for one in decided if one is not None)
         appended: list[LedgerLine] = []
         on_roots = {x.root_id for some in (items, posted, drafts) for x in some}
         for root in sorted(on_roots | set(self._live)):
@@ -168,6 +171,14 @@ class Agents:
             )
             for of in live
             if of is not None and of.bucket == "on_draft"
+        }
+
+    def _refused(self) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
+        live = [state.segment for of_root in self._live.values() for state in of_root.values()]
+        return {
+            of.key: (of.exception_class or "", of.missing_keys or ())
+            for of in live
+            if of is not None and of.bucket == "refused"
         }
 
     def _fold(self) -> tuple[Figures, dict[tuple[str, str], str | None]]:
@@ -214,6 +225,7 @@ class Oracle:
             parked={entry: (why.exception_class, why.missing_keys) for entry, why in out.parked.items()},
             proposals=of_the_oracle(out),
             drafts={(key.entry, key.line): tuple(draft) for key, draft in out.drafts.items()},
+            refused={key: tuple(why) for key, why in out.refused.items()},
             days={(key.consultant_id, key.day): of_day.billable for key, of_day in out.daily.items()},
             weeks={
                 (key.consultant_id, key.starts_on): (week.billable, week.capacity, week.ratio)

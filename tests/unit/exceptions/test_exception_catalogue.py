@@ -31,6 +31,7 @@ CLASSES = [
     "CREDIT_DUE",
     "STALE_DRAFT",
     "SELF_APPROVAL",
+    "APPROVAL_LIMIT",
     "UNMAPPED",
     "SCHEMA",
     "POISON",

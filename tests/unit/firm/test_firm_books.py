@@ -55,7 +55,7 @@ def test_all_segments_and_buckets_occur(firm_books: Expected) -> None:
     buckets = {key.bucket for key in firm_books.billing}
     assert buckets == {
         *("billed", "unbilled", "covered", "fixed_fee", "over_cap", "non_chargeable", "written_off"),
-        *("on_draft", "on_hold", "parked", "rounding"),
+        *("on_draft", "on_hold", "parked", "refused", "rounding"),
     }
 
 

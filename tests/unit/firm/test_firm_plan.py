@@ -45,6 +45,7 @@ ENUMERATIONS = {
     ("invoice_line", "status"): {"draft", "posted"},
     ("invoice_line", "kind"): {"charge", "credit"},
     ("bill_adjustment", "kind"): {"write_off", "discount", "hold"},
+    ("approval_limit", "kind"): {"write_off", "discount", "hold"},
     ("account", "status"): {"active", "inactive"},
     ("opportunity", "stage"): {"prospect", "proposal", "won", "lost"},
     ("time_entry", "kind"): {"standard", "overtime", "weekend"},

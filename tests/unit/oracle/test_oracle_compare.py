@@ -165,6 +165,7 @@ def test_equal_outputs_are_equal() -> None:
         "current": (7, 0),
         "parked": (2, 0),
         "drafts": (0, 0),
+        "refused": (0, 0),
         "daily": (3, 0),
         "windows": (3, 0),
     }

@@ -1,0 +1,103 @@
+"""Whether a bill adjustment was approved by somebody who might do so. One that was not has no effect.
+
+Two rules, and the first that is broken is the exception:
+
+- nobody approves what they prepared themselves (SELF_APPROVAL);
+- who has limits for a kind of adjustment approves it up to the limit that was effective when it was decided, in
+  the currency of the contract; where none was, nothing (APPROVAL_LIMIT). Who has none at all is not limited.
+
+Held against the limit is what the adjustment asks for, at what its entry is worth before any adjustment: the money
+of a discount, the worth of the hours of a write-off or a hold, all of it for a hold of everything.
+
+The adjustment shows as a segment ``adj:<id>`` of nothing, in the bucket ``refused``, with the class and the keys. It
+takes effect when the ERP names another approver, or when the limit is raised as of then. Example, of 8 h at 150 and a
+limit of 250: a write-off of 2 h is worth 300 and refused, 8 h/1,200 stay to bill; one of 1 h is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from agents.billing.adjustments import DISCOUNT_KIND, Adjustment
+from agents.billing.caps import share
+from agents.billing.entities import ApprovalLimit
+from agents.billing.items import Item
+from agents.billing.results import APPROVAL_LIMIT, SELF_APPROVAL, Parking
+from agents.billing.touches import Touch
+from streams.money import ZERO, round_money
+
+LIMIT: Final = "limit"
+
+
+class LimitTable:
+    """Approvers' limits, by person and kind of adjustment."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, ApprovalLimit] = {}
+        self._of: dict[tuple[str, str], list[ApprovalLimit]] = {}
+
+    def replace(self, limit_id: str, new: ApprovalLimit | None) -> list[Touch]:
+        """Put, change or (None) take away a limit; it reaches what its holder has approved."""
+        old = self.by_id.pop(limit_id, None)
+        if new is not None:
+            self.by_id[limit_id] = new
+        if old == new:
+            return []
+        if old is not None:
+            self._of[_place(old)].remove(old)
+        if new is not None:
+            self._of.setdefault(_place(new), []).append(new)
+        holders = {one.approver_id for one in (old, new) if one is not None}
+        return [Touch(f"{LIMIT}:{holder}") for holder in sorted(holders)]
+
+    def limited(self, adjustments: Iterable[Adjustment]) -> list[Adjustment]:
+        """The adjustments, each with what its approver could decide then.
+
+        Of several limits of a currency the one that begins last counts, then that of the greatest id.
+        """
+        return [self._limited(one) for one in adjustments] if self.by_id else list(adjustments)
+
+    def _limited(self, one: Adjustment) -> Adjustment:
+        known = self._of.get((one.approver_id or "", one.kind))
+        if not known or one.decided_at is None:
+            return one
+        effective = [limit for limit in known if limit.is_effective_at(one.decided_at)]
+        effective.sort(key=lambda limit: (limit.effective_from, limit.id))
+        by_currency = {limit.currency: limit.amount for limit in effective}
+        return replace(one, limits=tuple(sorted(by_currency.items())))
+
+
+def refusal(adjustment: Adjustment, item: Item) -> Parking | None:
+    """Why an adjustment of a priced entry has no effect; None where it has."""
+    approver = adjustment.approver_id
+    if approver is not None and approver == adjustment.preparer_id:
+        return Parking(SELF_APPROVAL, (f"approver:{approver}",))
+    if adjustment.limits is None:
+        return None
+    most = dict(adjustment.limits).get(item.currency or "")
+    if most is not None and worth(adjustment, item) <= most:
+        return None
+    return Parking(APPROVAL_LIMIT, (f"{LIMIT}:{approver}/{adjustment.kind}/{item.currency}",))
+
+
+def worth(adjustment: Adjustment, item: Item) -> Decimal:
+    """What an adjustment asks for, of an entry that is priced: 2 of 8 h that are worth 1,200 are 300."""
+    assert item.amount is not None
+    currency, quantity = item.currency or "", item.quantity_seconds
+    if adjustment.kind == DISCOUNT_KIND:
+        return round_money(adjustment.amount, currency)
+    if adjustment.seconds is None or adjustment.seconds >= quantity:
+        return item.amount
+    return share(item.amount, adjustment.seconds, quantity, currency) if quantity > 0 else ZERO
+
+
+def standing(item: Item, adjustments: Sequence[Adjustment]) -> Sequence[Adjustment]:
+    """Those that have an effect."""
+    return [one for one in adjustments if refusal(one, item) is None] if adjustments else adjustments
+
+
+def _place(limit: ApprovalLimit) -> tuple[str, str]:
+    return (limit.approver_id, limit.kind)
