@@ -56,6 +56,27 @@ class TimeEntryEvent(Time):
     at: Mapped[Instant]
 
 
+class TimeEntryVersion(Time):
+    """What an approved entry was until it was corrected, withdrawn or deleted, which ended it. Append-only.
+
+    Closed months are told from it: what stood at a close is what was approved before and ended no earlier.
+    """
+
+    __tablename__ = "time_entry_version"
+    id: Mapped[Number]
+    entry_id: Mapped[Seconds]
+    version: Mapped[Seconds]
+    consultant_code: Mapped[Code]
+    project_code: Mapped[Code]
+    task_code: Mapped[OptionalCode]
+    work_date: Mapped[Day]
+    hours: Mapped[Hours]
+    kind: Mapped[Code]  # standard | overtime | weekend
+    approved_at: Mapped[OptionalInstant]
+    approved_by: Mapped[OptionalCode]
+    ended_at: Mapped[Instant]
+
+
 class Absence(Time):
     """Hours of a day that a consultant is away."""
 

@@ -124,6 +124,7 @@ class Entries:
     ) -> None:
         """Change an approved or rejected entry and hand it in again: a new version, not approved yet."""
         row = self._world.rows["time_entry"][entry]
+        self._keep_version(tx, row)
         changed = {"hours": row["hours"] if hours is None else hours}
         if project is not None:
             changed |= {"project_code": project, "task_code": task}
@@ -143,19 +144,34 @@ class Entries:
     def overwrite(self, tx: Draft, entry: int, hours: Decimal) -> None:
         """A script changes an approved entry's hours; it stays approved, as a new version."""
         row = self._world.rows["time_entry"][entry]
+        self._keep_version(tx, row)
         version = row["version"] + 1
         tx.update("time_entry", entry, hours=hours, version=version, approved_at=self._world.now)
         self._event(tx, [entry], "corrected", IMPORTER)
 
     def withdraw(self, tx: Draft, entry: int, actor: str) -> None:
         """Take an entry back for good."""
+        self._keep_version(tx, self._world.rows["time_entry"][entry])
         tx.update("time_entry", entry, status="withdrawn", approved_at=None, approved_by=None)
         self._event(tx, [entry], "withdrawn", actor)
 
     def delete(self, tx: Draft, entry: int, actor: str) -> None:
         """Delete the row; its history stays."""
         self._event(tx, [entry], "deleted", actor)
+        self._keep_version(tx, self._world.rows["time_entry"][entry])
         tx.delete("time_entry", entry)
+
+    def _keep_version(self, tx: Draft, row: Row) -> None:
+        """What stands of an approved entry stands no more; of others nothing did."""
+        if row["status"] == "approved":
+            names = ("version", "consultant_code", "project_code", "task_code", "work_date", "hours", "kind")
+            tx.insert(
+                "time_entry_version",
+                id=self._world.number("time_entry_version"),
+                entry_id=row["id"],
+                **{name: row[name] for name in (*names, "approved_at", "approved_by")},
+                ended_at=self._world.now,
+            )
 
     def _event(self, tx: Draft, entries: Sequence[int], action: str, actor: str) -> None:
         for entry in entries:
