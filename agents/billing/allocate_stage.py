@@ -13,14 +13,17 @@ from datetime import datetime
 from typing import Any
 
 from agents.billing.adjustments import Adjustment
-from agents.billing.allocation import allocate, allocate_item
+from agents.billing.allocation import allocate
 from agents.billing.authority import LIMIT
-from agents.billing.book import Books, EntryBook
+from agents.billing.book import Books, EntryBook, new_book
+from agents.billing.booking import BookDiff, diff_books
+from agents.billing.closes import book_entry
 from agents.billing.conservation import Gaps
+from agents.billing.decided import Decided
 from agents.billing.drafts import put_on_draft
 from agents.billing.filing import ADJUSTMENT, LINE, Filing
 from agents.billing.items import Item
-from agents.billing.ledger import LedgerDiff, LiveSegment, diff
+from agents.billing.ledger import LiveSegment
 from agents.billing.posted import POSTED
 from agents.billing.rate_stage import RULES
 from agents.billing.reference import BillingReference
@@ -59,6 +62,7 @@ class AllocateStage:
         self._raised = environment.publisher(RAISED)
         self._rejects = Rejects(environment, FLOW)
         self._filing = Filing(self._book)
+        self._decided = Decided()
         self._gaps = Gaps(environment.partition)
         self._roots: OrderedDict[str, dict[str, EntryBook]] = OrderedDict()
         self._running: dict[str, RunningAllocation] = {}  # of some of them
@@ -114,7 +118,7 @@ class AllocateStage:
         return row["status"] == POSTED or row["id"] in self._book(state, root_id, before).lines
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
-        """Allocate whole roots again: their terms changed."""
+        """Allocate again whole roots, whose terms changed, or entries, as a period closed."""
         times = {
             "occurred_at": cause.occurred_at,
             "captured_at": cause.captured_at,
@@ -127,10 +131,11 @@ class AllocateStage:
             "source_ordinal": 0,
         }
         for key in keys:
-            self._dirty.setdefault(key.decode(), {})[None] = times
+            root_id, _, entry_id = key.decode().partition("\0")
+            self._dirty.setdefault(root_id, {})[entry_id or None] = times
 
     def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
-        """Roots whose terms, or the limits of whose approvers, changed and that this lane holds."""
+        """Roots whose terms, or the limits of whose approvers, changed; entries of which a close may move something."""
         dependencies = {touch.dependency for touch in touches}  # type: ignore[attr-defined]
         roots: set[str] = set()
         for dependency in dependencies:
@@ -139,7 +144,8 @@ class AllocateStage:
                 roots.update(self._filing.approved_by(state, subject))
             elif kind == "terms" and self._books.exists(state, subject):
                 roots.add(subject)
-        return in_order((root_id.encode() for root_id in roots), after)
+        entries = self._decided.affected(touches, state)  # type: ignore[arg-type]
+        return in_order([*(root_id.encode() for root_id in roots), *entries], after)
 
     def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All roots."""
@@ -149,10 +155,8 @@ class AllocateStage:
         """Allocate what the slice touched."""
         for root_id, causes in self._dirty.items():
             latest = next(reversed(causes.values()))
-            if None not in causes and self._reference.terms(root_id).is_independent:
-                for entry_id, times in causes.items():
-                    assert entry_id is not None
-                    self._allocate_entry(root_id, entry_id, times, context)
+            if self._reference.terms(root_id).is_independent:
+                self._allocate_entries(root_id, causes, context)
             else:
                 self._allocate_root(root_id, causes, latest, context)
         self._gaps.export()
@@ -180,9 +184,7 @@ class AllocateStage:
         """The entry's book, one object per slice whichever way it is reached."""
         cached = self._roots.get(root_id)
         if cached is not None:
-            return cached.setdefault(
-                entry_id, EntryBook({"rated": None, "lines": {}, "adjustments": {}, "live": {}})
-            )
+            return cached.setdefault(entry_id, new_book())
         book = self._taken.get((root_id, entry_id))
         if book is None:
             book = self._taken[root_id, entry_id] = self._books.entry(state, root_id, entry_id)
@@ -197,22 +199,35 @@ class AllocateStage:
         self._roots.move_to_end(root_id)
         return books
 
+    def _allocate_entries(
+        self, root_id: str, causes: dict[str | None, dict[str, Any]], context: SliceContext
+    ) -> None:
+        """Those that the slice touched, each alone, or all of a root of which it touched the terms."""
+        entries: dict[str, dict[str, Any]] = {e: times for e, times in causes.items() if e is not None}
+        if None in causes:
+            for entry_id, book in self._root(context.state, root_id).items():
+                self._filing.remember_all(context.state, root_id, entry_id, book)
+                entries.setdefault(entry_id, causes[None])
+        for entry_id, times in entries.items():
+            self._allocate_entry(root_id, entry_id, times, context)
+
     def _allocate_entry(
         self, root_id: str, entry_id: str, times: dict[str, Any], context: SliceContext
     ) -> None:
         book = self._book(context.state, root_id, entry_id)
-        target = allocate_item(
-            entry_id,
-            book.item,
-            book.lines.values(),
-            self._decided(book),
-            self._reference.terms(root_id),
-            book.drafts.values(),
-        )
+        terms = self._reference.terms(root_id)
+        facts = book.facts(entry_id).limited(self._reference.limits)
+        now = facts.allocate(terms)
+        bookings = book_entry(facts, now, terms, self._reference.periods)
+        self._decided.note(context.state, root_id, facts)
+        target = dict(now)
+        put_on_draft(target, book.item, facts.drafts, terms)
         # Should the root get limits again, what was kept of it has missed this.
         self._running.pop(root_id, None)
         live = {(entry_id, segment): state for segment, state in book.live.items()}
-        self._publish(live, diff(live, target), {entry_id: book}, {entry_id: times}, times, context)
+        booked = {(entry_id, segment): of for segment, of in book.booked.items()}
+        change = diff_books(live, booked, target, bookings)
+        self._publish(live, change, {entry_id: book}, {entry_id: times}, times, context)
         self._write(context.state, root_id, entry_id, book)
 
     def _allocate_root(
@@ -238,10 +253,11 @@ class AllocateStage:
         for _, book in known:
             put_on_draft(target, book.item, book.drafts.values(), terms)
         live = {(e, s): state for e, book in known for s, state in book.live.items()}
-        change = diff(live, target)
+        booked = {(e, s): of for e, book in known for s, of in book.booked.items()}
+        change = diff_books(live, booked, target)
         for entry_id, _ in change.changed:
             if entry_id not in books:  # a day line's first
-                books[entry_id] = EntryBook({"rated": None, "lines": {}, "adjustments": {}, "live": {}})
+                books[entry_id] = new_book()
         self._publish(live, change, books, causes, latest, context)
         for entry_id in {e for e, _ in change.changed} | {e for e in causes if e is not None}:
             self._write(context.state, root_id, entry_id, books[entry_id])
@@ -253,27 +269,27 @@ class AllocateStage:
     def _whole(self, root_id: str, books: dict[str, EntryBook], terms: Terms) -> dict[Key, Segment]:
         """All segments of a root; what can be is kept, so that the next changes cost only what they change."""
         lines = [line for book in books.values() for line in book.lines.values()]
-        if terms.has_day_lines or terms.is_independent:
+        if terms.has_day_lines:
             self._running.pop(root_id, None)
             items = (book.item for book in books.values() if book.item is not None)
-            adjustments = (adjustment for book in books.values() for adjustment in self._decided(book))
+            adjustments = (adjustment for book in books.values() for adjustment in self._limited(book))
             return allocate(items, lines, adjustments, terms)
         running = self._running[root_id] = RunningAllocation(terms, lines)
         updated = running.update(self._facts(books))
         return {key: segment for segments in updated.values() for key, segment in segments.items()}
 
-    def _decided(self, book: EntryBook) -> list[Adjustment]:
+    def _limited(self, book: EntryBook) -> list[Adjustment]:
         """The adjustments of an entry, with the limits of who approved them."""
         return self._reference.limits.limited(book.adjustments.values())
 
     def _facts(self, books: Mapping[str, EntryBook]) -> dict[str, tuple[Item | None, Sequence[Adjustment]]]:
         """Item and adjustments of entries."""
-        return {entry: (book.item, self._decided(book)) for entry, book in books.items()}
+        return {entry: (book.item, self._limited(book)) for entry, book in books.items()}
 
     def _publish(
         self,
         live: dict[Key, LiveSegment],
-        change: LedgerDiff,
+        change: BookDiff,
         books: dict[str, EntryBook],
         causes: dict[Any, dict[str, Any]],
         latest: dict[str, Any],
@@ -284,6 +300,8 @@ class AllocateStage:
             record = line.fields() | times | {"rule_version": self.rules, "allocated_at": context.now}
             self._events.emit(context, record)
         context.count("billing_events", len(change.lines))
+        for (entry_id, segment_id), booked in change.booked.items():
+            books[entry_id].put_booked(segment_id, booked, self._books.encode_line)
         for key, state in change.changed.items():
             entry_id, segment_id = key
             shown = state.segment if state.segment is not None else live[key].segment

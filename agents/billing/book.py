@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.billing.adjustments import Adjustment
+from agents.billing.booking import Booked
+from agents.billing.closes import Facts, Released, Version
 from agents.billing.drafts import DraftLine
 from agents.billing.items import Item
-from agents.billing.ledger import LiveSegment
+from agents.billing.ledger import LedgerLine, LiveSegment
 from agents.billing.posted import PostedLine
 from streams.lanes.state import Overlay
 from streams.lanes.statecodec import StateCodec
@@ -34,14 +36,43 @@ class EntryBook:
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     live: dict[str, LiveSegment] = field(default_factory=dict)
     drafts: dict[str, DraftLine] = field(default_factory=dict)
+    versions: dict[str, Version] = field(default_factory=dict)
+    released: dict[str, Released] = field(default_factory=dict)
+    booked: dict[str, Booked] = field(default_factory=dict)
+    version_revisions: dict[str, int] = field(default_factory=dict)
+
+    def facts(self, entry_id: str) -> Facts:
+        """All that is known of the entry, for its bookings."""
+        return Facts(
+            entry_id,
+            self.item,
+            list(self.lines.values()),
+            list(self.adjustments.values()),
+            list(self.drafts.values()),
+            list(self.versions.values()),
+            list(self.released.values()),
+        )
 
     def put_rated(self, value: bytes, record: dict[str, Any]) -> bool:
         """Apply a PUT or REMOVE unless a later revision is there already; says whether it did."""
+        if record["version_id"] is not None:
+            return self._put_version(value, record)
         if record["revision"] < self.revision:
             return False
         self.stored["rated"] = value
         self.revision = record["revision"]
         self.item = Item.from_record(record) if record["op"] == "PUT" else None
+        return True
+
+    def _put_version(self, value: bytes, record: dict[str, Any]) -> bool:
+        version_id = record["version_id"]
+        if record["revision"] < self.version_revisions.get(version_id, 0):
+            return False
+        self.version_revisions[version_id] = record["revision"]
+        self.stored["versions"][version_id] = value
+        self.versions.pop(version_id, None)
+        if record["op"] == "PUT":
+            self.versions[version_id] = Version(version_id, Item.from_record(record), record["ended_at"])
         return True
 
     def put_line(self, value: bytes, record: dict[str, Any]) -> bool:
@@ -54,9 +85,14 @@ class EntryBook:
 
     def put_adjustment(self, value: bytes, record: dict[str, Any]) -> bool:
         """Apply a bill adjustment; a deleted one has no effect. Says whether it is here now."""
-        return _put(
-            self.stored["adjustments"], self.adjustments, record["id"], value, Adjustment.from_record(record)
-        )
+        row_id, released_at = record["id"], record["released_at"]
+        self.drop_adjustment(row_id)
+        if released_at is None:
+            made = Adjustment.from_record(record)
+            return _put(self.stored["adjustments"], self.adjustments, row_id, value, made)
+        before = Adjustment.from_record({**record, "released_at": None})
+        released = None if before is None else Released(before, released_at)
+        return _put(self.stored["adjustments"], self.released, row_id, value, released)
 
     def drop_line(self, row_id: str) -> None:
         """Take a line out."""
@@ -65,7 +101,20 @@ class EntryBook:
 
     def drop_adjustment(self, row_id: str) -> None:
         """Take an adjustment out."""
+        self.released.pop(row_id, None)
         _drop(self.stored["adjustments"], self.adjustments, row_id)
+
+    def put_booked(self, segment: str, booked: Booked | None, encode: Callable[[LedgerLine], bytes]) -> None:
+        """Keep the live lines of a segment, or (None) no more."""
+        known = self.stored["booked"]
+        before = self.booked.pop(segment, None)
+        self.stored["revisions"].pop(segment, None)
+        gone = {} if before is None else {line.event_id: known.pop(line.event_id) for line in before.lines}
+        if booked is not None:
+            self.booked[segment] = booked
+            for line in booked.lines:
+                known[line.event_id] = gone.get(line.event_id) or encode(line)
+            self.stored["revisions"][segment] = str(booked.revision).encode()
 
     def hand_line(self, row_id: str, other: EntryBook) -> bool:
         """Give a line to another book; False if it is not here."""
@@ -101,11 +150,12 @@ class Books:
     def __init__(self, decode: Decode) -> None:
         self._decode = decode
         self._codec = StateCodec("allocation_state")
+        self._lines = StateCodec("booked_line")
 
     def entry(self, state: Overlay, root_id: str, entry_id: str) -> EntryBook:
         """The book of one entry, empty if there is none."""
         stored = state.get(book_key(root_id, entry_id))
-        return self._read(stored) if stored else EntryBook(_empty())
+        return self._read(stored) if stored else new_book()
 
     def root(self, state: Overlay, root_id: str) -> Iterator[tuple[str, EntryBook]]:
         """All entry books of a root."""
@@ -130,6 +180,10 @@ class Books:
         """Store a book."""
         state.put(book_key(root_id, entry_id), self._codec.encode(book.stored))
 
+    def encode_line(self, line: LedgerLine) -> bytes:
+        """A line that is kept in the state."""
+        return self._lines.encode(line.fields())
+
     def _read(self, data: bytes) -> EntryBook:
         stored = self._codec.decode(data)
         book = EntryBook(stored)
@@ -139,9 +193,21 @@ class Books:
             book.put_line(value, self._decode(value))
         for value in list(stored["adjustments"].values()):
             book.put_adjustment(value, self._decode(value))
+        for value in list(stored["versions"].values()):
+            book.put_rated(value, self._decode(value))
+        lines: dict[str, list[LedgerLine]] = {}
+        for value in stored["booked"].values():
+            line = LedgerLine.from_record(self._lines.decode(value))
+            lines.setdefault(line.segment.segment, []).append(line)
+        book.booked = {
+            segment: Booked(tuple(lines.get(segment, ())), int(revision))
+            for segment, revision in stored["revisions"].items()
+        }
         book.live = {s: LiveSegment.from_record(self._decode(v)) for s, v in stored["live"].items()}
         return book
 
 
-def _empty() -> dict[str, Any]:
-    return {"rated": None, "lines": {}, "adjustments": {}, "live": {}}
+def new_book() -> EntryBook:
+    """The book of an entry of which nothing is known."""
+    maps = ("lines", "adjustments", "live", "versions", "booked", "revisions")
+    return EntryBook({"rated": None, **{name: {} for name in maps}})

@@ -95,8 +95,9 @@ class Filing:
         """Note where the rows of a book are, which an earlier version may not have noted."""
         for line_id in book.lines:
             self.remember(state, root_id, entry_id, LINE, line_id)
-        for adjustment_id, adjustment in book.adjustments.items():
-            self.remember(state, root_id, entry_id, ADJUSTMENT, adjustment_id)
+        adjustments = (*book.adjustments.values(), *(one.adjustment for one in book.released.values()))
+        for adjustment in adjustments:
+            self.remember(state, root_id, entry_id, ADJUSTMENT, adjustment.id)
             _note_approver(state, root_id, adjustment.approver_id)
 
     def _with_its_charge(self, state: Overlay, root_id: str, entry_id: str, row: dict[str, Any]) -> str:

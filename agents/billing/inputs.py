@@ -59,6 +59,13 @@ class Entry(NamedTuple):
             record["approved_by"],
         )
 
+    @classmethod
+    def from_version(cls, record: Record) -> Entry | None:
+        """The entry that a decoded ``canonical.time_entry_version`` was; None if it is deleted."""
+        if record["entry_id"] is None:
+            return None
+        return cls.from_record({**record, "id": record["entry_id"], "status": APPROVED})
+
 
 class Milestone(NamedTuple):
     """An accepted deliverable; ``amount`` is in the engagement's currency."""

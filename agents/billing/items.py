@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, Protocol
@@ -30,7 +30,7 @@ class Item(NamedTuple):
 
     ``seconds`` are as approved, ``quantity_seconds`` after the quantity rounding of the contract line,
     ``amount`` is the document amount of the latter (None: not priced), ``rounding_amount`` what the
-    difference is worth (None where there is none).
+    difference is worth (None where there is none). ``decided_at`` is the time of the approval or acceptance.
     """
 
     root_id: str
@@ -62,13 +62,14 @@ class Item(NamedTuple):
     applies_to_invoiced: bool
     exception_class: str | None
     missing_keys: tuple[str, ...] | None
+    decided_at: datetime | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> Item:
         """The item of a decoded ``billing.rated`` record whose ``op`` is PUT."""
-        *values, applies_to_invoiced, exception_class, keys = _values(record)
+        *values, applies_to_invoiced, exception_class, keys, decided_at = _values(record)
         keys = None if keys is None else tuple(keys)
-        return cls._make((*values, bool(applies_to_invoiced), exception_class, keys))
+        return cls._make((*values, bool(applies_to_invoiced), exception_class, keys, decided_at))
 
     def fields(self) -> dict[str, Any]:
         """The business fields of the ``billing.rated`` record, by name."""
@@ -102,6 +103,7 @@ class Item(NamedTuple):
             "applies_to_invoiced": self.applies_to_invoiced,
             "exception_class": self.exception_class,
             "missing_keys": None if self.missing_keys is None else list(self.missing_keys),
+            "decided_at": self.decided_at,
         }
 
 

@@ -49,6 +49,12 @@ class LedgerLine(NamedTuple):
     revision: int
     segment: Segment
 
+    @classmethod
+    def from_record(cls, record: Record) -> LedgerLine:
+        """The line of a decoded ``billing.events`` record."""
+        segment = Segment.from_record(record)
+        return cls(record["event_id"], record["kind"], record["reverses"], record["revision"], segment)
+
     def fields(self) -> dict[str, Any]:
         """The business fields of the ``billing.events`` record, by name."""
         return {
@@ -100,19 +106,27 @@ def _moved(previous: Mapping[Key, LiveSegment], target: Mapping[Key, Segment]) -
     return keys
 
 
+def kind_of(segment: Segment) -> str:
+    """The kind of a segment's lines, apart from reversals."""
+    return _KINDS.get(segment.segment, CHARGE)
+
+
+def negated(segment: Segment) -> Segment:
+    """A segment with the opposite quantity and amount."""
+    amount = None if segment.amount is None else -segment.amount
+    return segment._replace(seconds=-segment.seconds, amount=amount)
+
+
 def _charge(segment: Segment, revision: int) -> LedgerLine:
-    kind = _KINDS.get(segment.segment, CHARGE)
-    return LedgerLine(_event_id(segment, revision, kind), kind, None, revision, segment)
+    kind = kind_of(segment)
+    return LedgerLine(event_id_of(segment, revision, kind), kind, None, revision, segment)
 
 
 def _reversal(live: LiveSegment, segment: Segment) -> LedgerLine:
-    negated = segment._replace(
-        seconds=-segment.seconds,
-        amount=None if segment.amount is None else -segment.amount,
-    )
-    event_id = _event_id(segment, live.revision, REVERSAL)
-    return LedgerLine(event_id, REVERSAL, live.event_id, live.revision, negated)
+    event_id = event_id_of(segment, live.revision, REVERSAL)
+    return LedgerLine(event_id, REVERSAL, live.event_id, live.revision, negated(segment))
 
 
-def _event_id(segment: Segment, revision: int, kind: str) -> str:
+def event_id_of(segment: Segment, revision: int, kind: str) -> str:
+    """The id of a line."""
     return f"{segment.root_id}:{segment.entry_id}:{segment.segment}:{revision}:{kind}"

@@ -26,6 +26,7 @@ class PeriodTable:
     def __init__(self) -> None:
         self.by_id: dict[str, Period] = {}
         self._entities: dict[str, list[Period]] = {}
+        self._closes: dict[str, tuple[datetime, ...]] = {}
 
     def replace(self, period_id: str, new: Period | None) -> list[Touch]:
         """Put, change or (None) take away a period; the touches of the items whose date could move.
@@ -38,6 +39,7 @@ class PeriodTable:
         old = self.by_id.get(period_id)
         if old == new:
             return []
+        self._closes.clear()
         before = [] if old is None else list(self._entities[old.legal_entity_id])
         if old is not None:
             del self.by_id[period_id]
@@ -73,6 +75,15 @@ class PeriodTable:
             if period.starts_on > work_date and (period.closed_at is None or decided_at < period.closed_at):
                 return period.starts_on
         return max(period.ends_on for period in periods)
+
+    def hard_closes(self, legal_entity_id: str) -> tuple[datetime, ...]:
+        """When a legal entity closed periods for good, in order."""
+        found = self._closes.get(legal_entity_id)
+        if found is None:
+            periods = self._entities.get(legal_entity_id, ())
+            closes = {period.closed_at for period in periods if period.closed_at is not None}
+            found = self._closes[legal_entity_id] = tuple(sorted(closes))
+        return found
 
     def closed_at_decision(
         self, legal_entity_id: str, work_date: date, decided_at: datetime

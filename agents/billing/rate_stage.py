@@ -1,5 +1,8 @@
 """Stage 1 of billing: rate each entry and milestone, keyed by its own id, and route it to its root.
 
+A version of an entry that stands no more is rated beside it, for what closed months say: it adds to no
+utilization and is nobody's exception.
+
 State per entry: the canonical record as received, the last results, a revision that grows when a result
 changes. A result that moves to another root or consultant is taken out of the old one (REMOVE) and put
 into the new (PUT) under one revision, in one transaction.
@@ -26,10 +29,11 @@ from streams.lanes.statecodec import StateCodec
 from streams.worker.flow import StageEnvironment
 
 FLOW = "billing"
-RULES = "2026.4"
-INPUTS = ("canonical.time_entry", "canonical.milestone")
+RULES = "2026.5"
+INPUTS = ("canonical.time_entry", "canonical.time_entry_version", "canonical.milestone")
 RATED = "billing.rated"
 STATE = b"e\0"
+VERSION = "time_entry_version"
 EMPTY: dict[str, Any] = {
     "entity": "",
     "revision": 0,
@@ -66,7 +70,7 @@ class RateStage:
             return
         row = decoded(record, self._decoder.decode, value)
         entity = record.topic.removeprefix("canonical.")
-        key = STATE + row["id"].encode()
+        key = STATE + (f"{VERSION}:{row['id']}" if entity == VERSION else row["id"]).encode()
         stored = context.state.get(key)
         old = self._codec.decode(stored) if stored else EMPTY
         if stored and old["input"] == value:
@@ -108,15 +112,17 @@ class RateStage:
         """Rate, compare with what was published, publish the difference, store."""
         result = self._rate(state["entity"], row)
         new, old = result.item, self._item(state["rated"])
-        contribution = _contribution(row, result)
+        of_version = _of_version(state["entity"], row)
+        contribution = None if of_version else _contribution(row, result)
         changed = new != old
         moved = contribution != state["contribution"]
         if changed or moved:
             state["revision"] += 1
         common = _common(row, cause, context)
         if changed:
-            state["rated"] = self._publish_rated(old, new, state["revision"], common, context)
-            self._publish_exception(old, new, result, state["revision"], common, context)
+            state["rated"] = self._publish_rated(old, new, state["revision"], common | of_version, context)
+            if not of_version:
+                self._publish_exception(old, new, result, state["revision"], common, context)
             context.count("rated" if new is not None else "withdrawn")
         if moved:
             self._publish_contribution(
@@ -129,6 +135,8 @@ class RateStage:
     def _rate(self, entity: str, row: dict[str, Any]) -> RatedResult:
         if entity == "milestone":
             return rate_milestone(Milestone.from_record(row), self._reference)
+        if entity == VERSION:
+            return rate_entry(Entry.from_version(row), self._reference)
         return rate_entry(Entry.from_record(row), self._reference)
 
     def _item(self, rated: bytes | None) -> Item | None:
@@ -214,6 +222,11 @@ class RateStage:
         if signature is not None and day is not None:
             self._index.place(context.state, key, signature, day)
         state["signature"], state["work_date"] = signature, day
+
+
+def _of_version(entity: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Which version it is that stands no more, and since when; empty for what stands."""
+    return {"version_id": row["id"], "ended_at": row["ended_at"]} if entity == VERSION else {}
 
 
 def _rates_used(item: Item | None) -> Iterator[str]:

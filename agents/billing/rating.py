@@ -121,6 +121,7 @@ def rate_milestone(milestone: Milestone | None, ref: BillingReference) -> RatedR
         applies_to_invoiced=False,
         exception_class=None if parking is None else parking.exception_class,
         missing_keys=None if parking is None else parking.missing_keys,
+        decided_at=milestone.accepted_at,
     )
     return RatedResult(item, parking, None, tuple(chain.dependencies))
 
@@ -229,6 +230,7 @@ def _priced(
         rate.applies_to_invoiced,
         None,
         None,
+        entry.approved_at,
     )
     return RatedResult(item, None, contribution, tuple(chain.dependencies))
 
@@ -297,4 +299,5 @@ def _entry_item(
         False,
         None if parking is None else parking.exception_class,
         None if parking is None else parking.missing_keys,
+        entry.approved_at,
     )

@@ -9,7 +9,7 @@ Seconds are conserved: the segments of an entry add up to its approved seconds.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date
 from decimal import Decimal
 from typing import Final
@@ -42,9 +42,13 @@ def allocate(
     invoice_lines: Iterable[InvoiceLine],
     adjustments: Iterable[BillAdjustment],
     rows: Rows,
+    dated: Callable[[list[Segment]], list[Segment]] | None = None,
 ) -> list[Segment]:
-    """All segments of one root, given its items, its invoice lines and its adjustments."""
-    return _Root(root, rated, invoice_lines, adjustments, rows).segments()
+    """All segments of one root, given its items, its invoice lines and its adjustments.
+
+    ``dated`` may give them other accounting dates before drafts take of them.
+    """
+    return _Root(root, rated, invoice_lines, adjustments, rows).segments(dated)
 
 
 def item_order(item: Item) -> tuple[date, int, int, int, str]:
@@ -104,11 +108,13 @@ class _Root:
         self.lots: dict[Pool, Allowance] = {}
         self.out: list[Segment] = []
 
-    def segments(self) -> list[Segment]:
+    def segments(self, dated: Callable[[list[Segment]], list[Segment]] | None = None) -> list[Segment]:
         self._bill_posted_lines()
         self._open_caps()
         for item in self.items:
             self._place(item)
+        if dated is not None:
+            self.out = dated(self.out)
         for line in self.invoice_lines:
             if is_draft(line):
                 self._put_on_draft(line)

@@ -61,7 +61,7 @@ def compare(expected: Expected, actual: Actual, listed: int = DEFAULT_LISTED) ->
     """Compare everything that ``actual`` holds; list the first ``listed`` differences."""
     tally = _Tally(listed)
     if actual.ledger is not None:
-        _compare_folds("ledger", expected.billing, actual.ledger.folds, tally)
+        _compare_folds("ledger", expected.booked, actual.ledger.folds, tally)
         _check_conservation(expected, actual.ledger, tally)
         _check_duplicates(actual.ledger, tally)
     if actual.current is not None:

@@ -15,6 +15,7 @@ from streams.money import ZERO
 
 from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
 from .books import Books
+from .closes import Booking, book
 from .drafts import DraftKey, drafts_of
 from .groups import GroupKey, GroupUtilization, group
 from .plans import PlanKey, PlanWeek
@@ -92,7 +93,8 @@ class Totals:
 class Expected:
     """Everything the oracle says.
 
-    ``billing`` holds the live segments, ``approved`` the seconds of each approved valid entry,
+    ``billing`` holds the live segments, ``booked`` what the ledger of each period says, ``approved`` the seconds
+    of each approved valid entry,
     ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule, ``drafts`` what
     each line of an ERP's draft says and whether it is stale, ``refused`` why bill adjustments have no effect, by entry
     and segment, ``proposals`` what is to be invoiced.
@@ -110,6 +112,7 @@ class Expected:
     refused: dict[tuple[str, str], Reason] = field(default_factory=dict)
     proposals: dict[ProposalKey, Proposal] = field(default_factory=dict)
     revenue: dict[RevenueKey, Revenue] = field(default_factory=dict)
+    booked: dict[FoldKey, Fold] = field(default_factory=dict)
 
     @property
     def totals(self) -> Totals:
@@ -152,6 +155,7 @@ def compute_from_rows(rows: Rows) -> Expected:
         refused={(s.entry_id, s.segment): s.refused for s in segments if s.refused is not None},
         proposals=propose(segments, rows),
         revenue=recognise(segments, items, rows, books),
+        booked=fold_bookings(book(rows, books)),
     )
 
 
@@ -172,20 +176,32 @@ def allocate_all(items: list[Item], rows: Rows) -> list[Segment]:
 
 def fold_segments(segments: list[Segment]) -> dict[FoldKey, Fold]:
     """Segments by fold key. A segment has one key, and so has each key one segment."""
-    folds = {}
-    for segment in segments:
-        key = FoldKey(
-            segment.root,
-            segment.entry_id,
-            segment.segment,
-            segment.bucket,
-            segment.line_id,
-            segment.currency,
-            month_of(segment.accounting_date),
-            *segment.work,
-        )
-        folds[key] = Fold(segment.seconds, segment.amount)
+    return {_key(segment): Fold(segment.seconds, segment.amount) for segment in segments}
+
+
+def fold_bookings(booked: list[Booking]) -> dict[FoldKey, Fold]:
+    """The sums of what was booked by fold key, less what was taken back."""
+    folds: dict[FoldKey, Fold] = {}
+    for segment, is_back in booked:
+        key, amount = _key(segment), segment.amount
+        fold = Fold(segment.seconds, amount)
+        if is_back:
+            fold = Fold(-segment.seconds, None if amount is None else -amount, -1)
+        folds[key] = folds[key] + fold if key in folds else fold
     return folds
+
+
+def _key(segment: Segment) -> FoldKey:
+    return FoldKey(
+        segment.root,
+        segment.entry_id,
+        segment.segment,
+        segment.bucket,
+        segment.line_id,
+        segment.currency,
+        month_of(segment.accounting_date),
+        *segment.work,
+    )
 
 
 def month_of(day: date | None) -> str | None:

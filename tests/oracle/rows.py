@@ -289,6 +289,15 @@ class TimeEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeEntryVersion:
+    """What an approved entry was until it was corrected, withdrawn or deleted at ``ended_at``."""
+
+    id: str
+    entry: TimeEntry
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Absence:
     """Time of a day that a consultant is away."""
 
@@ -382,6 +391,7 @@ class Rows:
     bill_adjustments: dict[str, BillAdjustment] = field(default_factory=dict)
     approval_limits: dict[str, ApprovalLimit] = field(default_factory=dict)
     time_entries: dict[str, TimeEntry] = field(default_factory=dict)
+    entry_versions: dict[str, TimeEntryVersion] = field(default_factory=dict)
     absences: dict[str, Absence] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
     assignments: dict[str, Assignment] = field(default_factory=dict)

@@ -61,6 +61,8 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "time": {
         "time_entry": "id consultant_code project_code task_code work_date hours kind status version"
         " approved_at approved_by",
+        "time_entry_version": "id entry_id consultant_code project_code task_code work_date hours kind version"
+        " approved_at approved_by ended_at",
         "absence": "id consultant_code day hours kind",
     },
 }
@@ -116,6 +118,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         bill_adjustments=_by_id(map(_bill_adjustment, valid("erp", erp, "bill_adjustment"))),
         approval_limits=_by_id(map(_approval_limit, valid("erp", erp, "approval_limit"))),
         time_entries=_by_id(map(_time_entry, valid("time", time, "time_entry"))),
+        entry_versions=_by_id(map(_time_entry_version, valid("time", time, "time_entry_version"))),
         absences=_by_id(map(_absence, valid("time", time, "absence"))),
         assignments=_by_id(map(_assignment, valid("erp", erp, "assignment"))),
         targets=_by_id(map(_target, valid("erp", erp, "utilization_target"))),
@@ -402,6 +405,12 @@ def _time_entry(x: SourceRow) -> r.TimeEntry:
         approved_at=x["approved_at"],
         approved_by=_erp_or_none(x["approved_by"]),
     )
+
+
+def _time_entry_version(x: SourceRow) -> r.TimeEntryVersion:
+    """The entry as it was approved, under the entry's id."""
+    entry = _time_entry({**x, "id": x["entry_id"], "status": "approved"})
+    return r.TimeEntryVersion(f"time:{x['id']}", entry, x["ended_at"])
 
 
 def _absence(x: SourceRow) -> r.Absence:

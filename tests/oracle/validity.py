@@ -131,6 +131,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "kind": _one_of("standard", "overtime", "weekend"),
         "status": _one_of("draft", "submitted", "approved", "rejected", "withdrawn"),
     },
+    "time_entry_version": {"hours": _DAY_HOURS, "kind": _one_of("standard", "overtime", "weekend")},
     "absence": {"hours": _DAY_HOURS, "kind": _one_of("vacation", "sick")},
 }
 

@@ -54,22 +54,34 @@ JOIN billing_current AS line
  AND coalesce(line.currency, '') = proposal.currency
  AND coalesce(to_char(line.accounting_date, 'YYYY-MM'), '') = proposal.month
 WHERE NOT proposal.deleted AND NOT line.deleted AND line.bucket IN ('unbilled', 'on_draft', 'billed')""",
-        # Where the ledger and the current state disagree; empty once both topics are loaded to the end.
+        # The books: one row for each accounting month in which the ledger has lines, entity, contract line, bucket and
+        # currency. What a closed month says here does not change any more; the months add up to what is current.
+        "v_books_by_month": """
+SELECT date_trunc('month', line.accounting_date::timestamp)::date AS accounting_month,
+       line.legal_entity_id, line.contract_line_id, line.bucket, line.currency,
+       sum(line.seconds)::bigint AS seconds,
+       round(sum(line.seconds) / 3600.0, 4) AS hours,
+       sum(line.amount) AS amount
+FROM fact_billing_event AS line
+GROUP BY 1, 2, 3, 4, 5
+HAVING sum(line.seconds) <> 0 OR sum(line.amount) <> 0""",
+        # Where the ledger and the current state disagree, all months together; empty once both topics are loaded to
+        # the end.
         "v_billing_tie_out": """
-SELECT entry_id, root_id, segment, bucket, contract_line_id, currency, accounting_date,
+SELECT entry_id, root_id, segment, bucket, contract_line_id, currency,
        sum(ledger_seconds)::bigint AS ledger_seconds, sum(current_seconds)::bigint AS current_seconds,
        sum(ledger_amount) AS ledger_amount, sum(current_amount) AS current_amount
 FROM (
-    SELECT entry_id, root_id, segment, bucket, contract_line_id, currency, accounting_date,
+    SELECT entry_id, root_id, segment, bucket, contract_line_id, currency,
            seconds AS ledger_seconds, 0 AS current_seconds,
            coalesce(amount, 0) AS ledger_amount, 0 AS current_amount
     FROM fact_billing_event
     UNION ALL
-    SELECT entry_id, root_id, segment, bucket, contract_line_id, currency, accounting_date,
+    SELECT entry_id, root_id, segment, bucket, contract_line_id, currency,
            0, seconds, 0, coalesce(amount, 0)
     FROM billing_current WHERE NOT deleted
 ) AS lines
-GROUP BY 1, 2, 3, 4, 5, 6, 7
+GROUP BY 1, 2, 3, 4, 5, 6
 HAVING sum(ledger_seconds) <> sum(current_seconds) OR sum(ledger_amount) <> sum(current_amount)""",
         # The roll-forward: one row for each accounting month, entity, method and currency. `net_position` is what
         # is recognised less what is billed to the month's end: contract assets less deferred revenue. A sum of

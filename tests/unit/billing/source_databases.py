@@ -50,9 +50,13 @@ _OWN: dict[str, dict[str, Any]] = {
     },
     "bill_adjustment": {"kind": "write_off"},
     "time_entry": {"kind": "standard", "status": "approved", "version": 1},
+    "time_entry_version": {"kind": "standard", "version": 1},
     "absence": {"kind": "vacation"},
     "assignment": {"consultant_id": "C", "project_id": "P", "status": "planned"},
 }
+
+
+_VERSIONED = frozenset(SYSTEMS["time"].metadata.tables["time_entry_version"].columns.keys()) - {"id"}
 
 
 def day(text: str) -> date:
@@ -95,6 +99,17 @@ class Sources:
         defaults = {} if number in self.tables["time_entry"] else {"approved_at": at(f"{on} 12:00")}
         given = {"work_date": day(on), "hours": D(hours), **defaults, **columns}
         return self.put("time_entry", number, **given)
+
+    def correct(self, number: int, ended: str, **columns: Any) -> Sources:
+        """End the approved version of an entry; its row then has ``columns``, in the next version."""
+        before = self.tables["time_entry"][number]
+        kept = {name: before[name] for name in before if name in _VERSIONED}
+        self.put(
+            "time_entry_version",
+            len(self.tables["time_entry_version"]) + 1,
+            **{**kept, "entry_id": number, "ended_at": at(ended)},
+        )
+        return self.put("time_entry", number, **{"version": before["version"] + 1, **columns})
 
     def charge(self, native: str, number: int, hours: int, amount: str | int, **columns: Any) -> Sources:
         """A posted charge for an entry."""

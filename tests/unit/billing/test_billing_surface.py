@@ -12,6 +12,7 @@ STAGES = {
     "agent.py",
     "allocate_stage.py",
     "book.py",
+    "decided.py",
     "filing.py",
     "flow.py",
     "index.py",

@@ -12,8 +12,6 @@ from agents.billing.book import EntryBook
 from agents.billing.conservation import Gaps, gap_of
 from agents.billing.ledger import LiveSegment
 
-EMPTY = {"rated": None, "lines": {}, "adjustments": {}, "live": {}}
-
 
 def book(*, billed: bool = False, gone: bool = False) -> EntryBook:
     """8.1 h at 133.33 by quarters of an hour, 2 h written off, perhaps posted in part, perhaps withdrawn since."""
@@ -22,7 +20,7 @@ def book(*, billed: bool = False, gone: bool = False) -> EntryBook:
     lines = [posted("erp:I1", "time:1", 3, 400)] if billed else []
     segments = allocated(firm, [] if gone else [made], lines, [write_off("erp:A1", "time:1", 2)])
     live = {key[1]: LiveSegment(segment, 1, "") for key, segment in segments.items()}
-    return EntryBook(dict(EMPTY), 1, None if gone else made, {line.id: line for line in lines}, {}, live)
+    return EntryBook({}, 1, None if gone else made, {line.id: line for line in lines}, {}, live)
 
 
 @pytest.mark.parametrize("billed", [False, True])

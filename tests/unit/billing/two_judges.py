@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from oracle import canonical_rows, compute_from_rows
+from histories import History
+from oracle import Expected, Fold, canonical_rows, compute_from_rows
 from oracle.books import Books
 from oracle.rating import rate_entry as rate_by_the_oracle
 from proposing import ProposalKey, Proposing, Shown, of_the_oracle
@@ -27,15 +28,18 @@ from agents.billing import (
     PostedLine,
     Segment,
     allocate,
-    diff,
     rate_entry,
     rate_milestone,
 )
+from agents.billing.booking import Booked as KeptLines
+from agents.billing.booking import diff_books
+from agents.billing.closes import as_it_is, book_entry
 from agents.posting import InvoicingView
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
 
+Booked = dict[tuple[str, str, str, str | None], tuple[int, Decimal | None]]
 Figures = dict[tuple[str, str], tuple[str, int, Decimal | None]]  # bucket, seconds, amount
 
 
@@ -45,6 +49,8 @@ class Judgement:
 
     figures: Figures
     months: dict[tuple[str, str], str | None]
+    booked: Booked
+    """What the ledger says by entry, segment, bucket and accounting month: seconds and amount."""
     approved: dict[str, int]
     dates: dict[str, date]
     """Accounting dates of entries."""
@@ -76,12 +82,13 @@ class Judge(Protocol):
 
 @dataclass
 class Agents:
-    """The agents' pure code. Figures are the fold of all ledger lines; ``lines`` are the last judgement's."""
+    """The agents' pure code. ``ledger`` are all lines that were ever appended, ``lines`` the last judgement's."""
 
     lines: tuple[LedgerLine, ...] = ()
     ledger: list[LedgerLine] = field(default_factory=list)
     _proposing: Proposing = field(default_factory=Proposing)
     _live: dict[str, dict[tuple[str, str], LiveSegment]] = field(default_factory=lambda: defaultdict(dict))
+    _books: dict[str, dict[tuple[str, str], KeptLines]] = field(default_factory=lambda: defaultdict(dict))
 
     def __call__(self, sources: Sources) -> Judgement:
         """Map, rate, allocate, and bring the ledger up to date."""
@@ -145,18 +152,30 @@ class Agents:
             Adjustment.from_record(record) for entity, record in records if entity == "bill_adjustment"
         ]
         adjustments = reference.limits.limited(one for one in decided if one is not None)
+        history = History.of(records, reference)
         appended: list[LedgerLine] = []
-        on_roots = {x.root_id for some in (items, posted, drafts) for x in some}
-        for root in sorted(on_roots | set(self._live)):
-            target = allocate(
+        on_roots = {x.root_id for some in (items, posted, drafts) for x in some} | history.roots
+        for root in sorted(on_roots | set(self._live) | set(self._books)):
+            terms = reference.terms(root)
+            facts = (
                 [item for item in items if item.root_id == root],
                 [line for line in posted if line.root_id == root],
                 [adjustment for adjustment in adjustments if adjustment.root_id == root],
-                reference.terms(root),
                 [line for line in drafts if line.root_id == root],
             )
-            change = diff(self._live[root], target)
-            self._live[root] = change.live(self._live[root])
+            target = allocate(*facts[:3], terms, facts[3])
+            bookings = as_it_is(target)
+            if terms.is_independent:
+                for one in history.by_entry(root, *facts):
+                    own = book_entry(one, one.allocate(terms), terms, reference.periods)
+                    if own is not None:
+                        bookings = {key: of for key, of in bookings.items() if key[0] != one.entry_id} | own
+            change = diff_books(self._live[root], self._books[root], target, bookings)
+            self._live[root] |= change.changed
+            self._books[root] |= {key: of for key, of in change.booked.items() if of is not None}
+            for key, kept in change.booked.items():
+                if kept is None:
+                    self._books[root].pop(key, None)
             appended += change.lines
         self.lines = tuple(appended)
         self.ledger += appended
@@ -181,27 +200,42 @@ class Agents:
             if of is not None and of.bucket == "refused"
         }
 
-    def _fold(self) -> tuple[Figures, dict[tuple[str, str], str | None]]:
-        """Sums of the ledger by entry, segment, bucket and month, where a charge is not reversed."""
-        parts: dict[tuple[str, str, str, str, str | None], list[tuple[int, Segment]]] = defaultdict(list)
-        for line in self.ledger:
-            of = line.segment
-            key = (of.root_id, of.entry_id, of.segment, of.bucket, _month(of.accounting_date))
-            parts[key].append((-1 if line.kind == "REVERSAL" else 1, of))
+    def _fold(self) -> tuple[Figures, dict[tuple[str, str], str | None], Booked]:
+        """What is live, and the sums of the ledger, which are the same but for the months."""
+        live = [of.segment for on_root in self._live.values() for of in on_root.values()]
         figures: Figures = {}
         months: dict[tuple[str, str], str | None] = {}
-        for (_, entry_id, segment, bucket, month), lines in parts.items():
-            live = sum(sign for sign, _ in lines)
-            amounts = [of.amount for _, of in lines if of.amount is not None]
-            seconds, amount = sum(of.seconds for _, of in lines), sum(amounts, D(0)) if amounts else None
-            if live == 0:
-                assert (seconds, amount or 0) == (0, 0)
-                continue
-            assert live == 1
-            assert (entry_id, segment) not in figures
-            figures[entry_id, segment] = (bucket, seconds, amount)
-            months[entry_id, segment] = month
-        return figures, months
+        for of in live:
+            if of is not None:
+                assert of.key not in figures
+                figures[of.key] = (of.bucket, of.seconds, of.amount)
+                months[of.key] = _month(of.accounting_date)
+        booked: Booked = {}
+        count: dict[tuple[str, str, str, str | None], int] = defaultdict(int)
+        for line in self.ledger:
+            of = line.segment
+            key = (of.entry_id, of.segment, of.bucket, _month(of.accounting_date))
+            count[key] += -1 if line.kind == "REVERSAL" else 1
+            seconds, amount = booked.get(key, (0, None))
+            both = [money for money in (amount, of.amount) if money is not None]
+            booked[key] = (seconds + of.seconds, sum(both, D(0)) if both else None)
+        assert len({line.event_id for line in self.ledger}) == len(self.ledger)
+        self._check_reversals()
+        return (
+            figures,
+            months,
+            {key: sums for key, sums in booked.items() if sums[0] or sums[1] or count[key]},
+        )
+
+    def _check_reversals(self) -> None:
+        """A reversal takes back all of a charge that came before it, and of each charge there is one at most."""
+        charges: dict[str, Segment] = {}
+        for line in self.ledger:
+            if line.reverses is None:
+                charges[line.event_id] = line.segment
+            else:
+                of = charges.pop(line.reverses)
+                assert (line.segment.seconds, line.segment.amount or 0) == (-of.seconds, -(of.amount or 0))
 
 
 class Oracle:
@@ -220,6 +254,7 @@ class Oracle:
                 for key, fold in out.billing.items()
             },
             months={(key.entry, key.segment): key.month for key in out.billing},
+            booked=_booked(out),
             approved=dict(out.approved),
             dates={entry.id: rate_by_the_oracle(entry, rows, books).accounting_date for entry in entries},
             parked={entry: (why.exception_class, why.missing_keys) for entry, why in out.parked.items()},
@@ -232,6 +267,15 @@ class Oracle:
                 for key, week in weeks.items()
             },
         )
+
+
+def _booked(out: Expected) -> Booked:
+    """The oracle's ledger, whoever's work it is."""
+    folds: dict[tuple[str, str, str, str | None], Fold] = {}
+    for of, fold in out.booked.items():
+        key = (of.entry, of.segment, of.bucket, of.month)
+        folds[key] = folds[key] + fold if key in folds else fold
+    return {key: (fold.seconds, fold.amount) for key, fold in folds.items() if not fold.is_nothing}
 
 
 def _month(on: date | None) -> str | None:

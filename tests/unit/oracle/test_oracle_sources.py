@@ -111,6 +111,12 @@ INVOICE_LINE = {
 }
 VALID: dict[str, dict[str, Any]] = {
     "time_entry": ENTRY,
+    "time_entry_version": {
+        **{name: value for name, value in ENTRY.items() if name not in ("id", "status")},
+        "id": 3,
+        "entry_id": 7,
+        "ended_at": datetime(2026, 3, 9, tzinfo=UTC),
+    },
     "absence": ABSENCE,
     "contract_line": LINE,
     "plan_revision": PLAN_REVISION,
@@ -268,6 +274,7 @@ def test_rows_get_canonical_ids_and_whole_seconds() -> None:
     entry = rows.time_entries["time:7"]
     assert (entry.consultant_id, entry.project_id, entry.task_id) == ("erp:C", "erp:P", None)
     assert entry.seconds == 1200
+    assert rows.entry_versions["time:3"].entry.id == "time:7"
     assert rows.contract_lines["erp:L"].cap_seconds == 37800
     assert rows.invoice_lines["erp:I"].entry_id == "time:7"
     assert rows.calendars["erp:K"].weekday_seconds == (28800,) * 7
@@ -293,6 +300,8 @@ NAN, INFINITE = Decimal("NaN"), Decimal("-Infinity")
         ("time_entry", "hours", NAN),
         ("time_entry", "kind", "holiday"),
         ("time_entry", "status", "APPROVED"),
+        ("time_entry_version", "hours", Decimal("24.0001")),
+        ("time_entry_version", "kind", "holiday"),
         ("absence", "hours", Decimal(25)),
         ("absence", "kind", "strike"),
         ("calendar", "sunday", Decimal(-1)),

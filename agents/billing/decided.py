@@ -1,0 +1,48 @@
+"""When the last was decided about an entry, for closes that arrive later than what was decided after them.
+
+A close parts what was decided before it from what came later: it can only move entries of which something was
+decided since, and something before. A close that arrives in time finds hardly any.
+
+Keys: ``t\\0<decision>\\0<root>\\0<entry>``, without values; a decision that was the last once stays, and costs a visit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from typing import Final
+
+from agents.billing.closes import Facts
+from agents.billing.touches import Touch
+from streams.lanes.state import Overlay
+
+DECIDED: Final = b"t\0"
+PERIOD: Final = "period:"
+
+
+class Decided:
+    """One lane's index of entries by their last decision. The state it is given is the slice's."""
+
+    def note(self, state: Overlay, root_id: str, facts: Facts) -> None:
+        """Index an entry, unless rating will say if a close moves it."""
+        if facts.is_dated_by_rating:
+            return
+        decisions = facts.decisions()
+        last = max(decisions).astimezone(UTC).isoformat(timespec="microseconds")
+        key = DECIDED + f"{last}\0{root_id}\0{facts.entry_id}".encode()
+        if state.get(key) is None:
+            state.put(key, b"")
+
+    def affected(self, touches: Iterable[Touch], state: Overlay) -> Iterator[bytes]:
+        """``<root>\\0<entry>`` of those decided since the closes of the touches, each once."""
+        seen: set[bytes] = set()
+        for touch in touches:
+            if not touch.dependency.startswith(PERIOD):
+                continue
+            since = touch.decided_from
+            start = "" if since is None else since.astimezone(UTC).isoformat(timespec="microseconds")
+            for key, _ in state.scan(DECIDED, DECIDED + start.encode()):
+                entry = key[len(DECIDED) :].partition(b"\0")[2]
+                if entry not in seen:
+                    seen.add(entry)
+                    yield entry

@@ -1,0 +1,220 @@
+"""What each accounting period's ledger must say: a closed month is never changed by what is decided later.
+
+A legal entity closes at c1 < c2 < ... Let S(c) be the allocation from all that was decided before c, and S(now) the
+one from everything. What is in S(ck) and was not so in S(ck-1) was decided in between, and is booked then: on its
+own day (of the work; of the posting, for what is posted or due back), unless that day's period was closed at ck-1;
+then on the first day of the first period open at ck-1. What S(ck-1) had and S(ck) has not is taken back on the day
+found in the same way. So what stood in a month at its close stays there, the sums over all periods are S(now), and
+nothing depends on what arrived first.
+
+Decided before c: an entry's version approved before it and not corrected, withdrawn or deleted before it; an invoice
+or credit line posted before it; an adjustment decided before it and not released before it; a milestone accepted
+before it. Contracts, rates and exchange rates are as they are now: their rows say nothing of when they were decided.
+A draft decides nothing: it names a part of what is to be billed, in the month where that stands now.
+
+Example: 8 h at 150 of 30 March, approved on 1 April; March closes on 3 April 18:00; corrected to 6 h on 5 April.
+March keeps 8 h/1,200; April has -8 h/-1,200 and 6 h/900.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Final, NamedTuple
+
+from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
+from .books import Books
+from .drafts import is_draft
+from .rating import Item, rate_entry, rate_milestone
+from .rows import InvoiceLine, Rows, TimeEntry
+from .segments import Segment
+
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class Booking(NamedTuple):
+    """A segment as it was put into the books of a day, or (``is_back``) taken back."""
+
+    segment: Segment
+    is_back: bool
+
+
+def as_of(rows: Rows, close: datetime) -> Rows:
+    """The rows as far as they had been decided before a close."""
+    stood: dict[str, list[TimeEntry]] = defaultdict(list)
+    for entry in rows.time_entries.values():
+        if entry.status == "approved" and _before(entry.approved_at, close):
+            stood[entry.id].append(entry)
+    for version in rows.entry_versions.values():
+        if _before(version.entry.approved_at, close) and version.ended_at >= close:
+            stood[version.entry.id].append(version.entry)
+    return replace(
+        rows,
+        time_entries={
+            entry_id: max(of_entry, key=lambda entry: (entry.approved_at or LONG_AGO, entry.version))
+            for entry_id, of_entry in stood.items()
+        },
+        milestones={
+            one.id: one for one in rows.milestones.values() if one.accepted_at and one.accepted_at < close
+        },
+        invoice_lines={
+            line.id: line
+            for line in rows.invoice_lines.values()
+            if line.status == "posted" and _before(line.posted_at, close)
+        },
+        bill_adjustments={
+            one.id: replace(one, released_at=None)
+            for one in rows.bill_adjustments.values()
+            if _before(one.decided_at, close) and (one.released_at is None or one.released_at >= close)
+        },
+    )
+
+
+def book(rows: Rows, books: Books, shared: bool = False) -> list[Booking]:
+    """What is in the books of all periods together.
+
+    Contracts whose entries share something, a cap, a lot or a day line, are booked as they are now, as if it had all
+    been decided so at once, unless ``shared``.
+    """
+    now = _Moment(rows, books)
+    moments: dict[datetime, _Moment] = {}
+    roots = {*now.items, *now.lines}
+    for period in rows.periods.values():
+        if period.closed_at is not None and period.closed_at not in moments:
+            moments[period.closed_at] = _Moment(as_of(rows, period.closed_at), books)
+            roots |= {*moments[period.closed_at].items, *moments[period.closed_at].lines}
+    booked: list[Booking] = []
+    for root in sorted(roots):
+        engagement = rows.engagements.get(root)
+        if engagement is None or (shares(root, rows) and not shared):
+            booked += [Booking(segment, False) for segment in now.segments(root)]
+            continue
+        entity = engagement.legal_entity_id
+        closes = sorted(
+            {p.closed_at for p in rows.periods.values() if p.legal_entity_id == entity and p.closed_at}
+        )
+        booked += _book_root(root, entity, [(close, moments[close]) for close in closes], now, books)
+    return booked
+
+
+def shares(root: str, rows: Rows) -> bool:
+    """Whether the entries of a contract have a cap, a lot or lines of a day in common."""
+    engagement = rows.engagements[root]
+    if engagement.cap_money is not None or engagement.cap_seconds is not None:
+        return True
+    return any(
+        line.cap_money is not None
+        or line.cap_seconds is not None
+        or (line.billing_method in ("retainer", "prepaid") and bool(line.included_seconds))
+        or line.billing_method == "per_diem"
+        or bool(line.day_minimum_seconds)
+        for line in rows.contract_lines.values()
+        if line.engagement_id == root
+    )
+
+
+class _Moment:
+    """All that was decided up to some moment, by root."""
+
+    def __init__(self, rows: Rows, books: Books) -> None:
+        self.rows = rows
+        self.items: dict[str, list[Item]] = defaultdict(list)
+        approved = [entry for entry in rows.time_entries.values() if entry.status == "approved"]
+        accepted = [
+            one
+            for one in rows.milestones.values()
+            if one.status == "accepted" and one.accepted_on and one.accepted_at
+        ]
+        for item in (
+            *(rate_entry(entry, rows, books) for entry in approved),
+            *(rate_milestone(one, rows, books) for one in accepted),
+        ):
+            self.items[item.root].append(item)
+        self.lines = invoice_lines_by_root(rows)
+        self.adjustments = adjustments_by_root(rows)
+
+    def segments(self, root: str) -> list[Segment]:
+        """The allocation of a root, drafts among it."""
+        return self._allocate(root, self.lines.get(root, []), None)
+
+    def without_drafts(self, root: str) -> list[Segment]:
+        """The allocation of a root as if nothing were on a draft."""
+        return self._allocate(root, [line for line in self.lines.get(root, []) if not is_draft(line)], None)
+
+    def with_drafts(self, root: str, days: dict[tuple[str, str], date | None]) -> list[Segment]:
+        """The allocation with other accounting dates, of which drafts take their part."""
+
+        def dated(segments: list[Segment]) -> list[Segment]:
+            return [s._replace(accounting_date=days[s.entry_id, s.segment]) for s in segments]
+
+        return self._allocate(root, self.lines.get(root, []), dated)
+
+    def _allocate(
+        self,
+        root: str,
+        lines: list[InvoiceLine],
+        dated: Callable[[list[Segment]], list[Segment]] | None,
+    ) -> list[Segment]:
+        items, adjustments = self.items.get(root, []), self.adjustments.get(root, [])
+        return allocate(root, items, lines, adjustments, self.rows, dated)
+
+
+def _book_root(
+    root: str, entity: str, closes: Sequence[tuple[datetime, _Moment]], now: _Moment, books: Books
+) -> list[Booking]:
+    states: list[tuple[datetime | None, list[Segment]]] = []
+    since: datetime | None = None
+    for close, moment in closes:
+        states.append((since, moment.without_drafts(root)))
+        since = close
+    states.append((since, now.without_drafts(root)))
+
+    booked: list[Booking] = []
+    stands: dict[tuple[str, str], Segment] = {}
+    days: dict[tuple[str, str], date | None] = {}
+    for decided_since, segments in states:
+        here = {(segment.entry_id, segment.segment): segment for segment in segments}
+        for key in sorted({*stands, *here}):
+            old, new = stands.get(key), here.get(key)
+            if _content(old) == _content(new):
+                continue
+            if old is not None:
+                _take_back(booked, old, _day(old, entity, decided_since, books), days[key])
+            if new is not None:
+                days[key] = _day(new, entity, decided_since, books)
+                booked.append(Booking(new._replace(accounting_date=days[key]), False))
+        stands = here
+
+    # What drafts take is booked where that is of which they take.
+    drafted = {(s.entry_id, s.segment): s for s in now.with_drafts(root, days)}
+    for key in {*stands, *drafted}:
+        before, after = stands.get(key), drafted.get(key)
+        if before is not None and _content(before) != _content(after):
+            booked.remove(Booking(before._replace(accounting_date=days[key]), False))
+        if after is not None and (before is None or _content(before) != _content(after)):
+            booked.append(Booking(after, False))
+    return booked
+
+
+def _take_back(booked: list[Booking], old: Segment, day: date | None, booked_on: date | None) -> None:
+    """On the day that it was booked on, it is as if it had never been."""
+    if day == booked_on:
+        booked.remove(Booking(old._replace(accounting_date=booked_on), False))
+    else:
+        booked.append(Booking(old._replace(accounting_date=day), True))
+
+
+def _day(segment: Segment, entity: str, decided_since: datetime | None, books: Books) -> date | None:
+    """What is posted, or due back, has the day of its posting; other things have that of the work."""
+    own = segment.accounting_date if segment.segment.startswith(("inv:", "due:")) else segment.work.day
+    return None if own is None else books.accounting_date(entity, own, decided_since)
+
+
+def _content(segment: Segment | None) -> Segment | None:
+    return None if segment is None else segment._replace(accounting_date=None)
+
+
+def _before(moment: datetime | None, close: datetime) -> bool:
+    return moment is None or moment < close

@@ -1,0 +1,218 @@
+"""Closed months do not move: what stood in one at its close stays, later acts are booked in the first open period."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from source_databases import HOUR, D, Sources, at, day
+from two_judges import Agents, Booked, Judge, Oracle
+
+BASE, MARCH, APRIL, MAY = "base", "2026-03", "2026-04", "2026-05"
+
+
+def closing(**columns: object) -> Sources:
+    """March closed on 3 April 18:00, April on 4 May 18:00; 150 an hour."""
+    sources = Sources().put("rate", "R", price=D(150))
+    for month, starts, ends, closed in (
+        (MARCH, "03-01", "04-01", "04-03 18:00"),
+        (APRIL, "04-01", "05-01", "05-04 18:00"),
+        (MAY, "05-01", "06-01", None),
+    ):
+        closes = {"status": "closed", "closed_at": at(closed)} if closed else {}
+        sources.put("accounting_period", month, starts_on=day(starts), ends_on=day(ends), **closes)
+    return sources.work(1, "03-30", 8, approved_at=at("04-01 09:00"), **columns)
+
+
+def of(booked: Booked, bucket: str = "unbilled") -> dict[tuple[str, str | None], tuple[int, object]]:
+    """Hours and money of entry 1 by segment and month, in a bucket."""
+    return {
+        (segment, month): (seconds // HOUR, amount)
+        for (entry, segment, of_bucket, month), (seconds, amount) in booked.items()
+        if (entry, of_bucket) == ("time:1", bucket)
+    }
+
+
+def test_a_correction_after_the_close_is_a_difference(judge: Judge) -> None:
+    """8 h/1,200 of March, corrected to 6 h after its close: March stays, April has -2 h/-300."""
+    sources = closing()
+    assert of(judge(sources).booked) == {(BASE, MARCH): (8, D(1200))}
+    sources.correct(1, "04-05 09:00", hours=D(6), approved_at=at("04-05 10:00"))
+    assert of(judge(sources).booked) == {(BASE, MARCH): (8, D(1200)), (BASE, APRIL): (-2, D(-300))}
+
+
+def test_the_ledger_shows_both_sides() -> None:
+    """-1,200 and +900, both in April."""
+    agents, sources = Agents(), closing()
+    agents(sources)
+    agents(sources.correct(1, "04-05 09:00", hours=D(6), approved_at=at("04-05 10:00")))
+    assert [
+        (line.kind, line.reverses is not None, line.segment.accounting_date, line.segment.amount)
+        for line in agents.lines
+    ] == [("REVERSAL", True, day("04-01"), D(-1200)), ("CHARGE", False, day("04-01"), D(900))]
+
+
+def test_a_correction_before_the_close_is_none(judge: Judge) -> None:
+    """Decided before the close, it is March's, whenever it arrives; decided at the close, it is April's."""
+    sources = closing().correct(1, "04-03 09:00", hours=D(6), approved_at=at("04-03 17:59"))
+    assert of(judge(sources).booked) == {(BASE, MARCH): (6, D(900))}
+    sources = closing().correct(1, "04-03 18:00", hours=D(6), approved_at=at("04-03 18:00"))
+    assert of(judge(sources).booked) == {(BASE, MARCH): (8, D(1200)), (BASE, APRIL): (-2, D(-300))}
+
+
+def test_corrected_over_a_close(judge: Judge) -> None:
+    """Corrected before the close and approved after it: at the close nothing stood."""
+    sources = closing().correct(1, "04-03 09:00", hours=D(6), approved_at=at("04-05 10:00"))
+    assert of(judge(sources).booked) == {(BASE, APRIL): (6, D(900))}
+
+
+def test_a_withdrawal_after_the_close(judge: Judge) -> None:
+    """March keeps what it had; April takes it back."""
+    sources = closing().correct(1, "04-05 09:00", status="withdrawn", approved_at=None)
+    assert of(judge(sources).booked) == {(BASE, MARCH): (8, D(1200)), (BASE, APRIL): (-8, D(-1200))}
+
+
+def test_a_deletion_after_the_close(judge: Judge) -> None:
+    """The row is gone, its version tells."""
+    sources = closing().correct(1, "04-05 09:00").drop("time_entry", 1)
+    assert of(judge(sources).booked) == {(BASE, MARCH): (8, D(1200)), (BASE, APRIL): (-8, D(-1200))}
+
+
+def test_two_closes(judge: Judge) -> None:
+    """Corrected in April and again in May: each month has its own difference."""
+    sources = closing().correct(1, "04-05 09:00", hours=D(6), approved_at=at("04-05 10:00"))
+    sources.correct(1, "05-06 09:00", hours=D(7), approved_at=at("05-06 10:00"))
+    assert of(judge(sources).booked) == {
+        (BASE, MARCH): (8, D(1200)),
+        (BASE, APRIL): (-2, D(-300)),
+        (BASE, MAY): (1, D(150)),
+    }
+
+
+def test_moved_to_another_contract(judge: Judge) -> None:
+    """Taken back in April where it was, and charged in April where it is now."""
+    sources = closing().put("engagement", "E2").put("contract_line", "L2", engagement_id="E2")
+    sources.put("project", "P2", engagement_id="E2", contract_line_id="L2")
+    sources.correct(1, "04-05 09:00", project_code="P2", approved_at=at("04-05 10:00"))
+    assert of(judge(sources).booked) == {(BASE, MARCH): (8, D(1200))}
+
+
+def test_a_write_off_after_the_close(judge: Judge) -> None:
+    """2 h/300 of 8 h/1,200: less to bill in April, and what was given away is April's too."""
+    sources = closing().put(
+        "bill_adjustment", "W", entry_id="time:1", hours=D(2), decided_at=at("04-10 09:00")
+    )
+    booked = judge(sources).booked
+    assert of(booked) == {(BASE, MARCH): (8, D(1200)), (BASE, APRIL): (-2, D(-300))}
+    assert of(booked, "written_off") == {("adj:erp:W", APRIL): (2, D(300))}
+
+
+def test_a_hold_released_after_the_close(judge: Judge) -> None:
+    """At the close of March it was on hold."""
+    hold = {"kind": "hold", "hours": None, "decided_at": at("04-02 09:00"), "released_at": at("04-10 09:00")}
+    booked = judge(closing().put("bill_adjustment", "H", entry_id="time:1", **hold)).booked
+    assert of(booked) == {(BASE, APRIL): (8, D(1200))}
+    assert of(booked, "on_hold") == {
+        ("adj:erp:H", MARCH): (8, D(1200)),
+        ("adj:erp:H", APRIL): (-8, D(-1200)),
+    }
+
+
+def test_a_posting_after_the_close(judge: Judge) -> None:
+    """Work in progress of March is taken back in April, where it is billed (E12)."""
+    booked = judge(closing().charge("I", 1, 8, 1200, posted_at=at("04-10 09:00"))).booked
+    assert of(booked) == {(BASE, MARCH): (8, D(1200)), (BASE, APRIL): (-8, D(-1200))}
+    assert of(booked, "billed") == {("inv:erp:I", APRIL): (8, D(1200))}
+
+
+def test_a_credit_after_the_close(judge: Judge) -> None:
+    """Billed in April, credited in May: April's billing stays."""
+    sources = closing().charge("I", 1, 8, 1200, posted_at=at("04-10 09:00")).credit("C", "I")
+    sources.put("invoice_line", "C", posted_at=at("05-10 09:00"))
+    booked = judge(sources).booked
+    assert of(booked, "billed") == {("inv:erp:I", APRIL): (8, D(1200)), ("inv:erp:I", MAY): (-8, D(-1200))}
+    assert of(booked) == {
+        (BASE, MARCH): (8, D(1200)),
+        (BASE, APRIL): (-8, D(-1200)),
+        (BASE, MAY): (8, D(1200)),
+    }
+
+
+def test_a_draft_decides_nothing(judge: Judge) -> None:
+    """It names a part of what is to be billed, in the month where that stands now."""
+    draft = {"status": "draft", "posted_at": None}
+    booked = judge(closing().charge("I", 1, 8, 1200, **draft)).booked
+    assert (of(booked), of(booked, "on_draft")) == ({}, {("draft:erp:I", MARCH): (8, D(1200))})
+    sources = closing().correct(1, "04-05 09:00", hours=D(6), approved_at=at("04-05 10:00"))
+    booked = judge(sources.charge("I", 1, 6, 900, **draft, entry_version=2)).booked
+    assert of(booked) == {(BASE, MARCH): (8, D(1200)), (BASE, APRIL): (-8, D(-1200))}
+    assert of(booked, "on_draft") == {("draft:erp:I", APRIL): (6, D(900))}
+
+
+moments = st.integers(0, 60).map(lambda days: datetime(2026, 3, 25, 12, tzinfo=UTC) + timedelta(days=days))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[str, str | int, dict[str, object]]]:
+    """Rows of two entries with their versions, of postings, credits and adjustments, in any order."""
+    sources = closing()
+    for month in (MARCH, APRIL):
+        closed = draw(st.none() | moments)
+        sources.put("accounting_period", month, closed_at=closed, status="closed" if closed else "open")
+    for number in (1, 2):
+        sources.work(number, draw(st.sampled_from(["03-30", "04-02"])), draw(st.integers(1, 9)))
+        sources.put("time_entry", number, approved_at=draw(st.none() | moments))
+        for _ in range(draw(st.integers(0, 2))):
+            ended = draw(moments)
+            changed = {
+                "hours": D(draw(st.integers(0, 9))),
+                "approved_at": ended + draw(st.sampled_from([timedelta(0), timedelta(days=3)])),
+            }
+            status = draw(st.sampled_from(["approved", "approved", "submitted", "withdrawn"]))
+            sources.correct(number, f"{ended:%m-%d %H:%M}", status=status, **changed)
+            if status != "approved":
+                break
+        if draw(st.booleans()):
+            version = sources.tables["time_entry"][number]["version"]
+            given = {"posted_at": draw(moments), "entry_version": draw(st.integers(1, version))}
+            status = draw(st.sampled_from(["posted", "posted", "draft"]))
+            sources.charge(f"I{number}", number, draw(st.integers(1, 9)), 600, status=status, **given)
+            if status == "posted" and draw(st.booleans()):
+                sources.credit(f"C{number}", f"I{number}").put(
+                    "invoice_line", f"C{number}", posted_at=draw(moments)
+                )
+        if draw(st.booleans()):
+            kind = draw(st.sampled_from(["write_off", "hold", "discount"]))
+            given = {"hours": D(draw(st.integers(1, 9))), "amount": D(100), "decided_at": draw(moments)}
+            released = draw(st.none() | moments)
+            sources.put(
+                "bill_adjustment",
+                f"A{number}",
+                entry_id=f"time:{number}",
+                kind=kind,
+                released_at=released,
+                **given,
+            )
+    rows = [(t, native, row) for t, of_table in sources.tables.items() for native, row in of_table.items()]
+    return draw(st.permutations(rows))
+
+
+@settings(max_examples=120, deadline=None)
+@given(histories(), st.integers(0, 2**32))
+def test_both_judges_agree_in_any_order(
+    rows: list[tuple[str, str | int, dict[str, object]]], seed: int
+) -> None:
+    """Whatever arrives first: the books, the present, and the ledger's laws."""
+    agents, rng, sources = Agents(), random.Random(seed), Sources()
+    for table in sources.tables.values():
+        table.clear()
+    for table_name, native, row in rows:
+        sources.tables[table_name][native] = row
+        if rng.random() < 0.15:
+            agents(sources)
+    said, expected = agents(sources), Oracle()(sources)
+    assert (said.booked, said.figures) == (expected.booked, expected.figures)
+    agents(sources)
+    assert agents.lines == ()

@@ -1,0 +1,68 @@
+"""Closes, versions and what came after them arrive in any order, with crashes: the books are the oracle's."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from relinked import Relinked
+
+VERSIONED = ("version", "consultant_code", "project_code", "task_code", "work_date", "hours", "kind")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_closes_and_late_acts_in_any_order(seed: int) -> None:
+    """Periods are opened, closed at other times and closed anew, around corrections, postings and adjustments."""
+    world = Relinked(40 + seed, crash=0.03 if seed else 0.0)
+    rng = random.Random(seed)
+    periods = world.tables["accounting_period"]
+    entries = world.tables["time_entry"]
+    lines = world.tables["invoice_line"]
+    for _ in range(4):
+        for _ in range(rng.randint(2, 5)):
+            act = rng.randrange(4)
+            if act == 0:
+                closes_anew(world, rng.choice(list(periods)), rng)
+            elif act == 1:
+                corrects(world, rng.choice([key for key, row in entries.items() if _is_approved(row)]), rng)
+            elif act == 2:
+                charge = rng.choice([row for row in lines.values() if row["status"] == "posted"])
+                at = charge["posted_at"] + timedelta(days=rng.choice([-40, -20, 20, 40]))
+                world.update("invoice_line", charge["id"], posted_at=at)
+            else:
+                row = rng.choice(list(world.tables["bill_adjustment"].values()))
+                at = row["decided_at"] + timedelta(days=rng.choice([-40, 20, 40]))
+                world.update("bill_adjustment", row["id"], decided_at=at, released_at=rng.choice([None, at]))
+        world.check()
+
+
+def closes_anew(world: Relinked, period: str, rng: random.Random) -> None:
+    """At another time, or not at all."""
+    ends_on: date = world.tables["accounting_period"][period]["ends_on"]
+    at = datetime(ends_on.year, ends_on.month, 1, tzinfo=UTC) + timedelta(days=rng.randint(1, 20))
+    closed = rng.choice([at, at, None])
+    status = "open" if closed is None else "closed"
+    world.update("accounting_period", period, closed_at=closed, status=status)
+
+
+def corrects(world: Relinked, entry: int, rng: random.Random) -> None:
+    """The row and its version arrive as they come."""
+    row = world.tables["time_entry"][entry]
+    ended = row["approved_at"] + timedelta(days=rng.randint(1, 40))
+    versions = world.tables["time_entry_version"]
+    kept: dict[str, Any] = {name: row[name] for name in (*VERSIONED, "approved_at", "approved_by")}
+    kept |= {"id": max(versions, default=0) + 1, "entry_id": entry, "ended_at": ended}
+    if rng.random() < 0.2:
+        world.insert("time_entry_version", **kept)
+        world.delete("time_entry", entry)
+        return
+    hours, version = row["hours"] / 2, row["version"] + 1
+    status, approved_at = rng.choice([("approved", ended + timedelta(days=1)), ("withdrawn", None)])
+    world.update("time_entry", entry, hours=hours, version=version, status=status, approved_at=approved_at)
+    world.insert("time_entry_version", **kept)
+
+
+def _is_approved(row: dict[str, Any]) -> bool:
+    return row["status"] == "approved" and row["approved_at"] is not None
