@@ -1,7 +1,7 @@
 """What a lane holds of its roots, in pieces, so that a change of an entry writes that entry and a line or two:
 
 e\\0<root>\\0<entry>            the entry: rated item, segments, and the parts of it that are in the sums
-d\\0<root>\\0<day line>         accounting dates of the day's entries: the first of them dates the day line
+d\\0<root>\\0<day line>\\0<…>    accounting date of an entry of the day, in their order: the first dates the day line
 s\\0<root>\\0<line>             sums by month
 r\\0<root>\\0<line>\\0<month>    revision and content of the row last published; no content: as deleted
 x\\0<root>\\0<line>             the same of the exception last reported
@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from agents.billing.daylines import day_line_id
-from agents.billing.items import order_key
+from agents.billing.items import order_bytes
 from agents.revenue.entries import EntryState, Rated
 from agents.revenue.sums import Months, MonthSums
 from streams.lanes.state import Overlay
@@ -57,27 +57,25 @@ def entries(state: Overlay, root_id: str) -> list[str]:
 
 def put_day(state: Overlay, root_id: str, entry_id: str, old: Rated | None, new: Rated | None) -> set[str]:
     """Note what day line an item may date now; ids of the day lines whose first item may be another."""
-    before = None if old is None else day_line_id(old)
-    after = None if new is None else day_line_id(new)
-    touched = {day_line for day_line in (before, after) if day_line is not None}
-    for day_line in touched:
-        key = _key(DAY, root_id, day_line)
-        members = json.loads(state.get(key) or b"{}")
-        members.pop(entry_id, None)
-        if day_line == after and new is not None:
-            members[entry_id] = [new.work_date.isoformat(), new.accounting_date.isoformat()]
-        state.put(key, packed(members))
+    touched = set()
+    for item, is_new in ((old, False), (new, True)):
+        day_line = None if item is None else day_line_id(item)
+        if item is None or day_line is None:
+            continue
+        touched.add(day_line)
+        key = _key(DAY, root_id, day_line) + b"\0" + order_bytes(_DayEntry(item.work_date, entry_id))
+        if is_new:
+            state.put(key, item.accounting_date.isoformat().encode())
+        else:
+            state.delete(key)
     return touched
 
 
 def day_line_on(state: Overlay, root_id: str, entry_id: str) -> date | None:
     """The accounting date of a day line: that of the day's first item. None for what is none, or has no item."""
-    stored = state.get(_key(DAY, root_id, entry_id))
-    members = {} if stored is None else json.loads(stored)
-    if not members:
-        return None
-    placed = {_DayEntry(date.fromisoformat(day), one): on for one, (day, on) in members.items()}
-    return date.fromisoformat(placed[min(placed, key=order_key)])
+    for _, day in state.scan(_key(DAY, root_id, entry_id) + b"\0"):
+        return date.fromisoformat(day.decode())
+    return None
 
 
 def sums(state: Overlay, root_id: str, line_id: str) -> Months:

@@ -10,12 +10,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
+import structlog
+
 from streams.lanes.background import ALONE, BESIDE_LIVE, Background
 from streams.lanes.core import FANOUT_BESIDE_LIVE, FANOUT_KEYS, Gap
 from streams.lanes.lane import Counts, Lane
 from streams.lanes.records import Chunk
 from streams.lanes.tickets import Ticket
 from streams.lanes.transaction import AbortedSlice
+
+log = structlog.get_logger("lane")
 
 # What may wait for a lane while it commits: it all goes into the next one together, so that a busy lane
 # makes larger transactions rather than more of them. More than this only adds memory.
@@ -154,7 +158,8 @@ class LaneRunner:
                 except Gap:
                     self._forget_background()
                     self._on_reopened(self)  # the input seeks back to what is applied
-                except AbortedSlice:
+                except AbortedSlice as error:
+                    log.warning("lane_opened_again", lane=self.name, error=str(error))
                     self._reopen()
             self.lane.close()
         except Exception as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streams.errors import DependencyUnavailable, Fenced
+from streams.errors import ContractViolation, DependencyUnavailable, Fenced
 from streams.lanes.cursor import CURSOR_KEY
 from streams.lanes.records import Output, PlainRecord, withdraw
 from streams.logs import LIBRDKAFKA
@@ -126,6 +126,8 @@ class TransactionalLog:
                     produce(topic, value, key, place, headers=headers, on_delivery=told)
                 except BufferError:
                     self._produce_patiently(topic, value, key, place, headers=headers, on_delivery=told)
+                except KafkaException as error:
+                    raise refused(error, topic, key, value) from None
             for stage in self._stages:
                 stage.produce(self._produce)
             self._commit()
@@ -138,6 +140,9 @@ class TransactionalLog:
             self._producer.produce(*record, **options)
         except BufferError:
             self._produce_patiently(*record, **options)
+        except KafkaException as error:
+            topic, value, key = record[:3]
+            raise refused(error, topic, key, value) from None
 
     def _produce_patiently(self, *record: Any, **options: Any) -> None:
         """The queue is full: let deliveries drain. Bounded by message.timeout, which fails the commit."""
@@ -179,6 +184,18 @@ class TransactionalLog:
         self._outputs = []
         self._gathered = False
         self._stages = []
+
+
+def refused(
+    error: KafkaException, topic: str, key: bytes | None, value: bytes | None
+) -> KafkaException | ContractViolation:
+    """What became of a record that the client does not take: too large, and it would be so again and again."""
+    if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+        return error
+    return ContractViolation(
+        f"{topic}: the record of key {key!r} has {len(value or b''):,} bytes, more than a producer sends; "
+        "this is a defect: no state or result may grow so"
+    )
 
 
 def is_fenced(error: KafkaError) -> bool:

@@ -37,7 +37,7 @@ def describe_topics(bootstrap: str, topics: Collection[str]) -> dict[str, TopicS
     admin = admin_client(bootstrap)
     found = {}
     try:
-        asked = admin.describe_topics(TopicCollection(list(topics)), request_timeout=ADMIN_SECONDS)
+        asked = admin.describe_topics(TopicCollection(sorted(set(topics))), request_timeout=ADMIN_SECONDS)
         for topic, answer in asked.items():
             try:
                 description = answer.result()

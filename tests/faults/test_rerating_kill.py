@@ -63,3 +63,6 @@ def test_kills_within_a_rerating_change_nothing(tmp_path: Path) -> None:
         load.join(timeout=4 * SECONDS)
         assert not load.is_alive()
         running.assert_exact(HISTORY, f"seed {seed}")
+    logged = (tmp_path / "logs" / "worker.log").read_text()
+    assert "worker_ready" in logged
+    assert "topics_not_checked" not in logged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from streams.lanes.state import MemoryStore
 from streams.lanes.transaction import TransactionalLog
 from streams.serde.partitioning import partition_of
 from streams.stack import Stack
+from streams.worker.inputs import describe_topics
 
 KEYS = 200
 SPREAD = 7
@@ -160,6 +162,28 @@ def test_an_aborted_slice_is_not_restored(bootstrap: str, name: str) -> None:
     killed.flush(10)
     OneStage(bootstrap, name)
     assert restored(bootstrap, name)[0] == {b"a": b"1", CURSOR_KEY: b"c1"}
+
+
+def test_a_record_that_is_too_large_is_named(bootstrap: str, name: str) -> None:
+    """It would be refused again and again: one error that says which, and nothing of its slice is there."""
+    log = lane(bootstrap, name)
+    for outputs, changes in (
+        ([Output(name, b"k", bytes(2_000_000))], {b"a": b"1"}),
+        ([Output(name, b"k", b"v")], {b"k": bytes(2_000_000)}),
+    ):
+        topic = name if len(outputs[0].value or b"") > 1 else f"state.{name}"
+        with pytest.raises(
+            ContractViolation, match=rf"^{re.escape(topic)}: the record of key b'k' has 2,000,000 bytes"
+        ):
+            log.commit(outputs, {**changes, CURSOR_KEY: b"{}"})
+        log = OneStage(bootstrap, name)
+    assert restored(bootstrap, name) == ({}, 0)
+
+
+def test_topics_that_several_flows_read_are_described_once(bootstrap: str, name: str) -> None:
+    """Asking for one twice would be refused."""
+    lane(bootstrap, name)
+    assert describe_topics(bootstrap, [name, name, f"{name}-never"])[name].partitions == 1
 
 
 def test_watermarks_are_there_for_an_empty_topic(bootstrap: str, name: str) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from billing_builders import (
@@ -24,6 +24,8 @@ from billing_builders import (
     small_firm,
     write_off,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.billing import (
     Adjustment,
@@ -38,7 +40,7 @@ from agents.billing import (
     rate_milestone,
 )
 from agents.billing.caps import split
-from agents.billing.items import order_key
+from agents.billing.items import order_bytes, order_key
 from streams.errors import InvalidValue
 
 DAY_ID = "day:erp:C1:erp:L1:2026-03-02"
@@ -396,6 +398,32 @@ def test_items_are_ordered_by_date_system_and_number() -> None:
         "erp:M-1",
         "x:1",
     ]
+
+
+NATIVE = st.one_of(
+    st.integers(0, 10**20).map(str), st.text("0A-:é", max_size=5), st.sampled_from(["007", "7", "10"])
+)
+PLACED = st.tuples(
+    st.sampled_from([day("03-01"), day("03-02")]), st.tuples(st.sampled_from(["time", "erp", "x"]), NATIVE)
+)
+
+
+@given(st.lists(PLACED, max_size=8))
+def test_the_order_is_the_same_in_bytes(placed: list[tuple[date, tuple[str, str]]]) -> None:
+    """For keys of a store; the id is at their end."""
+    items = [Placed(on, ":".join(names)) for on, names in placed]
+    in_order = sorted(items, key=order_key)
+    assert sorted(items, key=order_bytes) == in_order
+    assert [order_bytes(one).rsplit(b"\0", 1)[1].decode() for one in in_order] == [
+        o.entry_id for o in in_order
+    ]
+
+
+class Placed(NamedTuple):
+    """What has an order."""
+
+    work_date: date
+    entry_id: str
 
 
 @pytest.mark.parametrize(
