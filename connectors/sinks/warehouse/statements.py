@@ -9,19 +9,21 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from connectors.sinks.warehouse.tables import Load, Mode
-from connectors.sinks.warehouse.versions import record
+from connectors.sinks.warehouse.versions import recording
 
 _quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """All statements of one load, ``record`` after the merge. The staging table empties itself at each commit."""
+    """All statements of one load. The staging table empties itself at each commit.
+
+    ``merge`` of a table whose versions are kept selects how many rows it wrote.
+    """
 
     create_stage: str
     copy: str
     merge: str
-    record: tuple[str, ...] = ()
 
 
 def statements(load: Load, columns: Sequence[str]) -> Statements:
@@ -29,17 +31,16 @@ def statements(load: Load, columns: Sequence[str]) -> Statements:
     table = load.table
     name, stage = _quote(table.name), _quote(f"stage_{table.name}")
     names = _names(columns)
+    merge = (
+        f"INSERT INTO {name} AS held ({names}) SELECT {names} FROM {stage} {_conflict(load, table, columns)}"
+    )
     return Statements(
         create_stage=(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ON COMMIT DELETE ROWS "
             f"AS SELECT {names} FROM {name} WITH NO DATA"
         ),
         copy=f"COPY {stage} ({names}) FROM STDIN",
-        merge=(
-            f"INSERT INTO {name} AS held ({names}) SELECT {names} FROM {stage} "
-            f"{_conflict(load, table, columns)}"
-        ),
-        record=() if load.versions is None else record(table, load.versions, stage, columns, load.key),
+        merge=merge if load.versions is None else recording(merge, table, load.versions, columns, load.key),
     )
 
 

@@ -179,9 +179,7 @@ class _Writer:
         if count:
             cursor.copy_expert(self.sql.copy, io.StringIO(text), size=COPY_PIECE)
             cursor.execute(self.sql.merge)
-            written = cursor.rowcount
-            for statement in self.sql.record:
-                cursor.execute(statement)
+            written = cursor.rowcount if self._load.versions is None else _one(cursor)
         applied.count(self._load.table.name, written=written, stale=stale + count - written)
         return refused
 
@@ -225,6 +223,13 @@ def _write_dead_letters(cursor: Cursor, sink: str, dead: Sequence[Message], appl
             "message, raw_key, raw_value) VALUES %s ON CONFLICT DO NOTHING",
             rows,
         )
+
+
+def _one(cursor: Cursor) -> int:
+    """The number that a statement selected."""
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _literal(cursor: Cursor, value: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Column, DateTime, Index, MetaData, Table
+from sqlalchemy import Column, DateTime, MetaData, Table
 from sqlalchemy.dialects import postgresql
 
 _quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
@@ -31,46 +31,42 @@ def version_table(metadata: MetaData, table: Table, fields: Sequence[str], key: 
         )
         for column in (table.c[name] for name in fields)
     ]
-    name = f"{table.name}_version"
-    made = Table(
-        name,
+    return Table(
+        f"{table.name}_version",
         metadata,
         *columns,
         Column("recorded_at", DateTime(timezone=True), primary_key=True, comment="from when it was reported"),
         Column("superseded_at", DateTime(timezone=True), comment="exclusive; null: still reported"),
         comment=f"All versions of the rows of {table.name}.",
     )
-    held = made.c.superseded_at.is_(None)
-    Index(f"ix_{name}_held", *(made.c[column] for column in key), unique=True, postgresql_where=held)
-    return made
 
 
-def record(
-    table: Table, versions: Table, stage: str, fields: Sequence[str], key: Sequence[str]
-) -> tuple[str, str]:
-    """The statements that follow a merge from ``stage``: end the versions that no longer hold, begin the new ones."""
-    fact, held = _quote(table.name), _quote(versions.name)
-    staged = " AND ".join(f"staged.{_quote(column)} = fact.{_quote(column)}" for column in key)
-    same = " AND ".join(f"held.{_quote(column)} = fact.{_quote(column)}" for column in key)
+def recording(merge: str, table: Table, versions: Table, fields: Sequence[str], key: Sequence[str]) -> str:
+    """A merge (its target named ``held``) that ends the versions it replaces and begins new ones; it selects how many
+    rows it wrote.
+
+    Its parts see the versions as they were before it. A join with the table itself would cost as much as that holds.
+    """
+    named = _quote(versions.name)
+    same = " AND ".join(f"open.{_quote(column)} = merged.{_quote(column)}" for column in key)
+    is_same_version = "(open.revision, open.deleted) = (merged.revision, merged.deleted)"
+    into = ", ".join(_quote(field) for field in fields)
+    returned = ", ".join(f"held.{_quote(field)}" for field in fields)
     return (
-        f"UPDATE {held} AS held SET superseded_at = now() FROM {stage} AS staged JOIN {fact} AS fact ON {staged} "
-        f"WHERE {same} AND held.superseded_at IS NULL "
-        "AND (held.revision, held.deleted) IS DISTINCT FROM (fact.revision, fact.deleted)",
-        f"{_begin(table, versions, fields, 'now()')} JOIN {stage} AS staged ON {staged} "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {held} AS held WHERE {same} AND held.superseded_at IS NULL)",
+        f"WITH merged AS ({merge} RETURNING {returned}), "
+        f"ended AS (UPDATE {named} AS open SET superseded_at = now() FROM merged "
+        f"WHERE {same} AND open.superseded_at IS NULL AND NOT {is_same_version}), "
+        f"begun AS (INSERT INTO {named} ({into}, recorded_at) SELECT {into}, now() FROM merged "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {named} AS open "
+        f"WHERE {same} AND open.superseded_at IS NULL AND {is_same_version})) "
+        "SELECT count(*) FROM merged"
     )
 
 
 def begin_with_what_is_there(table: Table, versions: Table, fields: Sequence[str]) -> str:
     """The statement for a warehouse that was loaded before it kept versions: each row since it was written."""
-    nothing_yet = f"WHERE NOT EXISTS (SELECT 1 FROM {_quote(versions.name)})"
-    return f"{_begin(table, versions, fields, 'fact.loaded_at')} {nothing_yet}"
-
-
-def _begin(table: Table, versions: Table, fields: Sequence[str], since: str) -> str:
-    into = ", ".join(_quote(field) for field in fields)
-    values = ", ".join(f"fact.{_quote(field)}" for field in fields)
+    named, into = _quote(versions.name), ", ".join(_quote(field) for field in fields)
     return (
-        f"INSERT INTO {_quote(versions.name)} ({into}, recorded_at) SELECT {values}, {since} "
-        f"FROM {_quote(table.name)} AS fact"
+        f"INSERT INTO {named} ({into}, recorded_at) SELECT {into}, loaded_at FROM {_quote(table.name)} "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {named})"
     )
