@@ -218,7 +218,7 @@ class AllocateStage:
         terms = self._reference.terms(root_id)
         facts = book.facts(entry_id).limited(self._reference.limits)
         now = facts.allocate(terms)
-        bookings = book_entry(facts, now, terms, self._reference.periods)
+        books = book_entry(facts, now, terms, self._reference.periods)
         self._decided.note(context.state, root_id, facts)
         target = dict(now)
         put_on_draft(target, book.item, facts.drafts, terms)
@@ -226,7 +226,7 @@ class AllocateStage:
         self._running.pop(root_id, None)
         live = {(entry_id, segment): state for segment, state in book.live.items()}
         booked = {(entry_id, segment): of for segment, of in book.booked.items()}
-        change = diff_books(live, booked, target, bookings)
+        change = diff_books(live, booked, target, books)
         self._publish(live, change, {entry_id: book}, {entry_id: times}, times, context)
         self._write(context.state, root_id, entry_id, book)
 
@@ -304,8 +304,8 @@ class AllocateStage:
             books[entry_id].put_booked(segment_id, booked, self._books.encode_line)
         for key, state in change.changed.items():
             entry_id, segment_id = key
-            shown = state.segment if state.segment is not None else live[key].segment
-            assert shown is not None
+            before = live[key].segment if key in live else None
+            shown = state.segment or before or change.gone.get(key) or self._last(books[entry_id], segment_id)
             times = causes.get(entry_id, latest)
             fields = shown.fields() | {name: times[name] for name in TIMES}
             if state.segment is None:
@@ -314,15 +314,20 @@ class AllocateStage:
                 "deleted": state.segment is None,
                 "revision": state.revision,
                 "event_id": state.event_id,
+                "earned": state.earned,
                 "rule_version": self.rules,
                 "allocated_at": context.now,
             }
             book = books[entry_id]
             book.live[segment_id] = state
             book.stored["live"][segment_id] = self._current.emit(context, fields)
-            report = report_of(None if key not in live else live[key].segment, state, book)
+            report = report_of(before, state, book)
             if report is not None:
                 self._raised.emit(
                     context, report.record | {"flow": FLOW} | {name: times[name] for name in TIMES}
                 )
                 context.count(report.name)
+
+    def _last(self, book: EntryBook, segment_id: str) -> Segment:
+        """A segment that is no more, as it was last shown."""
+        return Segment.from_record(self._decode(book.stored["live"][segment_id]))

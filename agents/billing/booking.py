@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from agents.billing.closes import Booking, as_it_is
+from agents.billing.closes import Booking, EntryBooks, as_it_is
 from agents.billing.ledger import (
     REVERSAL,
     LedgerLine,
@@ -32,46 +32,65 @@ class Booked(NamedTuple):
 
 
 class BookDiff(NamedTuple):
-    """As `LedgerDiff`; ``booked`` says of the segments looked at which need their lines kept (None: no more)."""
+    """As `LedgerDiff`; ``booked`` says of the segments looked at which need their lines kept (None: no more), ``gone``
+    what the books say last of those that are no more."""
 
     lines: tuple[LedgerLine, ...]
     changed: dict[Key, LiveSegment]
     booked: dict[Key, Booked | None]
+    gone: dict[Key, Segment]
 
 
 def diff_books(
     previous: Mapping[Key, LiveSegment],
     booked: Mapping[Key, Booked],
     target: Mapping[Key, Segment],
-    bookings: Mapping[Key, Sequence[Booking]] | None = None,
+    books: EntryBooks | None = None,
 ) -> BookDiff:
-    """The lines that turn the live ones into ``bookings``, and the live segments into ``target``.
+    """The lines that turn the live ones into ``books``, and the live segments into ``target``.
 
-    Without bookings it is in the books as it is; segments that are, and were so before, are `diff`'s matter.
+    Without books it is in them as it is; segments that are, and were so before, are `diff`'s matter.
     """
-    if bookings is None:
-        if not booked:
-            return BookDiff(*diff(previous, target), {})
-        bookings = as_it_is(target)
-    keys = previous.keys() | booked.keys() | target.keys() | bookings.keys()
-    special = {key for key in keys if key in booked or not _is_plain(target.get(key), bookings.get(key, ()))}
+    if books is None:
+        if not booked and all(live.earned is None for live in previous.values()):
+            return BookDiff(*diff(previous, target), {}, {})
+        books = EntryBooks(as_it_is(target), {}, {})
+    bookings, earned = books.bookings, books.earned
+    keys = previous.keys() | booked.keys() | target.keys() | bookings.keys() | earned.keys()
+    special = {
+        key
+        for key in keys
+        if key in booked
+        or key in earned
+        or (key in previous and previous[key].earned is not None)
+        or not _is_plain(target.get(key), bookings.get(key, ()))
+    }
     plain = diff(
         {key: live for key, live in previous.items() if key not in special},
         {key: segment for key, segment in target.items() if key not in special},
     )
     lines, changed = list(plain.lines), dict(plain.changed)
     kept: dict[Key, Booked | None] = {}
+    gone: dict[Key, Segment] = {}
     for key in sorted(special):
-        before, wanted = previous.get(key), target.get(key)
+        before = previous.get(key)
         made, now = _rebook(booked.get(key) or _as_live(before), bookings.get(key, ()))
         lines += made
-        if (None if before is None else before.segment) != wanted:
-            revision = max(now.revision, (0 if before is None else before.revision) + 1)
-            event_id = made[-1].event_id if made else now.lines[-1].event_id if now.lines else ""
+        wanted, adds = target.get(key), earned.get(key)
+        stood = LiveSegment(None, 0, "") if before is None else before
+        if (stood.segment, stood.earned) != (wanted, adds):
+            revision = max(now.revision, stood.revision + 1)
+            shown = wanted or stood.segment or books.last.get(key)
+            line = made[-1] if made else now.lines[-1] if now.lines else None
+            event_id = stood.event_id if line is None else line.event_id
+            if not event_id and shown is not None:  # it is earned, and in no books
+                event_id = event_id_of(shown, revision, kind_of(shown))
             now = now._replace(revision=revision)
-            before = changed[key] = LiveSegment(wanted, revision, event_id)
+            before = changed[key] = LiveSegment(wanted, revision, event_id, adds)
+            if wanted is None and shown is not None:
+                gone[key] = shown
         kept[key] = None if now == _as_live(before) else now
-    return BookDiff(tuple(lines), changed, kept)
+    return BookDiff(tuple(lines), changed, kept, gone)
 
 
 def _is_plain(segment: Segment | None, bookings: Sequence[Booking]) -> bool:

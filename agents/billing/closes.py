@@ -13,6 +13,9 @@ are as they are now, and entries that share something with others (a cap, a lot,
 their rows don't say when they were decided. A draft decides nothing: it names a part of what is to be billed, in the
 month where that stands now.
 
+Revenue goes by the same: what an entry has earned is the difference between what stood at closes, whatever is posted
+of it, on the day of the work or in the first period open then. ``billing.current`` has it as ``earned``.
+
 Only intervals between closes in which something about the entry was decided are looked at: mostly one, and then the
 books say what ``billing.current`` says, at the cost of a comparison.
 
@@ -26,6 +29,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from agents.billing.adjustments import Adjustment
@@ -37,11 +41,13 @@ from agents.billing.periods import PeriodTable
 from agents.billing.posted import PostedLine
 from agents.billing.segments import BILLED, Key, Segment
 from agents.billing.terms import Terms
+from streams.money import ZERO
 
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 DUE: Final = "due:"
 
 DayOf = Callable[[Segment, datetime | None], date | None]
+EarnedOn = Callable[[Item | None, Segment, datetime | None], date | None]
 
 
 class Booking(NamedTuple):
@@ -49,6 +55,23 @@ class Booking(NamedTuple):
 
     segment: Segment
     is_back: bool
+
+
+class EntryBooks(NamedTuple):
+    """The bookings of each segment of an entry, what each adds to the months of revenue (`earned_of`), and how each
+    stood last."""
+
+    bookings: dict[Key, list[Booking]]
+    earned: dict[Key, tuple[str, ...]]
+    last: dict[Key, Segment]
+
+
+class State(NamedTuple):
+    """What an entry was, and its segments, from a close (None: from the first day) until the next."""
+
+    since: datetime | None
+    item: Item | None
+    segments: Segments
 
 
 class Version(NamedTuple):
@@ -84,6 +107,11 @@ class Facts:
         if self.lines or self.adjustments or self.versions or self.released:
             return False
         return self.item is None or self.item.disposition != PARKED
+
+    @property
+    def is_parked_and_posted(self) -> bool:
+        """Whether what is posted is earned though the rest is not."""
+        return bool(self.lines) and self.item is not None and self.item.disposition == PARKED
 
     def decisions(self) -> set[datetime]:
         """When something of it was decided; `LONG_AGO` where that is not known."""
@@ -132,10 +160,8 @@ class Facts:
         return allocate_item(self.entry_id, self.item, self.lines, self.adjustments, terms)
 
 
-def book_entry(
-    facts: Facts, now: Segments, terms: Terms, periods: PeriodTable
-) -> dict[Key, list[Booking]] | None:
-    """The bookings of an entry of a root whose `Terms.is_independent`, by segment.
+def book_entry(facts: Facts, now: Segments, terms: Terms, periods: PeriodTable) -> EntryBooks | None:
+    """The books of an entry of a root whose `Terms.is_independent`.
 
     ``now`` is what `Facts.allocate` makes of it. None where the books say what ``billing.current`` says.
     """
@@ -153,13 +179,24 @@ def book_entry(
         return None if own is None else periods.accounting_date(entity, own, since)
 
     since = _since(closes, intervals[-1])
-    if len(intervals) == 1 and all(day_of(one, since) == one.accounting_date for one in now.values()):
+    is_plain = len(intervals) == 1 and not facts.is_parked_and_posted
+    if is_plain and all(day_of(one, since) == one.accounting_date for one in now.values()):
         return None
-    states = [(_since(closes, at), facts.as_of(closes[at]).allocate(terms)) for at in intervals[:-1]]
-    booked, days = _chain([*states, (since, now)], day_of)
+    states = []
+    for at in intervals[:-1]:
+        before = facts.as_of(closes[at])
+        states.append(State(_since(closes, at), before.item, before.allocate(terms)))
+    states.append(State(since, facts.item, now))
+    booked, days = _chain(states, day_of)
     if facts.drafts:
         _draft(booked, {key: now[key]._replace(accounting_date=days[key]) for key in now}, facts, terms)
-    return booked
+
+    def earned_on(item: Item | None, segment: Segment, since: datetime | None) -> date | None:
+        own = segment.accounting_date if item is None else item.work_date
+        return None if own is None else periods.accounting_date(entity, own, since)
+
+    last = {key: segment for state in states for key, segment in state.segments.items()}
+    return EntryBooks(booked, earned_of(states, day_of, earned_on), last)
 
 
 def as_it_is(segments: Mapping[Key, Segment]) -> dict[Key, list[Booking]]:
@@ -167,14 +204,54 @@ def as_it_is(segments: Mapping[Key, Segment]) -> dict[Key, list[Booking]]:
     return {key: [Booking(segment, False)] for key, segment in segments.items()}
 
 
-def _chain(
-    states: Iterable[tuple[datetime | None, Segments]], day_of: DayOf
-) -> tuple[dict[Key, list[Booking]], dict[Key, date | None]]:
+def earned_of(states: Iterable[State], day_of: DayOf, earned_on: EarnedOn) -> dict[Key, tuple[str, ...]]:
+    """What each segment adds to the months of its contract line's revenue, as ``billing.current`` has it.
+
+    What is posted is billed in the month of its posting and earned in that of the work, as it was when it was
+    posted; both are open months as of the decision, and the two months of each text. Example, of 8 h/1,200 of
+    March corrected to 6 h in April: ``2026-03 2026-03 28800 1200.00 unbilled erp:L`` and
+    ``2026-04 2026-04 -7200 -300.00 unbilled erp:L``. What has no known amount has ``-`` for it.
+    """
+    sums: dict[Key, dict[tuple[str, str, str, str], tuple[int, Decimal | None]]] = {}
+    stands: dict[Key, tuple[Segment, Item | None]] = {}
+    for since, item, segments in states:
+        here = {key: (segment, item) for key, segment in segments.items()}
+        for key in stands.keys() | here.keys():
+            old, new = stands.get(key), here.get(key)
+            if old is not None and new is not None and _content(old[0]) == _content(new[0]):
+                here[key] = old
+                continue
+            for sign, one in ((-1, old), (1, new)):
+                if one is None or one[0].contract_line_id is None:
+                    continue
+                segment = one[0]
+                earned, booked = earned_on(one[1], segment, since), day_of(segment, since)
+                if earned is None or booked is None:
+                    continue
+                months = (f"{earned:%Y-%m}", f"{booked:%Y-%m}", segment.bucket, one[0].contract_line_id)
+                of_key = sums.setdefault(key, {})
+                seconds, amount = of_key.get(months, (0, None))
+                if segment.amount is not None:
+                    amount = (amount or ZERO) + sign * segment.amount
+                of_key[months] = (seconds + sign * segment.seconds, amount)
+        stands = here
+    texts = {
+        key: tuple(
+            f"{earned} {booked} {seconds} {'-' if amount is None else amount} {bucket} {line}"
+            for (earned, booked, bucket, line), (seconds, amount) in sorted(of_key.items())
+            if seconds or amount
+        )
+        for key, of_key in sums.items()
+    }
+    return {key: of_key for key, of_key in texts.items() if of_key}
+
+
+def _chain(states: Iterable[State], day_of: DayOf) -> tuple[dict[Key, list[Booking]], dict[Key, date | None]]:
     """What each state adds to the books of the one before, and the day on which each segment stands at the end."""
     booked: dict[Key, list[Booking]] = {}
     days: dict[Key, date | None] = {}
     stands: Segments = {}
-    for since, here in states:
+    for since, _, here in states:
         for key in stands.keys() | here.keys():
             old, new = stands.get(key), here.get(key)
             if _content(old) == _content(new):

@@ -26,18 +26,20 @@ class LiveSegment(NamedTuple):
     """A segment as it was last charged; ``segment`` is None once that was reversed and nothing followed.
 
     ``event_id`` is the last line's. Gone segments are kept for their revision, so that ids are never used
-    twice.
+    twice. ``earned`` is what it adds to the months of revenue, where its entry is in the books of several.
     """
 
     segment: Segment | None
     revision: int
     event_id: str
+    earned: tuple[str, ...] | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> LiveSegment:
         """The state that a decoded ``billing.current`` record, ``deleted`` or not, stands for."""
         segment = None if record["deleted"] else Segment.from_record(record)
-        return cls(segment, record["revision"], record["event_id"])
+        earned = record["earned"]
+        return cls(segment, record["revision"], record["event_id"], None if earned is None else tuple(earned))
 
 
 class LedgerLine(NamedTuple):

@@ -17,7 +17,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from agents.billing.items import FIXED_FEE, MILESTONE_ITEM, PARKED, PRICED
+from agents.billing.items import FIXED_FEE, MILESTONE_ITEM, NON_CHARGEABLE, PARKED, PRICED
 from agents.billing.segments import BILLED, COVERED, ON_DRAFT, ON_HOLD, UNBILLED
 from agents.revenue.sums import MonthSums, first_of
 from streams.errors import InvalidValue
@@ -49,6 +49,11 @@ class Placed(NamedTuple):
     accounting_date: date | None
     seconds: int
     amount: Decimal | None
+    earned: tuple[str, ...] = ()
+    is_gone: bool = False
+
+
+PLACED: Final = Placed._fields[:5]  # as records have them
 
 
 class EntryState:
@@ -80,8 +85,12 @@ class EntryState:
         stored = self._segments.get(record["segment"])
         if stored is not None and record["revision"] < stored[0]:
             return False
-        placed = None if record["deleted"] else Placed(*(record[name] for name in Placed._fields))
-        if placed is not None and placed.bucket in EARNED and placed.amount is None:
+        earned = tuple(record["earned"] or ())
+        placed = None
+        if earned or not record["deleted"]:
+            own = {name: record[name] for name in PLACED}
+            placed = Placed(**own, earned=earned, is_gone=record["deleted"])
+        if placed is not None and not placed.is_gone and placed.bucket in EARNED and placed.amount is None:
             raise InvalidValue(
                 f"{record['entry_id']} {record['segment']} is {placed.bucket} without an amount"
             )
@@ -95,16 +104,20 @@ class EntryState:
         March, 1,500 billed in April.
         """
         parts: Parts = {}
+        in_months = any(placed.earned for _, placed in self._segments.values() if placed is not None)
         rated, month_of = self.rated, day_line_on
         if rated is not None:
             month_of = rated.accounting_date
             if rated.disposition == PARKED:
                 _add(parts, rated.contract_line_id, month_of, parked_items=1, parked_seconds=rated.seconds)
-            elif rated.disposition in (PRICED, FIXED_FEE):
+            elif rated.disposition in (PRICED, FIXED_FEE) and not in_months:
                 _add(parts, rated.contract_line_id, month_of, worked=rated.seconds)
         money = "accepted" if rated is not None and rated.item_kind == MILESTONE_ITEM else "delivered"
         for _, placed in self._segments.values():
             if placed is None:
+                continue
+            if in_months:
+                _add_earned(parts, placed.earned, money)
                 continue
             line_id, booked_on = placed.contract_line_id, placed.accounting_date
             if placed.bucket in EARNED:
@@ -142,6 +155,21 @@ class EntryState:
         return state
 
 
+def _add_earned(parts: Parts, earned: tuple[str, ...], money: str) -> None:
+    """What a segment adds to several months, as billing has worked it out from what stood at each close."""
+    for text in earned:
+        month, billed_in, seconds, amount, bucket, line_id = text.split(" ", 5)
+        on = date.fromisoformat(f"{month}-01")
+        if bucket in EARNED:
+            _add(parts, line_id, on, **{money: Decimal(amount)})
+        elif bucket == COVERED:
+            _add(parts, line_id, on, covered=int(seconds))
+        if bucket not in (PARKED, NON_CHARGEABLE):
+            _add(parts, line_id, on, worked=int(seconds))
+        if bucket == BILLED:
+            _add(parts, line_id, date.fromisoformat(f"{billed_in}-01"), billed=Decimal(amount))
+
+
 def _add(parts: Parts, line_id: str | None, on: date | None, **sums: Any) -> None:
     """Add to a month of a line; what is of no contract line, such as internal work, is no revenue."""
     if line_id is not None and on is not None:
@@ -150,13 +178,16 @@ def _add(parts: Parts, line_id: str | None, on: date | None, **sums: Any) -> Non
 
 
 def _placed(values: list[Any]) -> Placed:
-    bucket, line_id, on, seconds, amount = values
+    bucket, line_id, on, seconds, amount, *rest = values
+    earned, is_gone = rest or ((), False)  # earlier versions had neither
     return Placed(
         bucket,
         line_id,
         None if on is None else date.fromisoformat(on),
         seconds,
         None if amount is None else Decimal(amount),
+        tuple(earned),
+        is_gone,
     )
 
 

@@ -72,31 +72,92 @@ def as_of(rows: Rows, close: datetime) -> Rows:
     )
 
 
-def book(rows: Rows, books: Books, shared: bool = False) -> list[Booking]:
+class Closes:
+    """What had been decided by each close, and by now."""
+
+    def __init__(self, rows: Rows, books: Books) -> None:
+        self.rows, self.books = rows, books
+        self.now = Moment(rows, books)
+        self.moments: dict[datetime, Moment] = {}
+        for period in rows.periods.values():
+            if period.closed_at is not None and period.closed_at not in self.moments:
+                self.moments[period.closed_at] = Moment(as_of(rows, period.closed_at), books)
+        every = (self.now, *self.moments.values())
+        self.roots = sorted({root for moment in every for root in (*moment.items, *moment.lines)})
+
+    def states(self, root: str, shared: bool = False) -> list[tuple[datetime | None, Moment]]:
+        """From when on (None: from the first day) a contract was as in each moment, the last of which is now.
+
+        None of contracts whose legal entity has closed nothing, and, unless ``shared``, of those whose entries
+        share something, a cap, a lot or a day line.
+        """
+        engagement = self.rows.engagements.get(root)
+        if engagement is None or (shares(root, self.rows) and not shared):
+            return []
+        entity = engagement.legal_entity_id
+        periods = [period for period in self.rows.periods.values() if period.legal_entity_id == entity]
+        closes = sorted({period.closed_at for period in periods if period.closed_at is not None})
+        if not closes:
+            return []
+        moments = [self.moments[close] for close in closes]
+        return list(zip([None, *closes], [*moments, self.now], strict=True))
+
+
+class Earned(NamedTuple):
+    """What a segment adds to revenue on a day and, if it is billed, to what is billed on another; less, if ``is_back``."""
+
+    segment: Segment
+    kind: str
+    earned_on: date | None
+    billed_on: date | None
+    is_back: bool
+
+
+def book(closes: Closes, shared: bool = False) -> list[Booking]:
     """What is in the books of all periods together.
 
-    Contracts whose entries share something, a cap, a lot or a day line, are booked as they are now, as if it had all
-    been decided so at once, unless ``shared``.
+    Contracts that have no `Closes.states` are booked as they are now, as if all had been decided so at once.
     """
-    now = _Moment(rows, books)
-    moments: dict[datetime, _Moment] = {}
-    roots = {*now.items, *now.lines}
-    for period in rows.periods.values():
-        if period.closed_at is not None and period.closed_at not in moments:
-            moments[period.closed_at] = _Moment(as_of(rows, period.closed_at), books)
-            roots |= {*moments[period.closed_at].items, *moments[period.closed_at].lines}
     booked: list[Booking] = []
-    for root in sorted(roots):
-        engagement = rows.engagements.get(root)
-        if engagement is None or (shares(root, rows) and not shared):
-            booked += [Booking(segment, False) for segment in now.segments(root)]
-            continue
-        entity = engagement.legal_entity_id
-        closes = sorted(
-            {p.closed_at for p in rows.periods.values() if p.legal_entity_id == entity and p.closed_at}
-        )
-        booked += _book_root(root, entity, [(close, moments[close]) for close in closes], now, books)
+    for root in closes.roots:
+        states = closes.states(root, shared)
+        if states:
+            entity = closes.rows.engagements[root].legal_entity_id
+            booked += _book_root(root, entity, states, closes.books)
+        else:
+            booked += [Booking(segment, False) for segment in closes.now.segments(root)]
     return booked
+
+
+def earn(closes: Closes, root: str) -> list[Earned]:
+    """What the entries of a contract add to months of revenue, closed ones staying as they were; nothing of contracts
+    that have no `Closes.states`.
+
+    As in the ledger, only that what is posted is earned on the day of the work all the same, as it was then; what is
+    of no entry any more on that of the posting.
+    """
+    found = []
+    kinds = {item.entry_id: item.kind for item in closes.now.items.get(root, [])}
+    stands: dict[tuple[str, str], tuple[Segment, Item | None]] = {}
+    for since, moment in closes.states(root):
+        entity = closes.rows.engagements[root].legal_entity_id
+        items = {item.entry_id: item for item in moment.items.get(root, [])}
+        here = {(s.entry_id, s.segment): (s, items.get(s.entry_id)) for s in moment.without_drafts(root)}
+        for key in {*stands, *here}:
+            old, new = stands.get(key), here.get(key)
+            if old and new and _content(old[0]) == _content(new[0]):
+                here[key] = old
+                continue
+            for one, is_back in ((old, True), (new, False)):
+                if one is not None:
+                    segment, item = one
+                    own = segment.accounting_date if item is None else item.work_date
+                    earned_on = None if own is None else closes.books.accounting_date(entity, own, since)
+                    kind = kinds.get(segment.entry_id, "entry")
+                    billed_on = _day(segment, entity, since, closes.books)
+                    found.append(Earned(segment, kind, earned_on, billed_on, is_back))
+        stands = here
+    return found
 
 
 def shares(root: str, rows: Rows) -> bool:
@@ -115,7 +176,7 @@ def shares(root: str, rows: Rows) -> bool:
     )
 
 
-class _Moment:
+class Moment:
     """All that was decided up to some moment, by root."""
 
     def __init__(self, rows: Rows, books: Books) -> None:
@@ -162,15 +223,10 @@ class _Moment:
 
 
 def _book_root(
-    root: str, entity: str, closes: Sequence[tuple[datetime, _Moment]], now: _Moment, books: Books
+    root: str, entity: str, moments: Sequence[tuple[datetime | None, Moment]], books: Books
 ) -> list[Booking]:
-    states: list[tuple[datetime | None, list[Segment]]] = []
-    since: datetime | None = None
-    for close, moment in closes:
-        states.append((since, moment.without_drafts(root)))
-        since = close
-    states.append((since, now.without_drafts(root)))
-
+    now = moments[-1][1]
+    states = [(since, moment.without_drafts(root)) for since, moment in moments]
     booked: list[Booking] = []
     stands: dict[tuple[str, str], Segment] = {}
     days: dict[tuple[str, str], date | None] = {}

@@ -12,6 +12,7 @@ from typing import Final
 from streams.money import ZERO
 
 from .allocation import Segment, item_order
+from .closes import Closes, earn
 from .daylines import day_items
 from .rating import Item
 from .rows import Rows
@@ -34,9 +35,14 @@ class Month:
 
 
 def sums_by_month(
-    segments: Iterable[Segment], rated: Iterable[Item], rows: Rows
+    segments: Iterable[Segment], rated: Iterable[Item], rows: Rows, closes: Closes
 ) -> dict[tuple[str, str], dict[date, Month]]:
-    """By line and month. Work is of the month in which it was approved, whenever it is posted."""
+    """By line and month. Work is of the month in which it was approved, whenever it is posted.
+
+    Where it is told what stood at each close (`Closes.states`), later acts move no closed month; what is parked is
+    told as of now.
+    """
+    told = {root for root in closes.roots if closes.states(root)}
     sums: dict[tuple[str, str], dict[date, Month]] = defaultdict(lambda: defaultdict(Month))
     by_root: dict[str, list[Item]] = defaultdict(list)
     for item in rated:
@@ -52,10 +58,10 @@ def sums_by_month(
             if item.disposition == "parked":
                 month.parked_items += 1
                 month.parked_seconds += item.seconds
-            elif item.disposition in ("priced", "fixed_fee"):
+            elif item.disposition in ("priced", "fixed_fee") and root not in told:
                 month.worked += item.seconds
     for segment in segments:
-        if segment.line_id is None or segment.accounting_date is None:
+        if segment.line_id is None or segment.accounting_date is None or segment.root in told:
             continue
         of_line = sums[segment.root, segment.line_id]
         its_item = items.get((segment.root, segment.entry_id))
@@ -72,6 +78,26 @@ def sums_by_month(
         if segment.bucket == "billed":
             assert segment.amount is not None
             of_line[first_of(segment.accounting_date)].billed += segment.amount
+    for root in told:
+        for one in earn(closes, root):
+            if one.segment.line_id is None or one.earned_on is None:
+                continue
+            sign, of_line = -1 if one.is_back else 1, sums[root, one.segment.line_id]
+            month, bucket, money = of_line[first_of(one.earned_on)], one.segment.bucket, one.segment.amount
+            if bucket in EARNED:
+                assert money is not None
+                if one.kind == "milestone":
+                    month.accepted += sign * money
+                else:
+                    month.delivered += sign * money
+            if bucket == "covered":
+                month.covered += sign * one.segment.seconds
+            if bucket not in ("parked", "non_chargeable"):
+                month.worked += sign * one.segment.seconds
+            if bucket == "billed":
+                assert money is not None
+                assert one.billed_on is not None
+                of_line[first_of(one.billed_on)].billed += sign * money
     return sums
 
 

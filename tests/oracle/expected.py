@@ -15,7 +15,7 @@ from streams.money import ZERO
 
 from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
 from .books import Books
-from .closes import Booking, book
+from .closes import Booking, Closes, book
 from .drafts import DraftKey, drafts_of
 from .groups import GroupKey, GroupUtilization, group
 from .plans import PlanKey, PlanWeek
@@ -138,6 +138,7 @@ def compute_from_rows(rows: Rows) -> Expected:
     ]
     daily, windows, plans = utilize(approved, rows)
     segments = allocate_all(items, rows)
+    closes = Closes(rows, books)
     return Expected(
         billing=fold_segments(segments),
         daily=daily,
@@ -154,8 +155,8 @@ def compute_from_rows(rows: Rows) -> Expected:
         drafts=drafts_of(segments),
         refused={(s.entry_id, s.segment): s.refused for s in segments if s.refused is not None},
         proposals=propose(segments, rows),
-        revenue=recognise(segments, items, rows, books),
-        booked=fold_bookings(book(rows, books)),
+        revenue=recognise(segments, items, rows, books, closes),
+        booked=fold_bookings(book(closes)),
     )
 
 

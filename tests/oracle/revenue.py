@@ -19,6 +19,7 @@ from streams.money import ZERO, minor_unit
 
 from .allocation import Segment
 from .books import Books
+from .closes import Closes
 from .earned import Month, first_of, sums_by_month
 from .rating import Item
 from .rows import ContractLine, Milestone, Period, PlanRevision, Rows
@@ -77,14 +78,14 @@ class _Fee:
 
 
 def recognise(
-    segments: Iterable[Segment], rated: Iterable[Item], rows: Rows, books: Books
+    segments: Iterable[Segment], rated: Iterable[Item], rows: Rows, books: Books, closes: Closes
 ) -> dict[RevenueKey, Revenue]:
     """Every month of every contract line in which something is earned, billed, planned, or parked.
 
     Example: 10 h at 150 approved in March and posted in April: March 1,500 earned and a contract asset of
     1,500; April 0 earned, 1,500 billed, and no asset.
     """
-    sums = sums_by_month(segments, rated, rows)
+    sums = sums_by_month(segments, rated, rows, closes)
     places = set(sums) | {(line.engagement_id, line.id) for line in rows.contract_lines.values()}
     out = {}
     for root, line_id in places:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
+from histories import History
 from oracle import Revenue, RevenueKey, canonical_rows, compute_from_rows, revenue_from_records
 from source_databases import Sources, all_records
 
@@ -23,6 +24,7 @@ from agents.billing import (
     rate_entry,
     rate_milestone,
 )
+from agents.billing.closes import book_entry
 from agents.revenue.reference import ENTITIES
 from agents.revenue.stage import REVENUE
 from streams.testing import TopologyDriver
@@ -100,11 +102,17 @@ class Stage:
             self._revisions[topic, key] += 1
             last = new if new is not None else old
             assert last is not None
-            record = {**last, **COMMON, "revision": self._revisions[topic, key], "deleted": new is None}
+            record = {
+                **last,
+                **COMMON,
+                "revision": self._revisions[topic, key],
+                "deleted": new is None or new.get("deleted", False),
+            }
             if topic == "billing.rated":
                 record["op"] = "REMOVE" if new is None else "PUT"
             if topic == "billing.current":
                 record["event_id"] = "|".join(key)
+                record["earned"] = None if new is None else new.get("earned")
             yield topic, record
         self._said[topic] = content
 
@@ -141,7 +149,8 @@ def _contents(sources: Sources) -> Iterator[tuple[str, Content]]:
     ]
     decided = reference.limits.limited(decided)
     current: Content = {}
-    for root in {item.root_id for item in items} | {line.root_id for line in lines}:
+    history = History.of(records, reference)
+    for root in {item.root_id for item in items} | {line.root_id for line in lines} | history.roots:
         segments = allocate(
             [item for item in items if item.root_id == root],
             [line for line in lines if line.root_id == root],
@@ -149,6 +158,15 @@ def _contents(sources: Sources) -> Iterator[tuple[str, Content]]:
             reference.terms(root),
         )
         current |= {(root, *key): segment.fields() for key, segment in segments.items()}
+        terms = reference.terms(root)
+        if not terms.is_independent:
+            continue
+        on_root = [[one for one in some if one.root_id == root] for some in (items, lines, decided)]
+        for facts in history.by_entry(root, *on_root, []):  # type: ignore[arg-type]
+            books = book_entry(facts, facts.allocate(terms), terms, reference.periods)
+            for key, earned in {} if books is None else books.earned.items():
+                gone = {**books.last[key].fields(), "seconds": 0, "amount": None, "deleted": True}
+                current[(root, *key)] = {**current.get((root, *key), gone), "earned": list(earned)}
     yield "billing.current", current
 
 

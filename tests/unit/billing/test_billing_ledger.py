@@ -115,7 +115,12 @@ def test_the_live_map_is_read_back_from_the_current_state() -> None:
     live = diff({}, segments(8)).live({})
     (state,) = live.values()
     assert state.segment is not None
-    fields = {**state.segment.fields(), "revision": state.revision, "event_id": state.event_id}
+    fields = {
+        **state.segment.fields(),
+        "revision": state.revision,
+        "event_id": state.event_id,
+        "earned": None,
+    }
     assert LiveSegment.from_record({**fields, "deleted": False}) == state
     assert LiveSegment.from_record({**fields, "deleted": True}) == state._replace(segment=None)
 

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
 
+from closing import APRIL, MARCH, MAY, closing, histories
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from source_databases import HOUR, D, Sources, at, day
 from two_judges import Agents, Booked, Judge, Oracle
 
-BASE, MARCH, APRIL, MAY = "base", "2026-03", "2026-04", "2026-05"
-
-
-def closing(**columns: object) -> Sources:
-    """March closed on 3 April 18:00, April on 4 May 18:00; 150 an hour."""
-    sources = Sources().put("rate", "R", price=D(150))
-    for month, starts, ends, closed in (
-        (MARCH, "03-01", "04-01", "04-03 18:00"),
-        (APRIL, "04-01", "05-01", "05-04 18:00"),
-        (MAY, "05-01", "06-01", None),
-    ):
-        closes = {"status": "closed", "closed_at": at(closed)} if closed else {}
-        sources.put("accounting_period", month, starts_on=day(starts), ends_on=day(ends), **closes)
-    return sources.work(1, "03-30", 8, approved_at=at("04-01 09:00"), **columns)
+BASE = "base"
 
 
 def of(booked: Booked, bucket: str = "unbilled") -> dict[tuple[str, str | None], tuple[int, object]]:
@@ -149,54 +136,6 @@ def test_a_draft_decides_nothing(judge: Judge) -> None:
     booked = judge(sources.charge("I", 1, 6, 900, **draft, entry_version=2)).booked
     assert of(booked) == {(BASE, MARCH): (8, D(1200)), (BASE, APRIL): (-8, D(-1200))}
     assert of(booked, "on_draft") == {("draft:erp:I", APRIL): (6, D(900))}
-
-
-moments = st.integers(0, 60).map(lambda days: datetime(2026, 3, 25, 12, tzinfo=UTC) + timedelta(days=days))
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[tuple[str, str | int, dict[str, object]]]:
-    """Rows of two entries with their versions, of postings, credits and adjustments, in any order."""
-    sources = closing()
-    for month in (MARCH, APRIL):
-        closed = draw(st.none() | moments)
-        sources.put("accounting_period", month, closed_at=closed, status="closed" if closed else "open")
-    for number in (1, 2):
-        sources.work(number, draw(st.sampled_from(["03-30", "04-02"])), draw(st.integers(1, 9)))
-        sources.put("time_entry", number, approved_at=draw(st.none() | moments))
-        for _ in range(draw(st.integers(0, 2))):
-            ended = draw(moments)
-            changed = {
-                "hours": D(draw(st.integers(0, 9))),
-                "approved_at": ended + draw(st.sampled_from([timedelta(0), timedelta(days=3)])),
-            }
-            status = draw(st.sampled_from(["approved", "approved", "submitted", "withdrawn"]))
-            sources.correct(number, f"{ended:%m-%d %H:%M}", status=status, **changed)
-            if status != "approved":
-                break
-        if draw(st.booleans()):
-            version = sources.tables["time_entry"][number]["version"]
-            given = {"posted_at": draw(moments), "entry_version": draw(st.integers(1, version))}
-            status = draw(st.sampled_from(["posted", "posted", "draft"]))
-            sources.charge(f"I{number}", number, draw(st.integers(1, 9)), 600, status=status, **given)
-            if status == "posted" and draw(st.booleans()):
-                sources.credit(f"C{number}", f"I{number}").put(
-                    "invoice_line", f"C{number}", posted_at=draw(moments)
-                )
-        if draw(st.booleans()):
-            kind = draw(st.sampled_from(["write_off", "hold", "discount"]))
-            given = {"hours": D(draw(st.integers(1, 9))), "amount": D(100), "decided_at": draw(moments)}
-            released = draw(st.none() | moments)
-            sources.put(
-                "bill_adjustment",
-                f"A{number}",
-                entry_id=f"time:{number}",
-                kind=kind,
-                released_at=released,
-                **given,
-            )
-    rows = [(t, native, row) for t, of_table in sources.tables.items() for native, row in of_table.items()]
-    return draw(st.permutations(rows))
 
 
 @settings(max_examples=120, deadline=None)

@@ -303,6 +303,7 @@ def test_what_is_older_changes_nothing() -> None:
         "accounting_date": day("03-05"),
         "seconds": 3600,
         "amount": D(100),
+        "earned": None,
     }
     assert entry.put_rated({"op": "REMOVE", "revision": 2})
     assert entry.put_segment({**part, "revision": 2, "deleted": True})

@@ -33,7 +33,7 @@ from agents.billing import (
 )
 from agents.billing.booking import Booked as KeptLines
 from agents.billing.booking import diff_books
-from agents.billing.closes import as_it_is, book_entry
+from agents.billing.closes import EntryBooks, as_it_is, book_entry
 from agents.posting import InvoicingView
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
 
@@ -164,13 +164,16 @@ class Agents:
                 [line for line in drafts if line.root_id == root],
             )
             target = allocate(*facts[:3], terms, facts[3])
-            bookings = as_it_is(target)
+            books = EntryBooks(as_it_is(target), {}, {})
             if terms.is_independent:
                 for one in history.by_entry(root, *facts):
                     own = book_entry(one, one.allocate(terms), terms, reference.periods)
                     if own is not None:
-                        bookings = {key: of for key, of in bookings.items() if key[0] != one.entry_id} | own
-            change = diff_books(self._live[root], self._books[root], target, bookings)
+                        others = {key: of for key, of in books.bookings.items() if key[0] != one.entry_id}
+                        books = EntryBooks(
+                            others | own.bookings, books.earned | own.earned, books.last | own.last
+                        )
+            change = diff_books(self._live[root], self._books[root], target, books)
             self._live[root] |= change.changed
             self._books[root] |= {key: of for key, of in change.booked.items() if of is not None}
             for key, kept in change.booked.items():
