@@ -55,7 +55,11 @@ def diff_books(
         if not booked and all(live.earned is None for live in previous.values()):
             return BookDiff(*diff(previous, target), {}, {})
         books = EntryBooks(as_it_is(target), {}, {})
-    bookings, earned = books.bookings, books.earned
+    bookings, earned = dict(books.bookings), books.earned
+    for key in earned.keys() - target.keys():
+        if not bookings.get(key) and (key in booked or key not in previous):
+            # Earned, and in the books of no month: it was there, and was taken back on the same day.
+            bookings[key] = [Booking(books.last[key], False), Booking(books.last[key], True)]
     keys = previous.keys() | booked.keys() | target.keys() | bookings.keys() | earned.keys()
     special = {
         key
@@ -83,8 +87,6 @@ def diff_books(
             shown = wanted or stood.segment or books.last.get(key)
             line = made[-1] if made else now.lines[-1] if now.lines else None
             event_id = stood.event_id if line is None else line.event_id
-            if not event_id and shown is not None:  # it is earned, and in no books
-                event_id = event_id_of(shown, revision, kind_of(shown))
             now = now._replace(revision=revision)
             before = changed[key] = LiveSegment(wanted, revision, event_id, adds)
             if wanted is None and shown is not None:

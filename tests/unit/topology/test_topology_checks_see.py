@@ -22,7 +22,7 @@ from topology_checks import (
 )
 from topology_worlds import Weather, World
 
-from agents.billing import allocate_stage, rate_stage
+from agents.billing import allocate_stage, booking, closes, rate_stage
 from agents.billing.ledger import LedgerDiff, LiveSegment
 from agents.billing.segments import Segment
 from agents.rejects import Rejects
@@ -107,7 +107,8 @@ def some_segment_is_left_out(patch: Patch) -> None:
     def short(*arguments: Any) -> dict[Any, Segment]:
         return dict(list(whole(*arguments).items())[1:])
 
-    patch.setattr(allocate_stage, "allocate_item", short)
+    for module in (allocate_stage, closes):
+        patch.setattr(module, "allocate_item", short)
 
 
 def what_is_parked_counts_as_nothing(patch: Patch) -> None:
@@ -117,12 +118,13 @@ def what_is_parked_counts_as_nothing(patch: Patch) -> None:
     def free(*arguments: Any) -> Mapping[Any, Segment]:
         return {key: segment._replace(amount=Decimal(0)) for key, segment in whole(*arguments).items()}
 
-    patch.setattr(allocate_stage, "allocate_item", free)
+    for module in (allocate_stage, closes):
+        patch.setattr(module, "allocate_item", free)
 
 
 def every_segment_is_charged_again(patch: Patch) -> None:
     """Segments that are looked at are reversed and charged anew though nothing of them changed."""
-    frugal = allocate_stage.diff
+    frugal = booking.diff
 
     def eager(previous: Mapping[Any, LiveSegment], target: Mapping[Any, Segment]) -> LedgerDiff:
         moved = {
@@ -131,7 +133,7 @@ def every_segment_is_charged_again(patch: Patch) -> None:
         }
         return frugal(moved, target)
 
-    patch.setattr(allocate_stage, "diff", eager)
+    patch.setattr(booking, "diff", eager)
 
 
 def positions_are_made_up(patch: Patch) -> None:
