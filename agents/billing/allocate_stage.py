@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from agents.billing.adjustments import Adjustment
-from agents.billing.allocation import allocate
+from agents.billing.allocation import allocate, allocate_item
 from agents.billing.authority import LIMIT
 from agents.billing.book import Books, EntryBook, new_book
 from agents.billing.booking import BookDiff, diff_books
@@ -216,12 +216,15 @@ class AllocateStage:
     ) -> None:
         book = self._book(context.state, root_id, entry_id)
         terms = self._reference.terms(root_id)
-        facts = book.facts(entry_id).limited(self._reference.limits)
-        now = facts.allocate(terms)
-        books = book_entry(facts, now, terms, self._reference.periods)
-        self._decided.note(context.state, root_id, facts)
-        target = dict(now)
-        put_on_draft(target, book.item, facts.drafts, terms)
+        books = None
+        if book.is_plain:
+            target = allocate_item(entry_id, book.item, (), (), terms, book.drafts.values())
+        else:
+            facts = book.facts(entry_id).limited(self._reference.limits)
+            target = facts.allocate(terms)
+            books = book_entry(facts, target, terms, self._reference.periods)
+            self._decided.note(context.state, root_id, facts)
+            put_on_draft(target, book.item, facts.drafts, terms)
         # Should the root get limits again, what was kept of it has missed this.
         self._running.pop(root_id, None)
         live = {(entry_id, segment): state for segment, state in book.live.items()}

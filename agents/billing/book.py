@@ -15,7 +15,7 @@ from agents.billing.adjustments import Adjustment
 from agents.billing.booking import Booked
 from agents.billing.closes import Facts, Released, Version
 from agents.billing.drafts import DraftLine
-from agents.billing.items import Item
+from agents.billing.items import PARKED, Item
 from agents.billing.ledger import LedgerLine, LiveSegment
 from agents.billing.posted import PostedLine
 from streams.lanes.state import Overlay
@@ -40,6 +40,15 @@ class EntryBook:
     released: dict[str, Released] = field(default_factory=dict)
     booked: dict[str, Booked] = field(default_factory=dict)
     version_revisions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is in the books as it is, since it is dated by rating and nothing else was decided about it."""
+        if self.lines or self.adjustments or self.versions or self.released or self.booked:
+            return False
+        if self.item is not None and self.item.disposition == PARKED:
+            return False
+        return all(live.earned is None for live in self.live.values())
 
     def facts(self, entry_id: str) -> Facts:
         """All that is known of the entry, for its bookings."""
@@ -195,19 +204,32 @@ class Books:
             book.put_adjustment(value, self._decode(value))
         for value in list(stored["versions"].values()):
             book.put_rated(value, self._decode(value))
+        if stored["revisions"]:
+            book.booked = self._booked(stored)
+        book.live = {s: LiveSegment.from_record(self._decode(v)) for s, v in stored["live"].items()}
+        return book
+
+    def _booked(self, stored: dict[str, Any]) -> dict[str, Booked]:
         lines: dict[str, list[LedgerLine]] = {}
         for value in stored["booked"].values():
             line = LedgerLine.from_record(self._lines.decode(value))
             lines.setdefault(line.segment.segment, []).append(line)
-        book.booked = {
+        return {
             segment: Booked(tuple(lines.get(segment, ())), int(revision))
             for segment, revision in stored["revisions"].items()
         }
-        book.live = {s: LiveSegment.from_record(self._decode(v)) for s, v in stored["live"].items()}
-        return book
 
 
 def new_book() -> EntryBook:
     """The book of an entry of which nothing is known."""
-    maps = ("lines", "adjustments", "live", "versions", "booked", "revisions")
-    return EntryBook({"rated": None, **{name: {} for name in maps}})
+    return EntryBook(
+        {
+            "rated": None,
+            "lines": {},
+            "adjustments": {},
+            "live": {},
+            "versions": {},
+            "booked": {},
+            "revisions": {},
+        }
+    )
