@@ -223,7 +223,7 @@ class AllocateStage:
             facts = book.facts(entry_id).limited(self._reference.limits)
             target = facts.allocate(terms)
             books = book_entry(facts, target, terms, self._reference.periods)
-            self._decided.note(context.state, root_id, facts)
+            self._decided.note(context.state, root_id, terms.legal_entity_id, facts)
             put_on_draft(target, book.item, facts.drafts, terms)
         # Should the root get limits again, what was kept of it has missed this.
         self._running.pop(root_id, None)

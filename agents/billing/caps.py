@@ -169,7 +169,9 @@ class Limits:
             taken = min([rest, *(max(0, room.seconds or 0) for room in rooms)])
             for limit, room in zip(limits, rooms, strict=True):
                 self.rooms[limit] = room.less(taken, ZERO)
-                self.draws.append(Draw(limit, room, taken, ZERO, taken == rest))
+                # What has room left would give as much whatever more it had: only what binds must stay as it is.
+                is_whole = taken == rest or taken < (room.seconds or 0)
+                self.draws.append(Draw(limit, room, taken, ZERO, is_whole))
             found += taken
             if found == wanted:
                 break

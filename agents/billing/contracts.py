@@ -54,9 +54,16 @@ class Cap:
 NO_CAP: Final = Cap()
 
 
+# Hours of a retainer that nobody asked for in two years are no promise that a firm keeps open.
+MOST_MONTHS: Final = 24
+
+
 @dataclass(frozen=True, slots=True)
 class Rollover:
-    """How the unused hours of a retainer's month go on; ``ends_on`` is exclusive, None is without a limit."""
+    """How the unused hours of a retainer's month go on; ``ends_on`` is exclusive, None is without a limit.
+
+    For `MOST_MONTHS` at most: each entry of a month looks at all months that may still serve it.
+    """
 
     starts_on: date
     ends_on: date | None = None
@@ -77,7 +84,7 @@ class Rollover:
         first = self.starts_on.replace(day=1)
         found: list[date] = []
         if self.ends_on is None or month < self.ends_on:
-            while self.months is None or len(found) < self.months:
+            while len(found) < (MOST_MONTHS if self.months is None else self.months):
                 month = (month - timedelta(days=1)).replace(day=1)
                 if month < first:
                     break

@@ -3,7 +3,8 @@
 A close parts what was decided before it from what came later: it can only move entries of which something was
 decided since, and something before. A close that arrives in time finds hardly any.
 
-Keys: ``t\\0<decision>\\0<root>\\0<entry>``, without values; a decision that was the last once stays, and costs a visit.
+Keys: ``t\\0<legal entity>\\0<decision>\\0<root>\\0<entry>``, without values; a decision that was the last once stays,
+and costs a visit.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ PERIOD: Final = "period:"
 class Decided:
     """One lane's index of entries by their last decision. The state it is given is the slice's."""
 
-    def note(self, state: Overlay, root_id: str, facts: Facts) -> None:
+    def note(self, state: Overlay, root_id: str, entity: str | None, facts: Facts) -> None:
         """Index an entry, unless rating will say if a close moves it."""
-        if facts.is_dated_by_rating:
+        if entity is None or facts.is_dated_by_rating:
             return
         decisions = facts.decisions()
         last = max(decisions).astimezone(UTC).isoformat(timespec="microseconds")
-        key = DECIDED + f"{last}\0{root_id}\0{facts.entry_id}".encode()
+        key = DECIDED + f"{entity}\0{last}\0{root_id}\0{facts.entry_id}".encode()
         if state.get(key) is None:
             state.put(key, b"")
 
@@ -41,8 +42,9 @@ class Decided:
                 continue
             since = touch.decided_from
             start = "" if since is None else since.astimezone(UTC).isoformat(timespec="microseconds")
-            for key, _ in state.scan(DECIDED, DECIDED + start.encode()):
-                entry = key[len(DECIDED) :].partition(b"\0")[2]
+            prefix = DECIDED + f"{touch.dependency.removeprefix(PERIOD)}\0".encode()
+            for key, _ in state.scan(prefix, prefix + start.encode()):
+                entry = key[len(prefix) :].partition(b"\0")[2]
                 if entry not in seen:
                     seen.add(entry)
                     yield entry

@@ -40,7 +40,8 @@ class PeriodTable:
         if old == new:
             return []
         self._closes.clear()
-        before = [] if old is None else list(self._entities[old.legal_entity_id])
+        entity = (old or new).legal_entity_id  # type: ignore[union-attr]  # they differ
+        before = list(self._entities.get(entity, ()))
         if old is not None:
             del self.by_id[period_id]
             self._entities[old.legal_entity_id].remove(old)
@@ -52,7 +53,10 @@ class PeriodTable:
         touches = []
         if old is not None:
             touches.append(_touch(old, _first_close(before)))
-        if new is not None:
+        if new is not None and old is None and before and new.starts_on >= max(p.ends_on for p in before):
+            # Behind all others: it dates what was decided when the last of them was closed.
+            touches.append(_touch(new, _first_close([before[-1], new])))
+        elif new is not None:
             touches.append(_touch(new, _first_close([*before, *self._entities[new.legal_entity_id]])))
         return touches
 

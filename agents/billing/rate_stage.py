@@ -111,10 +111,11 @@ class RateStage:
     ) -> None:
         """Rate, compare with what was published, publish the difference, store."""
         result = self._rate(state["entity"], row)
-        new, old = result.item, self._item(state["rated"])
+        last = None if state["rated"] is None else self._decoder.decode(state["rated"])
+        new, old = result.item, None if last is None else Item.from_record(last)
         of_version = _of_version(state["entity"], row)
         contribution = None if of_version else _contribution(row, result)
-        changed = new != old
+        changed = new != old or any(last and last[name] != value for name, value in of_version.items())
         moved = contribution != state["contribution"]
         if changed or moved:
             state["revision"] += 1
@@ -139,13 +140,10 @@ class RateStage:
             return rate_entry(Entry.from_version(row), self._reference)
         return rate_entry(Entry.from_record(row), self._reference)
 
-    def _item(self, rated: bytes | None) -> Item | None:
-        return None if rated is None else Item.from_record(self._decoder.decode(rated))
-
     def _publish_rated(
         self, old: Item | None, new: Item | None, revision: int, common: dict[str, Any], context: SliceContext
     ) -> bytes | None:
-        if old is not None and (new is None or new.root_id != old.root_id):
+        if old is not None and (new is None or (new.root_id, new.entry_id) != (old.root_id, old.entry_id)):
             removal = {"op": "REMOVE", "root_id": old.root_id, "entry_id": old.entry_id}
             self._rated.emit(
                 context,

@@ -147,9 +147,8 @@ def explain_line(facts: Facts) -> LineExplanation:
     line, ref = ledger_line(record), facts.reference
     segment = line.segment
     is_milestone = facts.entry_entity == MILESTONE
-    live_line = facts.ledger.live.get(segment.key)
-    is_live = live_line is not None and live_line.event_id == line.event_id
-    live = sorted(facts.ledger.live.values(), key=_event_id)
+    live = facts.ledger.live
+    is_live = line in live
     links = chain_links(segment, facts.entry if is_milestone else None, ref, facts.names)
     first = next(
         (one.event_id for one in live if one.segment.rate_id == segment.rate_id and one != line), None
@@ -303,7 +302,3 @@ def _lineage(record: Record) -> Lineage:
         remark = "caused by an initial snapshot or by a reference change; the position is the row's own"
     names = [name for name in Lineage.__dataclass_fields__ if name != "remark"]
     return Lineage(**{name: record[name] for name in names}, remark=remark)
-
-
-def _event_id(line: LedgerLine) -> str:
-    return line.event_id

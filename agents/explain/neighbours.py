@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agents.billing.entities import Record
 from agents.billing.ledger import REVERSAL, LedgerLine
-from agents.billing.segments import Key, Segment
+from agents.billing.segments import Segment
 from agents.explain.eventid import DAY, EventId
 
 
@@ -32,9 +32,14 @@ class Neighbours:
         self.original: LedgerLine | None = None
         self.reversal: LedgerLine | None = None
         self.replacement: LedgerLine | None = None
-        self.live: dict[Key, LedgerLine] = {}
+        self._live: dict[str, LedgerLine] = {}  # by event id: of a segment there may be several
         self._charged: LedgerLine | None = None  # in the wanted revision
         self._prefix = f"{wanted.root_id}:" if wanted.is_day_line else f"{wanted.root_id}:{wanted.entry_id}:"
+
+    @property
+    def live(self) -> list[LedgerLine]:
+        """The charges that nothing takes back, by event id."""
+        return [self._live[event_id] for event_id in sorted(self._live)]
 
     def wants(self, event_id: str) -> bool:
         """Whether a line of this id can matter; only those need to be decoded."""
@@ -48,9 +53,9 @@ class Neighbours:
             return
         line = ledger_line(record)
         if line.kind == REVERSAL:
-            self.live.pop(line.segment.key, None)
+            self._live.pop(line.reverses or "", None)
         else:
-            self.live[line.segment.key] = line
+            self._live[line.event_id] = line
         if own and line.segment.segment == wanted.segment:
             self._take_near(line, record)
 

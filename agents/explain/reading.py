@@ -76,7 +76,7 @@ class FactsReader:
                     found.take(self._decode(value))
             if found.record is not None:
                 return found
-            others |= {line.event_id: None for line in found.live.values()}
+            others |= {line.event_id: None for line in found.live}
         raise NotFound(f"{LEDGER} has no line {readings[0].text}; {_hint(readings[0], list(others))}")
 
     def _references(self) -> tuple[BillingReference, dict[tuple[str, str], str]]:

@@ -108,7 +108,7 @@ class ContractLine(Erp):
     expires_on: Mapped[OptionalDay]  # the last day of a prepaid lot
     unused_hours: Mapped[OptionalCode]  # of a retainer's month: expire (also null) | roll_over
     rollover_hours: Mapped[OptionalHours]  # the most of a month's that roll on; null: all
-    rollover_months: Mapped[OptionalSeconds]  # for so many months; null: up to the line's end
+    rollover_months: Mapped[OptionalSeconds]  # for so many months; null: for 24
 
 
 class PlanRevision(Erp):

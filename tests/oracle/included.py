@@ -53,7 +53,7 @@ def giving_months(line: ContractLine, day: date) -> list[date]:
     assert line.starts_on is not None
     if line.ends_on is not None and own >= line.ends_on:
         return months
-    while line.rollover_months is None or len(months) <= line.rollover_months:
+    while len(months) <= (24 if line.rollover_months is None else line.rollover_months):
         before = (months[0] - timedelta(days=1)).replace(day=1)
         if before < line.starts_on.replace(day=1):
             break

@@ -91,7 +91,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "planned_hours": _CONTRACT_HOURS,
         "unused_hours": _one_of("expire", "roll_over"),
         "rollover_hours": _CONTRACT_HOURS,
-        "rollover_months": _between(0, 120),
+        "rollover_months": _between(0, 24),
     },
     "plan_revision": {"fee": _money, "planned_hours": _CONTRACT_HOURS},
     "project": {"status": _ACTIVE_CLOSED},

@@ -145,3 +145,28 @@ def test_a_change_costs_no_more_on_a_large_root(cap: Cap, monkeypatch: pytest.Mo
         less = BASIS._replace(entry_id=entry, seconds=3600, quantity_seconds=3600, amount=money(100))
         assert entry in kept.update({entry: (less, ())})
         assert len(placed) <= 4
+
+
+@pytest.mark.parametrize("rollover", [Rollover(day("01-01")), Rollover(day("01-01"), None, 4 * 3600, 1)])
+def test_a_change_of_a_month_whose_hours_roll_over_moves_what_binds(
+    rollover: Rollover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More or fewer hours left in January than roll over at most are nothing to February's thousand entries."""
+    line = LineTerms("retainer", Cap(None, None, "hold"), 2_000 * 3600, rollover=rollover)
+    of = Terms(ROOT, "EUR", "erp:CL1", "erp:LE1", Cap(None, None, "hold"), {"erp:L1": line})
+    work = BASIS._replace(method="retainer", seconds=3600, quantity_seconds=3600, amount=money(100))
+    days = [day("01-05")] * 500 + [day("02-05")] * 1_000
+    many = {f"time:{n}": (work._replace(entry_id=f"time:{n}", work_date=on), ()) for n, on in enumerate(days)}
+    kept = RunningAllocation(of, [])
+    kept.update(many)
+    placed = []
+    place = Limits.place
+
+    def counted(self: Limits, *args: Any) -> Any:
+        placed.append(args)
+        return place(self, *args)
+
+    monkeypatch.setattr(Limits, "place", counted)
+    half = many["time:0"][0]._replace(seconds=1800, quantity_seconds=1800, amount=money(50))
+    assert len(kept.update({"time:0": (half, ())})) == 1
+    assert len(placed) <= 2

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from source_databases import HOUR, D, Sources, at, day
 from two_judges import Agents, Booked, Judge, Oracle
 
+from agents.explain.eventid import read_event_id
+from agents.explain.neighbours import Neighbours
+
 BASE = "base"
 
 
@@ -155,3 +158,18 @@ def test_both_judges_agree_in_any_order(
     assert (said.booked, said.figures) == (expected.booked, expected.figures)
     agents(sources)
     assert agents.lines == ()
+
+
+def test_explain_knows_which_lines_are_in_force() -> None:
+    """The correction arrives before the row of what it corrected: the reversal is of a later line than what stands."""
+    agents, sources = Agents(), closing()
+    sources.correct(1, "04-05 09:00", hours=D(6), approved_at=at("04-05 10:00"))
+    version = sources.tables["time_entry_version"].pop(1)
+    agents(sources)
+    sources.tables["time_entry_version"][1] = version
+    agents(sources)
+    neighbours = Neighbours(next(iter(read_event_id(agents.ledger[-1].event_id))))
+    for line in agents.ledger:
+        neighbours.take(line.fields())
+    assert [line.event_id for line in neighbours.live] == ["erp:E:time:1:base:1:CHARGE"]
+    assert {line.reverses for line in agents.ledger} == {None, "erp:E:time:1:base:2:CHARGE"}

@@ -38,6 +38,25 @@ def test_closes_and_late_acts_in_any_order(seed: int) -> None:
         world.check()
 
 
+def test_the_end_of_a_version_is_corrected() -> None:
+    """The tracker's row says later that it ended before the close, and not after it."""
+    world = Relinked(3)
+    march = next(p for p in world.tables["accounting_period"].values() if p["starts_on"] == date(2026, 3, 1))
+    at = datetime(2026, 4, 3, 18, tzinfo=UTC)
+    world.update("accounting_period", march["id"], status="closed", closed_at=at)
+    lines = {row["entry_id"] for row in world.tables["invoice_line"].values()}
+    free = [
+        k for k, row in world.tables["time_entry"].items() if _is_approved(row) and f"time:{k}" not in lines
+    ]
+    before = set(world.tables["time_entry_version"])
+    for entry in free[:12]:
+        corrects(world, entry, random.Random(1))
+    world.check()
+    for version in set(world.tables["time_entry_version"]) - before:
+        world.update("time_entry_version", version, ended_at=at - timedelta(days=1))
+    world.check()
+
+
 def closes_anew(world: Relinked, period: str, rng: random.Random) -> None:
     """At another time, or not at all."""
     ends_on: date = world.tables["accounting_period"][period]["ends_on"]
