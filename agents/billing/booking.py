@@ -82,17 +82,25 @@ def diff_books(
         lines += made
         wanted, adds = target.get(key), earned.get(key)
         stood = LiveSegment(None, 0, "") if before is None else before
-        if (stood.segment, stood.earned) != (wanted, adds):
+        named = None if wanted is None else _in_force(now.lines)
+        if (stood.segment, stood.earned) != (wanted, adds) or named not in (None, stood.event_id):
             revision = max(now.revision, stood.revision + 1)
             shown = wanted or stood.segment or books.last.get(key)
             line = made[-1] if made else now.lines[-1] if now.lines else None
-            event_id = stood.event_id if line is None else line.event_id
+            event_id = named or (stood.event_id if line is None else line.event_id)
             now = now._replace(revision=revision)
             before = changed[key] = LiveSegment(wanted, revision, event_id, adds)
             if wanted is None and shown is not None:
                 gone[key] = shown
         kept[key] = None if now == _as_live(before) else now
     return BookDiff(tuple(lines), changed, kept, gone)
+
+
+def _in_force(lines: Sequence[LedgerLine]) -> str | None:
+    """The last of the charges that nothing takes back."""
+    taken_back = {line.reverses for line in lines}
+    charges = [line for line in lines if line.kind != REVERSAL and line.event_id not in taken_back]
+    return charges[-1].event_id if charges else None
 
 
 def _is_plain(segment: Segment | None, bookings: Sequence[Booking]) -> bool:

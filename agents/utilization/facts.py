@@ -32,7 +32,7 @@ from agents.utilization.touches import WEEK, Touch, Window, windows_between, win
 
 Record: TypeAlias = dict[str, Any]
 
-DEFINITION: Final = "utilization/2"
+DEFINITION: Final = "utilization/3"
 FLOW: Final = "utilization"
 MISSING_CALENDAR: Final = "MISSING_CALENDAR"
 

@@ -22,12 +22,12 @@ from agents.rejects import Rejects
 from agents.utilization.capacity import UtilizationReference
 from agents.utilization.facts import DEFINITION, Lineage
 from agents.utilization.groups import Figures, GroupSum, figures_of
-from agents.utilization.idle import Place, idle
+from agents.utilization.idle import Place, belongs, idle
 from agents.utilization.touches import Touch as Days
 from agents.utilization.view import EVERYBODY
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord, decoded
-from streams.lanes.stage import Cause, SliceContext, Touch, in_order
+from streams.lanes.stage import Cause, SliceContext, Touch
 from streams.lanes.state import Overlay
 from streams.packing import packed
 from streams.worker.flow import StageEnvironment
@@ -119,16 +119,17 @@ class GroupStage:
 
         The group window of ``after`` comes again: after a restart it may be asked for everybody.
         """
-        days = [touch for touch in touches if isinstance(touch, Days)]
-        done = after.partition(b"\0")[0]
-        found = (
-            _piece(b"", key, touch.consultant_id)
-            for key, place in self._places(state, done)
-            for touch in days
-            if touch.reaches(place.starts_on, place.ends_on)
-            and self._may_be_idle(key, place, touch.consultant_id, state)
-        )
-        return in_order(found)
+        # A holiday touches all the staff of a calendar: by days, the windows that they reach are looked for once.
+        people: dict[tuple[date | None, date | None], set[str]] = {}
+        for touch in touches:
+            if isinstance(touch, Days):
+                people.setdefault((touch.first_day, touch.last_day), set()).add(touch.consultant_id)
+        days = [(Days("", *between), who) for between, who in people.items()]
+        for key, place in self._places(state, after.partition(b"\0")[0]):
+            reached = [who for one, who in days if one.reaches(place.starts_on, place.ends_on)]
+            for consultant_id in sorted(set().union(*reached)):
+                if self._may_be_idle(key, place, consultant_id, state):
+                    yield _piece(b"", key, consultant_id)
 
     def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All group windows, each with everybody."""
@@ -175,7 +176,7 @@ class GroupStage:
 
     def _may_be_idle(self, key: str, place: Place, consultant_id: str, state: Overlay) -> bool:
         """Whether somebody is idle in a group's window, or was; everybody may be."""
-        if consultant_id == EVERYBODY or idle(place, consultant_id, self._reference) is not None:
+        if consultant_id == EVERYBODY or belongs(place, consultant_id, self._reference):
             return True
         return state.get(_piece(_IDLE, key, consultant_id)) is not None
 

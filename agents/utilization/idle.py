@@ -33,11 +33,16 @@ class Idle(NamedTuple):
     capacity: int | None
 
 
-def idle(place: Place, consultant_id: str, reference: UtilizationReference) -> Idle | None:
-    """What a consultant without entry or plan adds to a group's window; None if they don't belong to it."""
+def belongs(place: Place, consultant_id: str, reference: UtilizationReference) -> bool:
+    """Whether a consultant is of a group, and employed in its window."""
     who = reference.consultant(consultant_id)
     if who is None or not who.is_employed(place.starts_on, place.ends_on):
-        return None
-    if place[:2] != FIRM and getattr(who, place.dimension) != place.value:
+        return False
+    return place[:2] == FIRM or bool(getattr(who, place.dimension) == place.value)
+
+
+def idle(place: Place, consultant_id: str, reference: UtilizationReference) -> Idle | None:
+    """What a consultant without entry or plan adds to a group's window; None if they don't belong to it."""
+    if not belongs(place, consultant_id, reference):
         return None
     return Idle(reference.range_capacity(consultant_id, place.starts_on, place.ends_on))

@@ -173,3 +173,16 @@ def test_explain_knows_which_lines_are_in_force() -> None:
         neighbours.take(line.fields())
     assert [line.event_id for line in neighbours.live] == ["erp:E:time:1:base:1:CHARGE"]
     assert {line.reverses for line in agents.ledger} == {None, "erp:E:time:1:base:2:CHARGE"}
+
+
+def test_what_is_names_a_line_in_force_after_a_late_close() -> None:
+    """On hold over the close, which arrives last: the line that was there is taken back, and another one named."""
+    hold = {"kind": "hold", "hours": None, "decided_at": at("04-02 09:00"), "released_at": at("04-10 09:00")}
+    sources = closing().put("bill_adjustment", "H", entry_id="time:1", **hold)
+    sources.put("accounting_period", MARCH, status="open", closed_at=None)
+    agents = Agents()
+    agents(sources)
+    agents(sources.put("accounting_period", MARCH, status="closed", closed_at=at("04-03 18:00")))
+    live = agents._live["erp:E"]["time:1", BASE]
+    assert live.event_id not in {line.reverses for line in agents.ledger}
+    assert live.event_id in {line.event_id for line in agents.ledger if line.kind == "CHARGE"}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stage_builders import Firm, entry_row, firm
 
 from agents.flows import all_flows
+from agents.utilization.group_stage import GroupStage
 from agents.utilization.view import UtilizationView
 from streams.lanes.records import PlainRecord
 from streams.settings import Settings
@@ -119,3 +120,24 @@ def test_a_change_costs_what_it_changes() -> None:
     sent_now = sum(map(len, source.driver.logs.partitions(MEMBERS))) - len(messages)
     assert sent_now == 4 * 3
     assert len(source.driver.records("utilization.groups")) - published == 4 * 3
+
+
+def test_groups_that_were_there_before_have_their_bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    """State of an earlier definition, which counted members only, is brought up to date once."""
+
+    def lived(before: bool) -> dict[Any, Any]:
+        source = Firm(seed=0)
+        with monkeypatch.context() as earlier:
+            if before:
+                earlier.setattr(GroupStage, "rules", "utilization/1")
+                for name in ("_settle_all", "_settle_idle"):
+                    earlier.setattr(GroupStage, name, lambda *_: None)
+            for transaction in (*firm().seed, *firm().transactions[:60]):
+                source.commit(transaction)
+            source.run()
+        source.driver.crash_all()
+        source.run()
+        return groups(source.driver)
+
+    assert lived(before=True) == (now := lived(before=False))
+    assert any(figures[1] for figures in now.values())
