@@ -324,7 +324,7 @@ class AllocateStage:
             book = books[entry_id]
             book.live[segment_id] = state
             book.stored["live"][segment_id] = self._current.emit(context, fields)
-            report = report_of(before, state, book)
+            report = report_of(before, state)
             if report is not None:
                 self._raised.emit(
                     context, report.record | {"flow": FLOW} | {name: times[name] for name in TIMES}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from agents.billing.adjustments import WRITE_OFF_KIND, Adjustment, discounts, hold, of_kind
-from agents.billing.authority import refusal, standing
+from agents.billing.authority import asked_seconds, refusal, standing, worth
 from agents.billing.caps import Limits, Part, share
 from agents.billing.daylines import DAY_VERSION, DayLine, day_lines
 from agents.billing.drafts import DraftLine, put_on_draft
@@ -200,12 +200,17 @@ def _place_item(
 
 
 def _put_refused(item: Item, adjustments: Sequence[Adjustment], segments: Segments) -> None:
-    """Segments of nothing for the adjustments that have no effect: what they lack shows."""
+    """Segments of nothing for the adjustments that have no effect: what they lack shows, and what they ask for."""
     for adjustment in adjustments:
         why = refusal(adjustment, item)
         if why is not None:
-            shown = item_segment(item, adjustment.segment, REFUSED, 0, ZERO)
-            _put(segments, shown._replace(exception_class=why.exception_class, missing_keys=why.missing_keys))
+            shown = item_segment(item, adjustment.segment, REFUSED, 0, ZERO)._replace(
+                exception_class=why.exception_class,
+                missing_keys=why.missing_keys,
+                draft_seconds=asked_seconds(adjustment, item),
+                draft_amount=worth(adjustment, item),
+            )
+            _put(segments, shown)
 
 
 def _remainder(

@@ -6,6 +6,9 @@ Two rules, and the first that is broken is the exception:
 - who has limits for a kind of adjustment approves it up to the limit that was effective when it was decided, in
   the currency of the contract; where none was, nothing (APPROVAL_LIMIT). Who has none at all is not limited.
 
+A limit is for each adjustment by itself; where the ERP doesn't say who prepared one, nobody is taken to have. The
+worth is today's: an entry that is corrected to be worth more may take an adjustment beyond the limit.
+
 Held against the limit is what the adjustment asks for, at what its entry is worth before any adjustment: the money
 of a discount, the worth of the hours of a write-off or a hold, all of it for a hold of everything.
 
@@ -92,6 +95,14 @@ def worth(adjustment: Adjustment, item: Item) -> Decimal:
     if adjustment.seconds is None or adjustment.seconds >= quantity:
         return item.amount
     return share(item.amount, adjustment.seconds, quantity, currency) if quantity > 0 else ZERO
+
+
+def asked_seconds(adjustment: Adjustment, item: Item) -> int:
+    """The hours that an adjustment asks for, as far as the entry has them."""
+    if adjustment.kind == DISCOUNT_KIND:
+        return 0
+    quantity = item.quantity_seconds
+    return quantity if adjustment.seconds is None else min(adjustment.seconds, quantity)
 
 
 def standing(item: Item, adjustments: Sequence[Adjustment]) -> Sequence[Adjustment]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from agents.billing.adjustments import ADJUSTMENT_SEGMENT, DISCOUNT_KIND
-from agents.billing.authority import worth
-from agents.billing.book import EntryBook
+from agents.billing.adjustments import ADJUSTMENT_SEGMENT
 from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.ledger import LiveSegment
 from agents.billing.results import SELF_APPROVAL
@@ -21,8 +19,8 @@ class Report(NamedTuple):
     record: dict[str, Any]
 
 
-def report_of(before: Segment | None, now: LiveSegment, book: EntryBook) -> Report | None:
-    """The report that a changed segment of an entry's ``book`` gives rise to, if any; ``before`` is None if it is new."""
+def report_of(before: Segment | None, now: LiveSegment) -> Report | None:
+    """The report that a changed segment gives rise to, if any; ``before`` is None if it is new."""
     shown = now.segment or before
     if shown is None:
         return None
@@ -46,7 +44,7 @@ def report_of(before: Segment | None, now: LiveSegment, book: EntryBook) -> Repo
             return None
         open_ = shown.exception_class if is_refused else None
         name = "adjustment_refused" if open_ else "adjustment_stands"
-        return Report(name, _record(subject, open_, _refusal(shown), _asked_for(shown, book), now.revision))
+        return Report(name, _record(subject, open_, _refusal(shown), _asked_for(shown), now.revision))
     return None
 
 
@@ -57,16 +55,9 @@ def _refusal(of: Segment) -> str:
     return f"bill adjustment {adjustment} of {of.entry_id} {why}: {', '.join(of.missing_keys or ())}"
 
 
-def _asked_for(of: Segment, book: EntryBook) -> Segment:
+def _asked_for(of: Segment) -> Segment:
     """What the adjustment would take or hold, as far as it is still there."""
-    adjustment = book.adjustments.get(of.segment.removeprefix(ADJUSTMENT_SEGMENT))
-    if adjustment is None or book.item is None or book.item.amount is None:
-        return of
-    seconds = 0
-    if adjustment.kind != DISCOUNT_KIND:
-        quantity = book.item.quantity_seconds
-        seconds = quantity if adjustment.seconds is None else min(adjustment.seconds, quantity)
-    return of._replace(seconds=seconds, amount=worth(adjustment, book.item))
+    return of._replace(seconds=of.draft_seconds or 0, amount=of.draft_amount)
 
 
 def _disagreement(of: Segment) -> str:

@@ -42,8 +42,8 @@ class Segment(NamedTuple):
 
     ``amount`` is document money in ``currency``, None while the item is parked. ``price_unit_seconds`` is the
     time that ``price`` is for, 0 where it is for the entry, however long that is. ``draft_seconds`` and
-    ``draft_amount`` are what the ERP's draft says, of the part that is on one. ``fx_divides`` says that the rate is
-    of the opposite pair.
+    ``draft_amount`` are what the ERP's draft says, of the part that is on one, or what a refused adjustment asks
+    for. ``fx_divides`` says that the rate is of the opposite pair.
     """
 
     root_id: str

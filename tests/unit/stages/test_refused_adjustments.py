@@ -49,7 +49,10 @@ def test_it_is_refused_when_limits_fall_and_stands_when_another_signs(crash: flo
     assert raised["seconds"] == before["seconds"]
     assert raised["amount"] >= before["amount"]
     assert f"bill adjustment erp:{row['id']} of {row['entry_id']} is worth more than" in raised["message"]
-    world.update("bill_adjustment", row["id"], approver_id="SOMEBODY-ELSE")
+    world.update("bill_adjustment", row["id"], hours=row["hours"] / 2)
+    world.check()
+    assert world.firm.exceptions("allocation")[subject]["seconds"] == raised["seconds"] // 2
+    world.update("bill_adjustment", row["id"], hours=row["hours"], approver_id="SOMEBODY-ELSE")
     world.check()
     assert shown(world, row["id"])["bucket"] == "written_off"
     assert world.firm.exceptions("allocation")[subject]["state"] == "resolved"
