@@ -22,6 +22,7 @@ from agents.billing.conservation import Gaps
 from agents.billing.decided import Decided
 from agents.billing.drafts import put_on_draft
 from agents.billing.filing import ADJUSTMENT, LINE, Filing
+from agents.billing.index import ANY
 from agents.billing.items import Item
 from agents.billing.ledger import LiveSegment
 from agents.billing.posted import POSTED
@@ -142,6 +143,8 @@ class AllocateStage:
             kind, _, subject = dependency.partition(":")
             if kind == LIMIT:
                 roots.update(self._filing.approved_by(state, subject))
+            elif kind == "terms" and subject == ANY:
+                roots.update(self._books.roots(state))
             elif kind == "terms" and self._books.exists(state, subject):
                 roots.add(subject)
         entries = self._decided.affected(touches, state)  # type: ignore[arg-type]

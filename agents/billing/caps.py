@@ -11,14 +11,13 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from agents.billing.contracts import BILL, PREPAID, RETAINER, WRITE_OFF, Cap
-from agents.billing.inclusions import Limit, included, lots, months
+from agents.billing.contracts import BILL, WRITE_OFF, Cap
+from agents.billing.inclusions import Limit, drawn_on, included
 from agents.billing.items import Item
 from agents.billing.posted import NetLine
 from agents.billing.segments import (
     BASE,
     COVERED,
-    COVERED_SEGMENT,
     OVER_CAP,
     OVER_ENGAGEMENT,
     OVER_LINE,
@@ -145,9 +144,9 @@ class Limits:
         parts: list[Part] = []
         currency = item.currency or ""
         line_id = item.contract_line_id or ""
-        if item.method in (RETAINER, PREPAID) and seconds > 0:
-            covered = split(seconds, amount, self._cover(item, line_id, seconds), None, currency)
-            parts.append(Part(COVERED_SEGMENT, COVERED, covered.in_seconds, covered.in_amount))
+        for segment, taken in self._cover(item, line_id, seconds).items():
+            covered = split(seconds, amount, taken, None, currency)
+            parts.append(Part(segment, COVERED, covered.in_seconds, covered.in_amount))
             seconds, amount = covered.out_seconds, covered.out_amount
         for limit, over in ((_line(line_id), OVER_LINE), (_ENGAGEMENT, OVER_ENGAGEMENT)):
             if limit in self._buckets:
@@ -157,24 +156,23 @@ class Limits:
         parts.append(Part(BASE, UNBILLED, seconds, amount))
         return parts
 
-    def _cover(self, item: Item, line_id: str, wanted: int) -> int:
-        """Take what an item's line includes, from one inclusion after the other; the seconds that were there."""
-        line = self._lines.get(line_id)
+    def _cover(self, item: Item, line_id: str, wanted: int) -> dict[str, int]:
+        """Take what an item's line includes, from one inclusion after the other; seconds by segment."""
+        line, found = self._lines.get(line_id), dict[str, int]()
         if line is None:
-            return 0
-        found = 0
-        for limits in (months if item.method == RETAINER else lots)(line_id, line, item.work_date):
+            return found
+        for segment, limits in drawn_on(item.method, line_id, line, item.work_date):
+            if wanted <= 0:
+                break
             rooms = [self.room(limit) for limit in limits]
-            rest = wanted - found
-            taken = min([rest, *(max(0, room.seconds or 0) for room in rooms)])
+            taken = min([wanted, *(max(0, room.seconds or 0) for room in rooms)])
             for limit, room in zip(limits, rooms, strict=True):
                 self.rooms[limit] = room.less(taken, ZERO)
                 # What has room left would give as much whatever more it had: only what binds must stay as it is.
-                is_whole = taken == rest or taken < (room.seconds or 0)
+                is_whole = taken == wanted or taken < (room.seconds or 0)
                 self.draws.append(Draw(limit, room, taken, ZERO, is_whole))
-            found += taken
-            if found == wanted:
-                break
+            found[segment] = found.get(segment, 0) + taken
+            wanted -= taken
         return found
 
     def _draw(self, limit: Limit, seconds: int, amount: Decimal, currency: str) -> Split:

@@ -93,11 +93,40 @@ class Rollover:
 
 
 @dataclass(frozen=True, slots=True)
+class Lot:
+    """Hours bought of a prepaid line, for work from ``starts_on`` to ``expires_on``, both included."""
+
+    id: str
+    contract_line_id: str
+    seconds: int
+    starts_on: date | None = None
+    expires_on: date | None = None
+
+    def is_valid_on(self, day: date) -> bool:
+        """Whether it covers work of a day."""
+        return (self.starts_on is None or self.starts_on <= day) and (
+            self.expires_on is None or day <= self.expires_on
+        )
+
+    @classmethod
+    def from_record(cls, record: Record) -> Lot:
+        """The lot of a decoded ``canonical.prepaid_lot``."""
+        return cls(
+            record["id"],
+            record["contract_line_id"],
+            record["seconds"],
+            record["starts_on"],
+            record["expires_on"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class LineTerms:
     """The part of a contract line that allocation reads and rating doesn't.
 
-    ``included_seconds`` are covered in all (prepaid) or in each calendar month (retainer). A prepaid lot is valid
-    from ``starts_on`` to ``expires_on``, both included; None is without a limit.
+    ``included_seconds`` are covered in all (prepaid) or in each calendar month (retainer). Those of a prepaid line
+    are valid from ``starts_on`` to ``expires_on``, both included, None being without a limit; beside them it may have
+    ``lots``.
     """
 
     method: str
@@ -108,6 +137,7 @@ class LineTerms:
     starts_on: date | None = None
     expires_on: date | None = None
     rollover: Rollover | None = None
+    lots: tuple[Lot, ...] = ()
 
     @classmethod
     def from_record(cls, record: Record) -> LineTerms:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from agents.billing.authority import LimitTable
-from agents.billing.contracts import ContractLine, Engagement
+from agents.billing.contracts import ContractLine, Engagement, LineTerms, Lot
 from agents.billing.entities import (
     ApprovalLimit,
     Client,
@@ -58,6 +59,7 @@ REFERENCE_ENTITIES: Final = (
     "period",
     "period_right",
     "approval_limit",
+    "prepaid_lot",
 )
 
 Row = TypeVar("Row")
@@ -83,6 +85,8 @@ class BillingReference:
         self.rights = RightTable()
         self.limits = LimitTable()
         self._lines_of: dict[str, set[str]] = {}
+        self._lots: dict[str, Lot] = {}
+        self._lots_of: dict[str, set[str]] = {}
         # Of known engagements only, so that it stays as small as the engagement table.
         self._terms: dict[str, Terms] = {}
 
@@ -122,6 +126,8 @@ class BillingReference:
                 return self.rights.replace(row_id, None if gone else PeriodRight.from_record(row))
             case "approval_limit":
                 return self.limits.replace(row_id, None if gone else ApprovalLimit.from_record(row))
+            case "prepaid_lot":
+                return self._replace_lot(row_id, None if gone else Lot.from_record(row))
             case _:
                 raise ContractViolation(f"billing keeps no reference table of {entity!r}")
 
@@ -130,7 +136,7 @@ class BillingReference:
         terms = self._terms.get(root_id)
         if terms is not None:
             return terms
-        lines = {line_id: self.lines[line_id].terms for line_id in sorted(self._lines_of.get(root_id, ()))}
+        lines = {line_id: self._line_terms(line_id) for line_id in sorted(self._lines_of.get(root_id, ()))}
         engagement = self.engagements.get(root_id)
         if engagement is None:
             return Terms(root_id, lines=lines)
@@ -162,6 +168,26 @@ class BillingReference:
                 self._terms.pop(root_id, None)
                 touches.append(Touch(f"terms:{root_id}"))
         return touches
+
+    def _line_terms(self, line_id: str) -> LineTerms:
+        lots = tuple(self._lots[one] for one in sorted(self._lots_of.get(line_id, ())))
+        terms = self.lines[line_id].terms
+        return replace(terms, lots=lots) if lots else terms
+
+    def _replace_lot(self, lot_id: str, new: Lot | None) -> list[Touch]:
+        old = self._lots.pop(lot_id, None)
+        if old is not None:
+            self._lots_of[old.contract_line_id].discard(lot_id)
+        if new is not None:
+            self._lots[lot_id] = new
+            self._lots_of.setdefault(new.contract_line_id, set()).add(lot_id)
+        if old == new:
+            return []
+        lines = [self.lines.get(lot.contract_line_id) for lot in (old, new) if lot is not None]
+        roots = sorted({line.engagement_id for line in lines if line is not None})
+        for root_id in roots:
+            self._terms.pop(root_id, None)
+        return [Touch(f"terms:{root_id}") for root_id in roots]
 
     def _replace_engagement(self, engagement_id: str, new: Engagement | None) -> list[Touch]:
         old = self.engagements.pop(engagement_id, None)

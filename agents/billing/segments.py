@@ -22,10 +22,12 @@ REFUSED: Final = "refused"  # a bill adjustment without effect: no seconds, no m
 ROUNDING: Final = "rounding"
 # (fixed_fee, non_chargeable and parked are named as the item's disposition.)
 
-# Segment ids; `inv:<line>`, `due:<line>`, `draft:<line>` and `adj:<adjustment>` are made of what they stand for.
+# Segment ids; `inv:<line>`, `due:<line>`, `draft:<line>`, `lot:<lot>` and `adj:<adjustment>` are made of what they
+# stand for.
 BASE: Final = "base"
 ROUNDING_SEGMENT: Final = "rounding"
 COVERED_SEGMENT: Final = "covered"
+LOT_SEGMENT: Final = "lot:"
 OVER_LINE: Final = "over-line"
 OVER_ENGAGEMENT: Final = "over-engagement"
 UPLIFT_SEGMENT: Final = "uplift"

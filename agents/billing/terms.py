@@ -43,4 +43,5 @@ def _shares(line: LineTerms) -> bool:
         line.cap.is_set
         or _has_days(line)
         or (line.method in (RETAINER, PREPAID) and line.included_seconds > 0)
+        or (line.method == PREPAID and bool(line.lots))
     )

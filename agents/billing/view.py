@@ -15,6 +15,7 @@ _BY_COORDINATES = {
     "period": "period:",
     "period_right": "right:",
     "approval_limit": "limit:",
+    "prepaid_lot": "terms:",  # a lot is one of some line of some root
 }
 
 

@@ -10,7 +10,14 @@ from agents.billing.chain import Chain, milestone_chain, resolve
 from agents.billing.contracts import PREPAID, RETAINER, Cap, LineTerms
 from agents.billing.entities import NON_BILLABLE, Record
 from agents.billing.reference import BillingReference
-from agents.billing.segments import COVERED_SEGMENT, OVER_ENGAGEMENT, OVER_LINE, UPLIFT_SEGMENT, Segment
+from agents.billing.segments import (
+    COVERED_SEGMENT,
+    LOT_SEGMENT,
+    OVER_ENGAGEMENT,
+    OVER_LINE,
+    UPLIFT_SEGMENT,
+    Segment,
+)
 from agents.explain.arithmetic import hours_text, money_text
 from agents.explain.eventid import PARKED_ROOT
 
@@ -115,6 +122,10 @@ def limit_notes(segment: Segment, ref: BillingReference) -> list[str]:
         return [f"the contract line's cap is now {cap_text(line.cap, terms.currency) or 'not set'}"]
     if segment.segment == COVERED_SEGMENT:
         return [f"the contract line now includes {_included_text(line)}"]
+    for lot in line.lots:
+        if segment.segment == LOT_SEGMENT + lot.id:
+            until = "" if lot.expires_on is None else f" until {lot.expires_on}"
+            return [f"the lot now has {hours_text(lot.seconds)}{until}"]
     if segment.segment == UPLIFT_SEGMENT:
         return [f"the contract line's day minimum is now {hours_text(line.day_minimum_seconds)}"]
     return []

@@ -15,6 +15,7 @@ from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.segments import (
     BASE,
     COVERED_SEGMENT,
+    LOT_SEGMENT,
     OVER_ENGAGEMENT,
     OVER_LINE,
     PER_DIEM_SEGMENT,
@@ -35,7 +36,8 @@ _PLAIN: Final = {
     *(BASE, ROUNDING_SEGMENT, COVERED_SEGMENT, OVER_LINE, OVER_ENGAGEMENT, UPLIFT_SEGMENT, PER_DIEM_SEGMENT)
 }
 _PREFIXES: Final = {
-    prefix.removesuffix(":") for prefix in (POSTED_PREFIX, DUE_PREFIX, DRAFT_SEGMENT, ADJUSTMENT_PREFIX)
+    prefix.removesuffix(":")
+    for prefix in (POSTED_PREFIX, DUE_PREFIX, DRAFT_SEGMENT, LOT_SEGMENT, ADJUSTMENT_PREFIX)
 }
 _TAIL: Final = re.compile(r"(?P<key>.+):(?P<revision>[1-9][0-9]{0,9}):(?P<kind>[A-Z][A-Z_]*)", re.ASCII)
 

@@ -16,6 +16,7 @@ from agents.billing.reference import BillingReference
 from agents.billing.segments import (
     BASE,
     COVERED_SEGMENT,
+    LOT_SEGMENT,
     OVER_ENGAGEMENT,
     OVER_LINE,
     PER_DIEM_SEGMENT,
@@ -208,6 +209,7 @@ def _meaning(of: Segment) -> str:
             POSTED_PREFIX: f"posted in the ERP on invoice line {what}, less its credits",
             DUE_PREFIX: f"a credit that is due for invoice line {what}",
             DRAFT_SEGMENT: f"on invoice line {what}, a draft",
+            LOT_SEGMENT: f"covered by the prepaid lot {what}",
             ADJUSTMENT_PREFIX: f"taken out by bill adjustment {what}",
         }
         return meanings.get(f"{kind}:", segment)

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from agents.billing.items import FIXED_FEE, MILESTONE_ITEM, NON_CHARGEABLE, PARKED, PRICED
-from agents.billing.segments import BILLED, COVERED, ON_DRAFT, ON_HOLD, UNBILLED
+from agents.billing.segments import BILLED, COVERED, LOT_SEGMENT, ON_DRAFT, ON_HOLD, UNBILLED
 from agents.revenue.sums import MonthSums, first_of
 from streams.errors import InvalidValue
 from streams.packing import packed
@@ -113,7 +113,7 @@ class EntryState:
             elif rated.disposition in (PRICED, FIXED_FEE) and not in_months:
                 _add(parts, rated.contract_line_id, month_of, worked=rated.seconds)
         money = "accepted" if rated is not None and rated.item_kind == MILESTONE_ITEM else "delivered"
-        for _, placed in self._segments.values():
+        for name, (_, placed) in self._segments.items():
             if placed is None:
                 continue
             if in_months:
@@ -122,6 +122,9 @@ class EntryState:
             line_id, booked_on = placed.contract_line_id, placed.accounting_date
             if placed.bucket in EARNED:
                 _add(parts, line_id, month_of or booked_on, **{money: placed.amount})
+            elif placed.bucket == COVERED and name.startswith(LOT_SEGMENT):
+                of_lot = ((name.removeprefix(LOT_SEGMENT), placed.seconds),)
+                _add(parts, line_id, month_of or booked_on, lots=of_lot)
             elif placed.bucket == COVERED:
                 _add(parts, line_id, month_of or booked_on, covered=placed.seconds)
             if placed.bucket == BILLED:

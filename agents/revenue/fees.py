@@ -31,7 +31,15 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from agents.revenue.sums import NOTHING, MonthSums, first_of, month_after
-from agents.revenue.terms import AS_CONSUMED, PERCENT_COMPLETE, DatedRevision, LineTerms, Plan, plan_on
+from agents.revenue.terms import (
+    AS_CONSUMED,
+    PERCENT_COMPLETE,
+    DatedRevision,
+    LineTerms,
+    LotFee,
+    Plan,
+    plan_on,
+)
 from streams.money import ZERO, round_fraction, round_money
 
 _DAY: Final = timedelta(days=1)
@@ -50,6 +58,7 @@ class Fee:
     currency: str
     begins_on: date
     is_closed: Callable[[date], bool]
+    lots: Sequence[LotFee] = ()
 
     def plan_on(self, day: date) -> Plan:
         """The plan in force on an accounting date; its fee in whole minor units of the currency."""
@@ -59,6 +68,12 @@ class Fee:
     def plan_of(self, month: date) -> Plan:
         """The plan in force at the end of a month."""
         return self.plan_on(month_after(month) - _DAY)
+
+    def of_lots(self, month: date) -> tuple[Decimal, int]:
+        """Fees and seconds of the lots that were bought by the end of a month."""
+        bought = [lot for lot in self.lots if lot.bought_on < month_after(month)]
+        fees = sum((round_money(lot.fee, self.currency) for lot in bought), ZERO)
+        return fees, sum(lot.seconds for lot in bought)
 
     @property
     def revised(self) -> set[date]:
@@ -74,12 +89,22 @@ class Earned:
     breakage: dict[date, Decimal] = field(default_factory=dict)
     scheduled: dict[date, Decimal] = field(default_factory=dict)
 
+    def add(self, month: date, recognised: Decimal, breakage: Decimal) -> None:
+        """Add to a month."""
+        self.recognised[month] = self.recognised.get(month, ZERO) + recognised
+        self.breakage[month] = self.breakage.get(month, ZERO) + breakage
+
+    def schedule(self, month: date, rest: Decimal) -> None:
+        """Add to what is to come in a month."""
+        if rest:
+            self.scheduled[month] = self.scheduled.get(month, ZERO) + rest
+
 
 def progress_of(method: str, sums: MonthSums) -> int:
     """The seconds of a month that a method measures its progress by."""
     if method == PERCENT_COMPLETE:
         return sums.worked
-    return sums.covered if method == AS_CONSUMED else 0
+    return sums.consumed if method == AS_CONSUMED else 0
 
 
 def whole_of(terms: LineTerms, plan: Plan) -> int | None:
@@ -101,20 +126,40 @@ def by_progress(fee: Fee, months: Mapping[date, MonthSums]) -> Earned:
     for month in sorted(happened if expiry is None else {*happened, expiry}):
         plan = fee.plan_of(month)
         whole = whole_of(terms, plan)
-        assert whole
-        done += progress_of(terms.method, months.get(month, NOTHING))
-        so_far = round_fraction(Fraction(plan.fee) * min(_WHOLE, Fraction(done, whole)), fee.currency)
+        sums = months.get(month, NOTHING)
+        done += sums.worked if terms.method == PERCENT_COMPLETE else sums.covered
+        so_far = _part(plan.fee, done, whole, fee.currency) if whole else ZERO  # else there are lots only
         left = plan.fee - so_far if expired and expiry is not None and month >= expiry else ZERO
-        earned.recognised[month], earned.breakage[month] = so_far - total, left - lost
+        earned.add(month, so_far - total, left - lost)
         total, lost = so_far, left
     last = fee.plan_on(date.max)
-    rest = last.fee - total - lost
-    if rest:
-        end = terms.expires_on
-        if terms.method == PERCENT_COMPLETE:
-            end = None if last.ends_on is None else last.ends_on - _DAY
-        earned.scheduled[max([first_of(end or fee.begins_on), *happened])] = rest
+    end = terms.expires_on
+    if terms.method == PERCENT_COMPLETE:
+        end = None if last.ends_on is None else last.ends_on - _DAY
+    earned.schedule(max([first_of(end or fee.begins_on), *happened]), last.fee - total - lost)
+    for lot in fee.lots:
+        _consume(lot, fee, months, earned)
     return earned
+
+
+def _consume(lot: LotFee, fee: Fee, months: Mapping[date, MonthSums], earned: Earned) -> None:
+    """Add what a lot earns as its hours are used, and what of it is lost with its expiry."""
+    whole_fee = round_money(lot.fee, fee.currency)
+    expiry = None if lot.expires_on is None else first_of(lot.expires_on)
+    expired = expiry is not None and fee.is_closed(expiry)
+    done, total, lost = 0, ZERO, ZERO
+    for month in sorted({*months} if expiry is None else {*months, expiry}):
+        done += dict(months.get(month, NOTHING).lots).get(lot.id, 0)
+        so_far = _part(whole_fee, done, lot.seconds, fee.currency)
+        left = whole_fee - so_far if expired and expiry is not None and month >= expiry else ZERO
+        earned.add(month, so_far - total, left - lost)
+        total, lost = so_far, left
+    end = expiry or first_of(lot.starts_on or fee.begins_on)
+    earned.schedule(max([end, *months]), whole_fee - total - lost)
+
+
+def _part(fee: Decimal, done: int, whole: int, currency: str) -> Decimal:
+    return round_fraction(Fraction(fee) * min(_WHOLE, Fraction(done, whole)), currency)
 
 
 class _Stretch(NamedTuple):

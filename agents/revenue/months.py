@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from agents.revenue.fees import Earned, Fee, by_days, by_progress, progress_of, whole_of
 from agents.revenue.sums import NOTHING, MonthSums, first_of
-from agents.revenue.terms import FEE_METHODS, PERCENT_COMPLETE, STRAIGHT_LINE, ToCome
+from agents.revenue.terms import AS_CONSUMED, FEE_METHODS, PERCENT_COMPLETE, STRAIGHT_LINE, ToCome
 from streams.money import ZERO
 
 
@@ -94,6 +94,9 @@ def _known(line: LineFacts) -> Iterator[tuple[date, MonthRow]]:
         else:
             plan = line.fee.plan_of(month)
             price, planned = price + plan.fee, whole_of(line.fee.terms, plan)
+            if line.method == AS_CONSUMED:
+                fees, seconds = line.fee.of_lots(month)
+                price, planned = price + fees, (planned or 0) + seconds
         happened = recognised or breakage or scheduled or sums.billed or moved or sums.parked_items
         if happened or month in revised:
             yield (

@@ -7,7 +7,7 @@ to come of a contract is a handful of rows, and has no place among the segments.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final, NamedTuple
 
@@ -16,9 +16,19 @@ from agents.billing.periods import PeriodTable
 from agents.revenue.fees import Fee
 from agents.revenue.months import LineFacts
 from agents.revenue.sums import Months, first_of
-from agents.revenue.terms import AS_DELIVERED, FEE_METHODS, DatedRevision, LineTerms, Record, Revision, ToCome
+from agents.revenue.terms import (
+    AS_CONSUMED,
+    AS_DELIVERED,
+    FEE_METHODS,
+    DatedRevision,
+    LineTerms,
+    LotFee,
+    Record,
+    Revision,
+    ToCome,
+)
 
-ENTITIES: Final = ("contract_line", "engagement", "period", "plan_revision", "milestone")
+ENTITIES: Final = ("contract_line", "engagement", "period", "plan_revision", "prepaid_lot", "milestone")
 TIMES: Final = ("occurred_at", "captured_at", "published_at")
 
 
@@ -66,6 +76,8 @@ class RevenueReference:
         self._lines_of: dict[str, set[str]] = {}
         self._revisions_of: dict[str, set[str]] = {}
         self._milestones_of: dict[tuple[str, str], set[str]] = {}
+        self._lots: dict[str, LotFee] = {}
+        self._lots_of: dict[str, set[str]] = {}
 
     def apply(self, entity: str, row_id: str, record: Record | None) -> Sequence[Touch]:
         """Take a canonical record (None or ``deleted``: gone); what it reaches, nothing if it says nothing new."""
@@ -81,6 +93,8 @@ class RevenueReference:
                 return self._apply_period(row_id, None if row is None else Period.from_record(row))
             case "plan_revision":
                 return self._apply_revision(row_id, None if row is None else Revision.from_record(row))
+            case "prepaid_lot":
+                return self._apply_lot(row_id, None if row is None else LotFee.from_record(row))
             case _:
                 return self._apply_milestone(row_id, None if row is None else ToCome.from_record(row))
 
@@ -96,6 +110,8 @@ class RevenueReference:
         terms, engagement = self.lines.get(line_id), self.engagements.get(root_id)
         if terms is None:
             return LineFacts(AS_DELIVERED, months, missing=(f"line:{line_id}",))
+        if terms.method == AS_CONSUMED and self._lots_of.get(line_id):
+            terms = replace(terms, has_lots=True)
         is_own = terms.engagement_id == root_id
         method = terms.method if is_own else AS_DELIVERED
         missing = terms.missing if is_own else ()
@@ -123,6 +139,7 @@ class RevenueReference:
             engagement.currency,
             engagement.starts_on,
             lambda month: _is_closed(month, closed, first),
+            [self._lots[one] for one in sorted(self._lots_of.get(terms.id, ()))] if terms.has_lots else (),
         )
 
     def _counts_from(self, entity: str, first: Period | None, one: Revision) -> date:
@@ -170,6 +187,18 @@ class RevenueReference:
         if new is not None:
             self._revisions[revision_id] = new
             self._revisions_of.setdefault(new.contract_line_id, set()).add(revision_id)
+        if old == new:
+            return []
+        lines = sorted({one.contract_line_id for one in (old, new) if one is not None})
+        return [Touch("root", self.lines[line].engagement_id) for line in lines if line in self.lines]
+
+    def _apply_lot(self, lot_id: str, new: LotFee | None) -> list[Touch]:
+        old = self._lots.pop(lot_id, None)
+        if old is not None:
+            self._lots_of[old.contract_line_id].discard(lot_id)
+        if new is not None:
+            self._lots[lot_id] = new
+            self._lots_of.setdefault(new.contract_line_id, set()).add(lot_id)
         if old == new:
             return []
         lines = sorted({one.contract_line_id for one in (old, new) if one is not None})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -18,8 +18,8 @@ class MonthSums(NamedTuple):
 
     ``delivered`` is what approved time is worth, day lines among it, ``accepted`` what milestones are;
     ``billed`` is posted less what was credited of it since, in the month of the posting. ``worked`` is approved
-    chargeable time, whether or not it has a price, ``covered`` what a lot or retainer paid for. What is parked is
-    worth nobody knows what.
+    chargeable time, whether or not it has a price, ``covered`` what the line's own lot or retainer paid for, ``lots``
+    what each other lot did, by its id in order. What is parked is worth nobody knows what.
     """
 
     delivered: Decimal = ZERO
@@ -29,6 +29,7 @@ class MonthSums(NamedTuple):
     covered: int = 0
     parked_items: int = 0
     parked_seconds: int = 0
+    lots: tuple[tuple[str, int], ...] = ()
 
     def plus(self, other: MonthSums, sign: int = 1) -> MonthSums:
         """The sum, or with sign -1 the difference."""
@@ -36,8 +37,17 @@ class MonthSums(NamedTuple):
             self.delivered + sign * other.delivered,
             self.accepted + sign * other.accepted,
             self.billed + sign * other.billed,
-            *(mine + sign * its for mine, its in zip(self[3:], other[3:], strict=True)),
+            self.worked + sign * other.worked,
+            self.covered + sign * other.covered,
+            self.parked_items + sign * other.parked_items,
+            self.parked_seconds + sign * other.parked_seconds,
+            _together(self.lots, other.lots, sign) if self.lots or other.lots else (),
         )
+
+    @property
+    def consumed(self) -> int:
+        """What the line's own lot and all others paid for."""
+        return self.covered + sum(seconds for _, seconds in self.lots)
 
     @property
     def is_nothing(self) -> bool:
@@ -52,7 +62,17 @@ class MonthSums(NamedTuple):
     def unpacked(cls, values: list[Any]) -> MonthSums:
         """Of `packed`."""
         delivered, accepted, billed = (Decimal(text) for text in values[:3])
-        return cls(delivered, accepted, billed, *values[3:])
+        found = cls(delivered, accepted, billed, *values[3:7])
+        return found._replace(lots=tuple((lot, seconds) for of in values[7:] for lot, seconds in of))
+
+
+def _together(
+    mine: Iterable[tuple[str, int]], its: Iterable[tuple[str, int]], sign: int
+) -> tuple[tuple[str, int], ...]:
+    total = dict(mine)
+    for lot, seconds in its:
+        total[lot] = total.get(lot, 0) + sign * seconds
+    return tuple(sorted((lot, seconds) for lot, seconds in total.items() if seconds))
 
 
 NOTHING: Final = MonthSums()

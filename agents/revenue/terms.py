@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from agents.billing.contracts import MILESTONE, PREPAID, RETAINER
 from agents.billing.inputs import ACCEPTED
+from streams.money import ZERO
 
 Record = Mapping[str, Any]
 
@@ -41,7 +42,10 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LineTerms:
-    """A contract line as revenue sees it; ``expires_on`` is the last day of a prepaid lot."""
+    """A contract line as revenue sees it; ``expires_on`` is the last day of what a prepaid line includes itself.
+
+    ``has_lots``: beside that it has lots, each with a fee of its own.
+    """
 
     id: str
     engagement_id: str
@@ -52,6 +56,7 @@ class LineTerms:
     starts_on: date | None = None
     ends_on: date | None = None
     expires_on: date | None = None
+    has_lots: bool = False
 
     @classmethod
     def from_record(cls, record: Record) -> LineTerms:
@@ -80,6 +85,8 @@ class LineTerms:
         after the start, or more than thirty years after it, is none.
         """
         needed: dict[str, bool] = {}
+        if self.has_lots and self.fee is None and not self.included_seconds:
+            return ()
         if self.method in FEE_METHODS:
             needed["fee"] = self.fee is not None
         if self.method == PERCENT_COMPLETE:
@@ -136,8 +143,7 @@ def plan_on(terms: LineTerms, revisions: Sequence[DatedRevision], day: date) -> 
     Example: 1,000 h planned, and 1,250 h by a decision of 4 April about 31 March, when March was closed: up
     to 31 March it is 1,000 h, from 1 April on 1,250 h.
     """
-    assert terms.fee is not None
-    plan = Plan(terms.fee, terms.planned_seconds, terms.ends_on)
+    plan = Plan(terms.fee or ZERO, terms.planned_seconds, terms.ends_on)
     for counts_from, one in revisions:
         if counts_from > day:
             continue
@@ -148,6 +154,29 @@ def plan_on(terms: LineTerms, revisions: Sequence[DatedRevision], day: date) -> 
         if one.ends_on is not None:
             plan = plan._replace(ends_on=one.ends_on)
     return plan
+
+
+class LotFee(NamedTuple):
+    """What was paid for a lot of so many seconds; ``expires_on`` is its last day."""
+
+    id: str
+    contract_line_id: str
+    seconds: int
+    fee: Decimal
+    starts_on: date | None
+    expires_on: date | None
+
+    @property
+    def bought_on(self) -> date:
+        """The day from which on it is part of the price."""
+        if self.starts_on is None:
+            return date.min
+        return self.starts_on if self.expires_on is None else min(self.starts_on, self.expires_on)
+
+    @classmethod
+    def from_record(cls, record: Record) -> LotFee:
+        """Of a decoded ``canonical.prepaid_lot``."""
+        return cls(*(record[name] for name in cls._fields))
 
 
 class ToCome(NamedTuple):

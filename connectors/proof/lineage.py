@@ -18,6 +18,7 @@ OF_FOLDS: Final = ("ledger", "current")
 _LINE_FACTS: Final = (
     *("engagement_id", "revenue_method", "fee", "planned_seconds", "starts_on", "ends_on", "expires_on"),
 )
+_LOT_FACTS: Final = ("contract_line_id", "seconds", "fee", "starts_on", "expires_on")
 _REVISION_FACTS: Final = (
     *("contract_line_id", "fee", "planned_seconds", "ends_on", "effective_on", "decided_at"),
 )
@@ -290,10 +291,14 @@ def _is_of(consultant_id: str, check: str, key: tuple[Any, ...], rows: Any) -> b
 
 
 def _terms(line_id: str, rows: Any) -> tuple[SourceRow, ...]:
-    """A contract line, and the decisions that planned it anew."""
+    """A contract line, its lots, and the decisions that planned it anew."""
     line = rows.contract_lines.get(line_id)
     facts = {} if line is None else {name: getattr(line, name) for name in _LINE_FACTS}
     found = [SourceRow(*_native(line_id, "contract_line"), facts)]
+    for lot in rows.prepaid_lots.values():
+        if lot.contract_line_id == line_id:
+            facts = {name: getattr(lot, name) for name in _LOT_FACTS}
+            found.append(SourceRow(*_native(lot.id, "prepaid_lot"), facts))
     for revision in rows.plan_revisions.values():
         if revision.contract_line_id == line_id:
             facts = {name: getattr(revision, name) for name in _REVISION_FACTS}

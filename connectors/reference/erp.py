@@ -398,3 +398,15 @@ class ApprovalLimit(Erp):
     amount: Mapped[Money]
     effective_from: Mapped[Day]
     effective_to: Mapped[OptionalDay]
+
+
+class PrepaidLot(Erp):
+    """Hours that a client bought of a prepaid line, beside those that the line itself includes."""
+
+    __tablename__ = "prepaid_lot"
+    id: Mapped[Key]
+    contract_line_id: Mapped[Code]
+    hours: Mapped[Hours]
+    fee: Mapped[Money]  # in the engagement's currency
+    starts_on: Mapped[OptionalDay]
+    expires_on: Mapped[OptionalDay]  # its last day

@@ -269,11 +269,12 @@ class _Root:
         """
         if item.method not in PREPAID_METHODS or seconds <= 0 or money < 0:
             return seconds, money
-        line = self.rows.contract_lines[str(item.line_id)]
-        covered_seconds = draw(line, item, seconds, self.lots)
-        covered_money = share(money, covered_seconds, seconds, currency_of(item))
-        self._add(item, "covered", "covered", covered_seconds, covered_money)
-        return seconds - covered_seconds, money - covered_money
+        for segment, covered_seconds in draw(item, seconds, self.rows, self.lots):
+            if covered_seconds:
+                covered_money = share(money, covered_seconds, seconds, currency_of(item))
+                self._add(item, segment, "covered", covered_seconds, covered_money)
+                seconds, money = seconds - covered_seconds, money - covered_money
+        return seconds, money
 
     def _cap(self, item: Item, seconds: int, money: Decimal) -> None:
         """The line's cap first; what passes it uses the engagement's. Over a cap, its action decides."""

@@ -169,6 +169,10 @@ def shares(root: str, rows: Rows) -> bool:
         line.cap_money is not None
         or line.cap_seconds is not None
         or (line.billing_method in ("retainer", "prepaid") and bool(line.included_seconds))
+        or (
+            line.billing_method == "prepaid"
+            and any(lot.contract_line_id == line.id for lot in rows.prepaid_lots.values())
+        )
         or line.billing_method == "per_diem"
         or bool(line.day_minimum_seconds)
         for line in rows.contract_lines.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -23,7 +23,10 @@ EARNED: Final = ("billed", "on_draft", "unbilled", "on_hold")
 
 @dataclass(slots=True)
 class Month:
-    """Sums of a month: money of entries, money of milestones, money posted; seconds; what is parked."""
+    """Sums of a month: money of entries, money of milestones, money posted; seconds; what is parked.
+
+    ``covered`` is by what the line itself includes, ``lots`` by each lot.
+    """
 
     delivered: Decimal = ZERO
     accepted: Decimal = ZERO
@@ -32,6 +35,7 @@ class Month:
     covered: int = 0
     parked_items: int = 0
     parked_seconds: int = 0
+    lots: dict[str, int] = field(default_factory=dict)
 
 
 def sums_by_month(
@@ -73,6 +77,9 @@ def sums_by_month(
                 month.accepted += segment.amount
             else:
                 month.delivered += segment.amount
+        elif segment.segment.startswith("lot:"):
+            lot = segment.segment.removeprefix("lot:")
+            month.lots[lot] = month.lots.get(lot, 0) + segment.seconds
         elif segment.bucket == "covered":
             month.covered += segment.seconds
         if segment.bucket == "billed":

@@ -22,7 +22,7 @@ from .books import Books
 from .closes import Closes
 from .earned import Month, first_of, sums_by_month
 from .rating import Item
-from .rows import ContractLine, Milestone, Period, PlanRevision, Rows
+from .rows import ContractLine, Milestone, Period, PlanRevision, PrepaidLot, Rows
 
 ONE_DAY: Final = timedelta(days=1)
 THIRTY_YEARS: Final = timedelta(days=30 * 366)  # no fee is spread over more
@@ -107,6 +107,9 @@ class _Line:
         self.books = books
         self.is_own = self.line is not None and self.line.engagement_id == root
         self.method = _method(self.line, self.is_own)
+        self.lots: list[PrepaidLot] = []
+        if self.method == "as_consumed":
+            self.lots = [lot for lot in rows.prepaid_lots.values() if lot.contract_line_id == line_id]
         self.missing = self._missing(root, line_id)
         self.revisions: list[tuple[date, PlanRevision]] = []
         self.due: list[Milestone] = []
@@ -143,7 +146,8 @@ class _Line:
         line, missing = self.line, []
         if self.engagement is None:
             missing.append(f"engagement:{root}")
-        if self.method in FEE_METHODS:
+        only_lots = bool(self.lots) and line.fee is None and not line.included_seconds
+        if self.method in FEE_METHODS and not only_lots:
             if line.fee is None:
                 missing.append(f"fee:{line_id}")
             if self.method == "percent_complete" and not line.planned_seconds:
@@ -175,7 +179,8 @@ class _Line:
             of_month = self.months.get(month, Month())
             delivered = ZERO if self.method == "percent_complete" else of_month.delivered
             accepted = ZERO if self.method in FEE_METHODS else of_month.accepted
-            moved = {"percent_complete": of_month.worked, "as_consumed": of_month.covered}.get(self.method, 0)
+            consumed = of_month.covered + sum(of_month.lots.values())
+            moved = {"percent_complete": of_month.worked, "as_consumed": consumed}.get(self.method, 0)
             recognised = fee.recognised[month] + delivered + accepted
             breakage, scheduled = fee.breakage[month], fee.scheduled[month]
             to_date += recognised + breakage
@@ -191,7 +196,11 @@ class _Line:
                     planned = plan.planned
                 elif self.method == "as_consumed":
                     assert self.line is not None
-                    planned = self.line.included_seconds
+                    planned = self.line.included_seconds or 0
+                    for lot in self.lots:
+                        if self._bought_in(lot) <= month:
+                            planned += lot.seconds
+                            price += self._round(Fraction(lot.fee))
             else:
                 price += accepted_total + planned_total
             something = recognised or breakage or scheduled or of_month.billed or moved
@@ -242,8 +251,7 @@ class _Line:
         """The line's own plan with all that was decided of it, as of an accounting date; no fee has fractions of the
         currency's minor unit."""
         assert self.line is not None
-        assert self.line.fee is not None
-        plan = _Plan(self.line.fee, self.line.planned_seconds, self.line.ends_on)
+        plan = _Plan(self.line.fee or ZERO, self.line.planned_seconds, self.line.ends_on)
         for from_day, one in self.revisions:
             if from_day <= day:
                 plan = _Plan(
@@ -286,8 +294,9 @@ class _Line:
             of_month = self.months.get(month, Month())
             done += of_month.worked if self.method == "percent_complete" else of_month.covered
             whole = plan.planned if self.method == "percent_complete" else line.included_seconds
-            assert whole
-            now = self._round(Fraction(plan.fee) * min(Fraction(1), Fraction(done, whole)))
+            now = ZERO
+            if whole:  # else there are only lots
+                now = self._round(Fraction(plan.fee) * min(Fraction(1), Fraction(done, whole)))
             is_over = expiry is not None and month >= expiry and self._is_closed(expiry)
             now_lost = plan.fee - now if is_over else ZERO
             fee.recognised[month] += now - earned
@@ -301,7 +310,33 @@ class _Line:
                 first_of(self.engagement.starts_on)
             ]
             fee.scheduled[max([*known, *self.months, *fee.planned_anew])] += rest
+        for lot in self.lots:
+            self._consume(lot, fee)
         return fee
+
+    def _bought_in(self, lot: PrepaidLot) -> date:
+        """The month from which on a lot is part of the price."""
+        days = [day for day in (lot.starts_on, lot.expires_on) if day is not None]
+        return date.min if lot.starts_on is None else first_of(min(days))
+
+    def _consume(self, lot: PrepaidLot, fee: _Fee) -> None:
+        """A lot's own fee as its hours are used; what is left at its expiry is breakage once that month is closed."""
+        assert self.engagement is not None
+        whole_fee = self._round(Fraction(lot.fee))
+        expiry = None if lot.expires_on is None else first_of(lot.expires_on)
+        done, earned, lost = 0, ZERO, ZERO
+        for month in sorted({*self.months} | ({expiry} if expiry is not None else set())):
+            done += self.months.get(month, Month()).lots.get(lot.id, 0)
+            now = self._round(Fraction(whole_fee) * min(Fraction(1), Fraction(done, lot.seconds)))
+            is_over = expiry is not None and month >= expiry and self._is_closed(expiry)
+            now_lost = whole_fee - now if is_over else ZERO
+            fee.recognised[month] += now - earned
+            fee.breakage[month] += now_lost - lost
+            earned, lost = now, now_lost
+        rest = whole_fee - earned - lost
+        if rest:
+            end = expiry or first_of(lot.starts_on or self.engagement.starts_on)
+            fee.scheduled[max([end, *self.months])] += rest
 
     def _spread(self, fee: _Fee) -> None:
         """Day by day: what is not earned yet, over the days that the plan in force leaves for it."""

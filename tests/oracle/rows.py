@@ -77,6 +77,18 @@ class ContractLine:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepaidLot:
+    """Hours bought of a prepaid line, for work from ``starts_on`` to ``expires_on``, both included."""
+
+    id: str
+    contract_line_id: str
+    seconds: int
+    fee: Decimal
+    starts_on: date | None
+    expires_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanRevision:
     """A decision to plan a contract line anew; what is None stays as it was."""
 
@@ -377,6 +389,7 @@ class Rows:
     engagements: dict[str, Engagement] = field(default_factory=dict)
     contract_lines: dict[str, ContractLine] = field(default_factory=dict)
     plan_revisions: dict[str, PlanRevision] = field(default_factory=dict)
+    prepaid_lots: dict[str, PrepaidLot] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     consultants: dict[str, Consultant] = field(default_factory=dict)

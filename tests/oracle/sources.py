@@ -33,6 +33,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status"
         " revenue_method fee planned_hours starts_on ends_on expires_on unused_hours rollover_hours rollover_months",
         "plan_revision": "id contract_line_id fee planned_hours ends_on effective_on decided_at",
+        "prepaid_lot": "id contract_line_id hours fee starts_on expires_on",
         "project": "id engagement_id contract_line_id status",
         "task": "id project_id contract_line_id billing_class status",
         "consultant": "id role grade practice region calendar_id fte hired_on left_on",
@@ -104,6 +105,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         engagements=_by_id(map(_engagement, valid("erp", erp, "engagement"))),
         contract_lines=_by_id(map(_contract_line, valid("erp", erp, "contract_line"))),
         plan_revisions=_by_id(map(_plan_revision, valid("erp", erp, "plan_revision"))),
+        prepaid_lots=_by_id(map(_prepaid_lot, valid("erp", erp, "prepaid_lot"))),
         projects=_by_id(map(_project, valid("erp", erp, "project"))),
         tasks=_by_id(map(_task, valid("erp", erp, "task"))),
         consultants=_by_id(map(_consultant, valid("erp", erp, "consultant"))),
@@ -198,6 +200,11 @@ def _contract_line(x: SourceRow) -> r.ContractLine:
         rollover_seconds=_seconds_or_none(x["rollover_hours"]),
         rollover_months=x["rollover_months"],
     )
+
+
+def _prepaid_lot(x: SourceRow) -> r.PrepaidLot:
+    hours, span = hours_to_seconds(x["hours"]), (x["starts_on"], x["expires_on"])
+    return r.PrepaidLot(_erp(x["id"]), _erp(x["contract_line_id"]), hours, x["fee"], *span)
 
 
 def _plan_revision(x: SourceRow) -> r.PlanRevision:

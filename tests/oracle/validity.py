@@ -9,6 +9,7 @@ The rules, by table and column:
 - prices, multipliers and exchange rates are above 0, quantity increments too;
 - planned hours lie in [0, 1,000,000], and fees, caps of money, per diems, milestone amounts, discounts and invoiced
   amounts in [0, 10^12]; invoiced seconds are not negative;
+- hours of a prepaid lot lie in [0.01, 1,000,000];
 - a code of a closed list is one of the list;
 - an effective range, and that of an assignment, does not end before or when it starts;
 - a date lies in the years 1900 to 2999; 9999-12-31 is an open end where a row need not have the date;
@@ -93,6 +94,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "rollover_hours": _CONTRACT_HOURS,
         "rollover_months": _between(0, 24),
     },
+    "prepaid_lot": {"hours": _between(Decimal("0.01"), 1_000_000), "fee": _money},
     "plan_revision": {"fee": _money, "planned_hours": _CONTRACT_HOURS},
     "project": {"status": _ACTIVE_CLOSED},
     "task": {"billing_class": _one_of("billable", "non_billable"), "status": _ACTIVE_CLOSED},
@@ -141,6 +143,7 @@ OPEN_ENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "engagement": ("ends_on",),
     "contract_line": ("starts_on", "ends_on", "expires_on"),
     "plan_revision": ("ends_on",),
+    "prepaid_lot": ("starts_on", "expires_on"),
     "consultant": ("left_on",),
     "cost_rate": ("effective_to",),
     "rate": ("effective_to",),

@@ -12,6 +12,7 @@ from connectors.reference.firm.entities import seed_calendars, seed_entities
 from connectors.reference.firm.entries import Entries
 from connectors.reference.firm.fx import Fx
 from connectors.reference.firm.invoicing import Invoicing
+from connectors.reference.firm.lots import PrepaidLots
 from connectors.reference.firm.model import SYSTEM_OF, FirmSettings, Insert, Plan, Transaction, fold
 from connectors.reference.firm.opportunities import Opportunities
 from connectors.reference.firm.people import People
@@ -66,6 +67,7 @@ def plan(settings: FirmSettings) -> Plan:
     invoicing.schedule()
     Amendments(world, clients, contracts, people, invoicing, entries).schedule()
     Plans(world, contracts).schedule()
+    PrepaidLots(world, contracts).schedule()
     Concessions(world, contracts, people, invoicing, entries).schedule()
     CodeTrouble(world, people, staffing, contracts, rates).schedule()
     ContractTrouble(world, clients, contracts, rates).schedule()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.billing import Adjustment, Item, PostedLine, Segment, Terms, allocate, running
 from agents.billing.caps import Limits
-from agents.billing.contracts import Cap, LineTerms, Rollover
+from agents.billing.contracts import Cap, LineTerms, Lot, Rollover
 from agents.billing.running import RunningAllocation
 
 one_of = st.sampled_from
@@ -23,6 +23,7 @@ POSTED_AT = datetime(2026, 3, 31, tzinfo=UTC)
 DATES = [day("02-27"), day("03-01"), day("03-02"), day("04-01")]
 MONEY = st.one_of(st.none(), one_of([money(0), money("333.33"), money(1500), money(9000)]))
 SECONDS = st.one_of(st.none(), one_of([0, 10001, 70000, 400000]))
+LOTS = (Lot("erp:A", "", 9000, None, day("03-01")), Lot("erp:B", "", 50000, day("03-01"), None))
 ACTIONS = one_of(["hold", "write_off", "bill"])
 
 
@@ -38,6 +39,7 @@ def terms(draw: st.DrawFn) -> Terms:
             rollover=draw(
                 one_of([None, None, Rollover(day("02-01")), Rollover(day("01-01"), None, 1800, 1)])
             ),
+            lots=draw(one_of([(), LOTS[:1], LOTS])),
         )
         for line_id in ("erp:L1", "erp:L2")
     }

@@ -94,6 +94,11 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "granted_at": one_of(DECISIONS),
         "revoked_at": some(*DECISIONS),
     },
+    "prepaid_lot": {
+        "contract_line_id": one_of(["erp:L1", "erp:L2"]),
+        "seconds": one_of([3600, 7200]),
+        "expires_on": some(*DAYS),
+    },
     "approval_limit": {
         "approver_id": one_of(["erp:B", "erp:D"]),
         "kind": st.just("write_off"),
@@ -128,6 +133,7 @@ IDS = {
     "period": ["erp:A1", "erp:A2", "erp:A3"],
     "period_right": ["erp:W1", "erp:W2"],
     "approval_limit": ["erp:X1", "erp:X2"],
+    "prepaid_lot": ["erp:O1", "erp:O2"],
 }
 # Most edits are of what depends on days; edits of the chain change everything and teach little.
 WEIGHTED = [
@@ -188,6 +194,7 @@ def edits(draw: st.DrawFn) -> Edit:
 
 # What a row that an edit creates has besides the fields that the edit sets.
 NEW_ROWS: dict[str, dict[str, Any]] = {
+    "prepaid_lot": {"contract_line_id": "erp:L1", "seconds": 60},
     "contract_line": {"engagement_id": ROOT, "billing_method": "tm"},
     "engagement": {"client_id": "erp:CL1", "legal_entity_id": "erp:LE1", "currency": "EUR"},
     "rate": {"currency": "EUR", "price": money(90)},

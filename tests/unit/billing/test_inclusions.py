@@ -100,6 +100,73 @@ def test_a_lot_covers_work_of_its_days(judge: Judge, worked_on: str, is_covered:
     assert judgement.figures == {("time:1", segment): (bucket, 2 * HOUR, D(200))}
 
 
+def lots(**columns: Any) -> Sources:
+    """A prepaid line with three lots of 10 h: ``B`` of March, ``A`` until 30 April, ``C`` from April on."""
+    sources = Sources().put("contract_line", "L", billing_method="prepaid", **columns)
+    for native, starts, expires in (("A", None, "04-30"), ("B", "03-01", "03-31"), ("C", "04-01", None)):
+        span = {"starts_on": starts and day(starts), "expires_on": expires and day(expires)}
+        sources.put("prepaid_lot", native, contract_line_id="L", hours=D(10), fee=D(1500), **span)
+    return sources
+
+
+def from_lots(judgement: Judgement, number: int) -> dict[str, Decimal]:
+    """Covered hours of an entry by segment."""
+    return {
+        segment: D(seconds) / HOUR
+        for (entry, segment), (bucket, seconds, _) in judgement.figures.items()
+        if entry == f"time:{number}" and bucket == "covered"
+    }
+
+
+def test_the_lot_that_expires_first_is_used_first(judge: Judge) -> None:
+    """18 h of March: B's 10 and 8 of A's; of 14 h of April A's last 2, then C's 10; 2 h are billed."""
+    judgement = judge(lots().work(1, "03-10", 18).work(2, "04-10", 14))
+    assert from_lots(judgement, 1) == {"lot:erp:B": 10, "lot:erp:A": 8}
+    assert from_lots(judgement, 2) == {"lot:erp:A": 2, "lot:erp:C": 10}
+    assert judgement.figures["time:1", "lot:erp:A"] == ("covered", 8 * HOUR, D(800))
+    assert judgement.figures["time:2", "base"] == ("unbilled", 2 * HOUR, D(200))
+
+
+def test_lots_that_expire_together_are_used_by_their_ids(judge: Judge) -> None:
+    """A, B, then C, though C was bought last; what has no expiry is last."""
+    sources = lots()
+    for native in "ABC":
+        sources.put("prepaid_lot", native, starts_on=None, expires_on=day("04-30"))
+    sources.put("prepaid_lot", "0", contract_line_id="L", hours=D(10), fee=D(0), starts_on=None)
+    found = from_lots(judge(sources.work(1, "03-10", 24)), 1)
+    assert found == {"lot:erp:A": 10, "lot:erp:B": 10, "lot:erp:C": 4}
+
+
+def test_work_outside_every_lot_is_billed(judge: Judge) -> None:
+    """Whenever it is approved: a lot covers by the work date."""
+    sources = lots().drop("prepaid_lot", "A")
+    sources.work(1, "02-28", 2).work(2, "03-31", 2, approved_at=at("04-20 09:00"))
+    judgement = judge(sources)
+    assert from_lots(judgement, 1) == {}
+    assert from_lots(judgement, 2) == {"lot:erp:B": 2}
+
+
+def test_what_the_line_includes_is_one_of_its_lots(judge: Judge) -> None:
+    """10 h until 15 April: after B, before A."""
+    sources = lots(included_hours=D(10), expires_on=day("04-15")).work(1, "03-10", 24)
+    assert from_lots(judge(sources), 1) == {"lot:erp:B": 10, "covered": 10, "lot:erp:A": 4}
+
+
+def test_late_work_takes_the_first_lot_back(judge: Judge) -> None:
+    """B covers 10 h of 20 March; 4 h of 10 March come late: B covers them, and A the 4 h that B no longer does."""
+    sources = lots().work(1, "03-20", 10)
+    assert from_lots(judge(sources), 1) == {"lot:erp:B": 10}
+    late = judge(sources.work(2, "03-10", 4))
+    assert from_lots(late, 2) == {"lot:erp:B": 4}
+    assert from_lots(late, 1) == {"lot:erp:B": 6, "lot:erp:A": 4}
+
+
+def test_lots_are_of_prepaid_lines_only(judge: Judge) -> None:
+    """A line of time and materials is billed."""
+    sources = lots().put("contract_line", "L", billing_method="tm").work(1, "03-10", 4)
+    assert from_lots(judge(sources), 1) == {}
+
+
 DAYS = [day(text) for text in ("01-31", "02-01", "02-28", "03-01", "03-31", "04-15", "05-01")]
 WORK = st.tuples(one_of(DAYS), one_of([D("0.25"), D(3), D(8), D("9.9999")]), one_of(["P", "P", "P2"]))
 
@@ -124,17 +191,34 @@ def terms(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@given(terms(), terms(), st.lists(WORK, max_size=8), terms())
+LOT = st.fixed_dictionaries(
+    {
+        "contract_line_id": one_of(["L", "L", "L2"]),
+        "hours": one_of([D("0.01"), D(3), D(9)]),
+        "fee": st.just(D(100)),
+        "starts_on": one_of([None, day("02-01"), day("03-02")]),
+        "expires_on": one_of([None, day("02-28"), day("03-31"), day("04-15"), date(9999, 12, 31)]),
+    }
+)
+
+
+@given(terms(), terms(), st.lists(WORK, max_size=8), terms(), st.lists(LOT, max_size=4))
 @settings(max_examples=200, deadline=None)
 def test_both_judges_agree(
-    one: dict[str, Any], other: dict[str, Any], work: list[tuple[date, Decimal, str]], later: dict[str, Any]
+    one: dict[str, Any],
+    other: dict[str, Any],
+    work: list[tuple[date, Decimal, str]],
+    later: dict[str, Any],
+    bought: list[dict[str, Any]],
 ) -> None:
-    """Entry by entry, and after the line's terms have changed; nothing is covered twice."""
+    """Entry by entry, lots being bought in between, and after the line's terms have changed."""
     sources = Sources().put("contract_line", "L", **one).put("contract_line", "L2", **other)
     sources.put("project", "P2", contract_line_id="L2")
     agents, oracle = Agents(), Oracle()
     for number, (on, hours, project) in enumerate(work):
         sources.work(number, f"{on:%m-%d}", hours, project_code=project)
+        if number < len(bought):
+            sources.put("prepaid_lot", f"LOT{number}", **bought[number])
         said = agents(sources)
         assert said == oracle(sources)
         said.check_conservation()

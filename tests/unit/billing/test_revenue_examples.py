@@ -164,6 +164,49 @@ def test_e14_breakage_of_a_lot_that_expires(judge: RevenueJudge) -> None:
     assert (april.recognised, april.breakage, april.to_date, april.remaining) == (D(300), D(-300), D(1500), 0)
 
 
+def two_lots(**columns: Any) -> Sources:
+    """10 h for 1,500 until 31 March, and 20 h for 2,000 from 1 April on; of March 7 h are used."""
+    sources = Sources().put("contract_line", "L", billing_method="prepaid", **columns)
+    first = {"hours": D(10), "fee": D(1500), "starts_on": None, "expires_on": day("03-31")}
+    second = {"hours": D(20), "fee": D(2000), "starts_on": day("04-01")}
+    sources.put("prepaid_lot", "B", contract_line_id="L", **first)
+    sources.put("prepaid_lot", "C", contract_line_id="L", **second)
+    return with_periods(sources.work(1, "03-10", 7), 3)
+
+
+def test_each_lot_is_earned_by_itself(judge: RevenueJudge) -> None:
+    """E14 of the first, which is all of March's price; 5 h of April are 500 of the second's 2,000."""
+    sources = two_lots()
+    march = row(judge(sources), "03")
+    assert (march.recognised, march.breakage, march.price, march.remaining) == (D(1050), D(450), D(1500), 0)
+    assert (march.progress, march.planned) == (7 * HOUR, 10 * HOUR)
+    months = judge(sources.work(2, "04-10", 5))
+    assert row(months, "03") == march
+    april = row(months, "04")
+    assert (april.recognised, april.breakage, april.price, april.remaining) == (D(500), 0, D(3500), D(1500))
+    assert (april.scheduled, april.progress, april.planned) == (D(1500), 12 * HOUR, 30 * HOUR)
+
+
+def test_late_work_of_an_expired_lot_gives_back_of_its_breakage(judge: RevenueJudge) -> None:
+    """2 h of 30 March, approved after the close: covered by the first lot; revenue 300 and breakage -300 in April."""
+    sources = two_lots().work(2, "03-30", 2, approved_at=at("04-04 09:00"))
+    april = row(judge(sources), "04")
+    assert (april.recognised, april.breakage, april.to_date) == (D(300), D(-300), D(1500))
+
+
+def test_what_the_line_includes_has_the_lines_fee_beside_the_lots(judge: RevenueJudge) -> None:
+    """10 h for 1,000 of the line itself, with no expiry: used after the first lot, 3 h of 5 from that."""
+    sources = two_lots(included_hours=D(10), fee=D(1000)).work(2, "03-11", 5)
+    march = row(judge(sources), "03")
+    assert (march.recognised, march.breakage, march.price) == (D(1700), 0, D(2500))
+
+
+def test_a_line_of_lots_lacks_nothing_but_half_of_its_own(judge: RevenueJudge) -> None:
+    """Neither fee nor hours: there are the lots; a fee without hours is half a lot."""
+    assert row(judge(two_lots()), "03").missing == ()
+    assert row(judge(two_lots(fee=D(5))), "03").missing == ("included_hours:erp:L",)
+
+
 def test_work_after_the_expiry_is_no_matter_of_the_lot(judge: RevenueJudge) -> None:
     """2 h of 2 April are billed, at 100: the breakage of March stays."""
     sources = with_periods(lot().work(1, "03-10", 7), 3).work(2, "04-02", 2)

@@ -79,6 +79,7 @@ def acts(draw: st.DrawFn) -> tuple[str, str | int, dict[str, Any] | None]:
             [
                 *("time_entry", "time_entry", "time_entry", "invoice_line", "milestone", "contract_line"),
                 *("plan_revision", "accounting_period", "bill_adjustment", "project", "rate", "engagement"),
+                "prepaid_lot",
             ]
         )
     )
@@ -128,6 +129,14 @@ def acts(draw: st.DrawFn) -> tuple[str, str | int, dict[str, Any] | None]:
         case "bill_adjustment":
             row = {"entry_id": f"time:{draw(st.integers(1, 5))}", "hours": D(2), "amount": D(50)}
             row["kind"] = draw(one_of(["write_off", "discount", "hold"]))
+        case "prepaid_lot":
+            row = {
+                "contract_line_id": line,
+                "hours": draw(one_of([D(3), D("33.3333")])),
+                "fee": draw(FEES) or D(7),
+            }
+            row |= {"starts_on": draw(optional_day("02-20", "04-01"))}
+            row |= {"expires_on": draw(optional_day("02-28", "03-31", "05-01"))}
         case "project":
             key, row, gone = draw(one_of(["P", "P2"])), {"contract_line_id": line}, False
         case "rate":

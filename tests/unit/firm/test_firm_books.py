@@ -50,7 +50,7 @@ def test_all_segments_and_buckets_occur(firm_books: Expected) -> None:
     segments = {key.segment.split(":")[0] for key in firm_books.billing}
     assert segments == {
         *("base", "covered", "over-line", "over-engagement", "rounding", "uplift", "per-diem"),
-        *("inv", "due", "adj", "draft"),
+        *("inv", "due", "adj", "draft", "lot"),
     }
     buckets = {key.bucket for key in firm_books.billing}
     assert buckets == {

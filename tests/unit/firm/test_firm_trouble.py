@@ -48,7 +48,7 @@ FEATURES = {
     *("milestone_amount_change", "milestone_cancelled", "milestone_revoked", "opportunity_lost"),
     *("opportunity_proposal", "opportunity_won", "over_cap_action_change", "period_closed"),
     *("period_right_granted", "period_right_revoked", "period_soft_closed"),
-    *("approval_limit_raised", "adjustment_signed_again"),
+    *("approval_limit_raised", "adjustment_signed_again", "lot_bought", "lot_extended"),
     *("discount", "discount_after_posting", "hold", "hold_released"),
     *("target_change", "own_target", "own_target_deleted", "assignment"),
     *("assignment_extended", "assignment_cancelled", "assignment_handed_on", "assignment_handed_back"),

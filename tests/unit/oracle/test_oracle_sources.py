@@ -229,6 +229,14 @@ VALID: dict[str, dict[str, Any]] = {
         "preparer_id": "C",
         "approver_id": "B",
     },
+    "prepaid_lot": {
+        "id": "LOT",
+        "contract_line_id": "L",
+        "hours": Decimal(10),
+        "fee": Decimal(1500),
+        "starts_on": None,
+        "expires_on": date(9999, 12, 31),
+    },
     "approval_limit": {
         "id": "AL",
         "approver_id": "B",
@@ -353,6 +361,8 @@ NAN, INFINITE = Decimal("NaN"), Decimal("-Infinity")
         ("bill_adjustment", "amount", Decimal(-1)),
         ("bill_adjustment", "kind", "gift"),
         ("approval_limit", "kind", "gift"),
+        ("prepaid_lot", "hours", Decimal("0.0099")),
+        ("prepaid_lot", "fee", Decimal(-1)),
         ("approval_limit", "amount", Decimal(-1)),
         ("approval_limit", "effective_to", date(2025, 12, 31)),
         ("contract_line", "unused_hours", "vanish"),

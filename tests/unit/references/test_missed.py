@@ -274,7 +274,13 @@ def test_projects_whose_plan_is_billed_otherwise_are_reached(entity: str) -> Non
 
 @pytest.mark.parametrize(
     ("entity", "kind"),
-    [("fx_rate", "fx:"), ("period", "period:"), ("period_right", "right:"), ("approval_limit", "limit:")],
+    [
+        ("fx_rate", "fx:"),
+        ("period", "period:"),
+        ("period_right", "right:"),
+        ("approval_limit", "limit:"),
+        ("prepaid_lot", "terms:"),
+    ],
 )
 def test_a_row_looked_up_by_coordinates_reaches_all_who_looked_up_its_kind(entity: str, kind: str) -> None:
     """Its coordinates of before are not known any more; a right that was taken away unseen was somebody's."""
