@@ -56,7 +56,7 @@ LEFT JOIN LATERAL (
             FROM dim_rate AS card
             WHERE card.is_current AND NOT card.deleted
               AND num_nonnulls(card.task_id, card.project_id, card.contract_line_id, card.client_id,
-                               card.consultant_id) = 0
+                               card.consultant_id) = 0  -- as the index on the default card has it
               AND (card.role IS NULL OR card.role = person.role)
               AND (card.grade IS NULL OR card.grade = person.grade)
               AND (card.region IS NULL OR card.region = person.region)

@@ -79,6 +79,14 @@ def test_a_broker_that_is_down_is_an_unreachable_dependency() -> None:
             assert_error(done, 3, [NOWHERE, "TALLYSTREAM_KAFKA_BOOTSTRAP"])
 
 
+def test_payroll_needs_a_warehouse() -> None:
+    """Exit code 2 without its address, 3 where nobody answers; no password in the message."""
+    assert_error(run("payroll", "extract"), 2, ["TALLYSTREAM_BI_DSN"])
+    away = run("payroll", "list", TALLYSTREAM_BI_DSN=f"postgresql://user:geheim@{NOWHERE}/bi")
+    assert_error(away, 3, [NOWHERE])
+    assert "geheim" not in away.stderr
+
+
 def test_help_shows_an_example() -> None:
     """Each command's help, on standard output."""
     done = run("worker", "--help")

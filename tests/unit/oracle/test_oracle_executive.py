@@ -22,6 +22,8 @@ from builders import (
     milestone,
     rate,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from oracle import Rows, compute_from_rows
 from oracle.executive import Executive, ExecutiveKey, executive
 
@@ -133,3 +135,39 @@ def test_revenue_that_can_not_be_told_is_unknown() -> None:
     )
     assert figures(rows)[key()].recognised is None
     assert figures(rows)[key()].margin is None
+
+
+work = st.lists(
+    st.tuples(
+        st.sampled_from("CNM"), st.sampled_from(("02-27", "03-04", "03-05", "04-02")), st.integers(1, 30_000)
+    ),
+    max_size=6,
+)
+accepted = st.lists(st.tuples(st.integers(1, 99_999), st.sampled_from(("03-10", "04-10"))), max_size=3)
+
+
+@settings(deadline=None, max_examples=60)  # times a busy machine, not the code
+@given(work, accepted, st.sampled_from(("tm", "milestone")))
+def test_nothing_is_lost_between_practices(
+    entries: list[tuple[str, str, int]], fees: list[tuple[int, str]], method: str
+) -> None:
+    """However work and fees are spread, seconds, billed and recognised money add up to those of the lines."""
+    people = [consultant("N", practice="cloud"), consultant("M", practice="strategy")]
+    worked = [entry(n, on, size, consultant_id=f"erp:{who}") for n, (who, on, size) in enumerate(entries, 1)]
+    milestones = [
+        milestone(f"M{n}", str(D(cents).scaleb(-2)), accepted=on) for n, (cents, on) in enumerate(fees)
+    ]
+    posted = [
+        charge(f"I{n}", one.id, 0, str(one.amount), posted_at=datetime(2026, 4, 20, tzinfo=UTC))
+        for n, one in enumerate(milestones[:2])
+    ]
+    rows = firm(line(method=method), *people, *worked, *milestones, *posted, cost_rate("X", "61.33"))
+    expected = compute_from_rows(rows)
+    found = executive(expected, rows).values()
+    assert sum(row.delivered for row in found) == sum(expected.approved.values())
+    assert sum(row.billed for row in found) == sum(one.amount for one in milestones[:2])
+    assert sum(row.recognised or 0 for row in found) == sum(
+        (row.recognised or 0) + (row.breakage or 0) for row in expected.revenue.values()
+    )
+    uncosted = sum(size for who, _, size in entries if who != "C")
+    assert sum(row.uncosted for row in found) == uncosted
