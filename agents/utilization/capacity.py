@@ -18,6 +18,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, TypeAlias, TypeVar
 
 from agents.utilization.chargeable import CONTRACT_LINE, PROJECT, Chargeable
+from agents.utilization.costs import COST_RATE, CostRates
 from agents.utilization.targets import CONSULTANT, GRADE, PRACTICE, Goal, Scope, Target, Targets
 from agents.utilization.targets import ENTITY as TARGET
 from agents.utilization.touches import ProjectTouch, Touch
@@ -31,7 +32,7 @@ _DAY: Final = timedelta(days=1)
 # Ranges remembered a consultant: those of the windows that live input is about. Beyond that
 # (a backfill of years) they are forgotten together.
 _REMEMBERED: Final = 64
-ENTITIES: Final = ("consultant", "calendar", "holiday", "absence", TARGET, PROJECT, CONTRACT_LINE)
+ENTITIES: Final = ("consultant", "calendar", "holiday", "absence", TARGET, PROJECT, CONTRACT_LINE, COST_RATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class UtilizationReference:
         self._targets = Targets()
         self._chargeable = Chargeable()
         self.is_billable = self._chargeable.is_billable
+        self.costs = CostRates()
         self._ranges: dict[str, dict[tuple[date, date], int | None]] = {}
         self._workdays: dict[str, dict[tuple[date, date], int | None]] = {}
         self._goals: dict[str, dict[tuple[date, date], Goal | None]] = {}
@@ -87,6 +89,8 @@ class UtilizationReference:
         row = None if record is None or record["deleted"] else record
         if entity in (PROJECT, CONTRACT_LINE):
             return [ProjectTouch(project) for project in self._chargeable.apply(entity, identifier, row)]
+        if entity == COST_RATE:
+            return list(self.costs.apply(identifier, row))
         touches = self._apply(entity, identifier, row)
         for touch in touches:
             self._ranges.pop(touch.consultant_id, None)

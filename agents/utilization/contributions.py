@@ -14,6 +14,7 @@ State is kept in pieces, so that a change writes a few hundred bytes and not the
     g<kind>|<YYYY-MM-DD>       the same of what its groups were last given of it
     p<YYYY-MM-DD>|<project>    the same of a week on a project, planned against worked
     x                         the exception last reported
+    c                         the one of days without a cost
 
 Sums of days, of windows, and of a week on a project are not stored: they follow from the entries.
 """
@@ -26,13 +27,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from agents.utilization.costs import Uncosted
 from agents.utilization.plans import Assignment
 from agents.utilization.touches import Window, week_of, windows_between, windows_of
 from streams.packing import packed
 
 Content: TypeAlias = tuple[Any, ...]
 
-_ENTRY, _ASSIGNMENT, _DAY, _WINDOW, _MEMBER, _PLAN, _REPORT = "e", "a", "d", "w", "g", "p", "x"
+_ENTRY, _ASSIGNMENT, _DAY, _WINDOW, _MEMBER, _PLAN, _REPORT, _COST = "e", "a", "d", "w", "g", "p", "x", "c"
 REMOVE: Final = "REMOVE"
 
 
@@ -102,6 +104,7 @@ class ConsultantState:
         self.consultant_id = consultant_id
         self.days: dict[date, DaySum] = {}
         self.windows: dict[Window, WindowSum] = {}
+        self.uncosted = Uncosted()
         self._entries: dict[str, Contribution] = {}
         self._assignments: dict[str, Assignment] = {}
         self._planned: dict[Window, dict[str, Assignment]] = {}
@@ -257,6 +260,10 @@ class ConsultantState:
     def report(self, content: Content | None) -> int | None:
         """Note the exception report; its new revision, or None if it says nothing new."""
         return self._publish(_REPORT, content)
+
+    def report_cost(self, content: Content | None) -> int | None:
+        """Note the report of days without a cost; its new revision, or None if it says nothing new."""
+        return self._publish(_COST, content)
 
     def _publish(self, name: str, content: Content | None) -> int | None:
         last = self._rows.get(name, NEVER)

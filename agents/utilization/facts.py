@@ -10,20 +10,22 @@ only if its business content changes; when the last entry goes, the row is publi
 keeps counting if it comes back.
 
 Days whose capacity is unknown raise one MISSING_CALENDAR a consultant, which blocks utilization only,
-and which clears when the consultant and the calendar are there (or the days are gone).
+and which clears when the consultant and the calendar are there (or the days are gone). Days without a cost
+raise one of their own: see `agents.utilization.costs`.
 
 Example: FTE 0.5, five days of 8 h, one of them a holiday, 14 billable hours: 14 / 16 = 0.875000.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final, TypeAlias
 
 from agents.utilization.capacity import UtilizationReference
 from agents.utilization.contributions import ConsultantState, Content
+from agents.utilization.costs import COST_RULES, cost_report
 from agents.utilization.groups import members_of
 from agents.utilization.measures import Measure, measure
 from agents.utilization.plan_rows import plan_rows
@@ -33,6 +35,7 @@ from agents.utilization.touches import WEEK, Touch, Window, windows_between, win
 Record: TypeAlias = dict[str, Any]
 
 DEFINITION: Final = "utilization/3"
+RULES: Final = f"{DEFINITION}|{COST_RULES}"
 FLOW: Final = "utilization"
 MISSING_CALENDAR: Final = "MISSING_CALENDAR"
 
@@ -152,7 +155,7 @@ def recompute_touch(
 def _facts(
     state: ConsultantState,
     reference: UtilizationReference,
-    days: Iterable[date],
+    days: Collection[date],
     windows: Iterable[Window],
     lineage: Lineage,
     now: datetime,
@@ -181,6 +184,10 @@ def _facts(
     report = _report(state, reference, lineage)
     if report is not None:
         facts.reports.append(report)
+    uncosted = state.uncosted.look(state.consultant_id, state.days, days, reference.costs)
+    cost_revision = state.report_cost(uncosted)
+    if cost_revision is not None:
+        facts.reports.append(cost_report(state.consultant_id, cost_revision, uncosted) | lineage.fields())
     return facts
 
 

@@ -12,7 +12,7 @@ from datetime import date, datetime
 
 from agents.rejects import RAISED, Rejects
 from agents.utilization.contributions import ConsultantState, Contribution, piece_key
-from agents.utilization.facts import DEFINITION, Facts, Lineage, recompute, recompute_touch
+from agents.utilization.facts import RULES, Facts, Lineage, recompute, recompute_touch
 from agents.utilization.group_stage import INPUTS as MEMBERS
 from agents.utilization.group_stage import GroupStage
 from agents.utilization.plans import Assignment
@@ -48,7 +48,7 @@ class UtilizationStage:
     """Computes the utilization of one partition's consultants."""
 
     inputs: Sequence[str] = INPUTS
-    rules = DEFINITION
+    rules = RULES
 
     def __init__(self, environment: StageEnvironment) -> None:
         self._reference = environment.view.reference

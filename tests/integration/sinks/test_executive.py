@@ -56,10 +56,11 @@ def extract_now_and_then(running: RunningFirm) -> None:
             return bool(found.scalar_one())
 
     eventually(is_there, "the warehouse's views")
-    for _ in range(6):
+    deadline, had_lines = time.monotonic() + 30, 0
+    while had_lines < 3 and time.monotonic() < deadline:
         with running.warehouse.begin() as connection:
-            extract(connection)
-        time.sleep(0.5)
+            had_lines += bool(extract(connection)[1])
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,13 @@ def test_hours_without_a_cost_name_their_person(worked: Worked) -> None:
         ("MISSING_COST_RATE", True)
     ]
     assert "cost" not in rows[0]._fields
+    lacking = {row.consultant_id: row.seconds for row in rows if row.exception_class == "MISSING_COST_RATE"}
+
+    def raised() -> dict[str, int]:
+        query = "SELECT subject, seconds FROM fact_exception WHERE flow = 'margin' AND state <> 'resolved'"
+        return {row.subject: row.seconds for row in worked.ask(query)}
+
+    eventually(lambda: raised() == lacking, "one exception for each person without a cost")
     assert (
         sum(row.seconds for row in rows)
         == worked.ask("SELECT sum(uncosted_seconds) FROM v_margin_month")[0][0]
@@ -211,7 +219,7 @@ def test_all_payroll_extracts_add_up_to_what_is_approved(worked: Worked) -> None
     assert {(row.consultant_id, row.work_date): row.seconds for row in rows if row.seconds} == {
         key: seconds for key, seconds in approved.items() if seconds
     }
-    assert worked.ask("SELECT count(DISTINCT extract_id) > 2 FROM payroll_line") == [(True,)]
+    assert worked.ask("SELECT count(DISTINCT extract_id) >= 2 FROM payroll_line") == [(True,)]
 
 
 @pytest.mark.slow

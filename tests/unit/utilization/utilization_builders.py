@@ -93,6 +93,7 @@ class Person:
         self.plans: dict[tuple[str, date], dict[str, Any]] = {}
         self.members: dict[str, dict[str, Any]] = {}
         self.raised: dict[str, Any] | None = None
+        self.uncosted: dict[str, Any] | None = None
         self.records = 0
         self.rows: dict[tuple[str, str], dict[str, Any] | None] = {}
 
@@ -146,7 +147,11 @@ class Person:
             assert old is None or figures_of(row) != figures_of(old)
             self.members[row["group_window"]] = row
         for report in facts.reports:
-            self.raised = report if report["op"] == "RAISE" else None
+            raised = report if report["op"] == "RAISE" else None
+            if report["flow"] == "margin":
+                self.uncosted = raised
+            else:
+                self.raised = raised
         self.pieces |= self.state.take_writes()
         self.records += len(facts.daily) + len(facts.windows) + len(facts.reports)
         return facts
