@@ -3,8 +3,9 @@
     CREATE ROLE tallystream_cost_readers;
     GRANT tallystream_cost_readers TO controller;
 
-The sink grants the role what is confidential, and takes it from everybody else, also from whom default
-privileges or ``GRANT ... ON ALL TABLES`` gave it, each time it starts. Without the role nobody else reads it.
+The sink grants the role what is confidential, and takes it from everybody else each time it starts, also from whom
+default privileges, ``GRANT ... ON ALL TABLES`` or a grant of single columns gave it. Without the role nobody else reads
+it.
 Confidential are the tables of topics of that data class, and the views that show a cost.
 """
 
@@ -20,7 +21,8 @@ CONFIDENTIAL_VIEWS = ("v_cost_of_work", "v_margin_month")
 
 _HOLDERS = text(
     "SELECT DISTINCT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END "
-    "FROM pg_class, aclexplode(relacl) AS acl "
+    "FROM pg_class, LATERAL (SELECT relacl AS grants "
+    "UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = pg_class.oid) AS held, aclexplode(held.grants) AS acl "
     "WHERE pg_class.oid = to_regclass(:name) AND acl.grantee <> relowner "
     "AND (acl.grantee = 0 OR acl.grantee::regrole::text <> :readers)"
 )
@@ -46,6 +48,7 @@ def keep_confidential(connection: Connection) -> None:
     for name in confidential():
         of = {"name": name, "readers": COST_READERS}
         for holder in connection.scalars(_HOLDERS, of).all():
-            connection.exec_driver_sql(f"REVOKE ALL ON {name} FROM {holder}")
+            # With what they passed on. A % in a name is no parameter.
+            connection.exec_driver_sql(f"REVOKE ALL ON {name} FROM {holder} CASCADE".replace("%", "%%"))
         if connection.scalar(_READERS_LACK, of):
             connection.exec_driver_sql(f"GRANT SELECT ON {name} TO {COST_READERS}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, Table, inspect, text
+from sqlalchemy import Connection, Table, inspect, literal, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -20,15 +22,16 @@ from streams.errors import ContractViolation
 def create_schema(connection: Connection) -> None:
     """Bring the database's tables, views and functions to this version; does nothing where they are.
 
-    Only nullable columns are added: contracts promise that new fields are optional. `ContractViolation`
-    names a table that lacks more than that.
+    Columns that are missing are added: contracts promise that new fields may be null or have a default, which is
+    what rows that are there get. `ContractViolation` names a table that lacks more than that.
     """
     metadata = warehouse().metadata
     metadata.create_all(connection)
     inspector = inspect(connection)
+    defaults = _defaults()
     for table in metadata.sorted_tables:
         present = {column["name"] for column in inspector.get_columns(table.name)}
-        _add_columns(connection, table, present)
+        _add_columns(connection, table, present, defaults.get(table.name, {}))
     for load in warehouse().loads.values():
         if load.versions is not None:
             fields = tuple(load.columns.values())
@@ -54,12 +57,26 @@ def ddl() -> str:
     return "\n\n".join(parts)
 
 
-def _add_columns(connection: Connection, table: Table, present: set[str]) -> None:
+def _defaults() -> dict[str, dict[str, Any]]:
+    """What the contracts give to fields that an older writer did not know, by table and column."""
+    out = {}
+    for load in warehouse().loads.values():
+        of_table = {load.columns[field]: value for field, value in load.defaults.items() if value is not None}
+        for table in (load.table, load.versions):
+            if table is not None:
+                out[table.name] = of_table
+    return out
+
+
+def _add_columns(
+    connection: Connection, table: Table, present: set[str], defaults: Mapping[str, Any]
+) -> None:
     preparer = connection.dialect.identifier_preparer
     for column in table.columns:
         if column.name in present:
             continue
-        if not column.nullable:
+        default = defaults.get(column.name)
+        if not column.nullable and default is None:
             raise ContractViolation(
                 f"table {table.name} of the warehouse lacks column {column.name}, which can't be filled in "
                 f"for the rows there; move the table away, then `tallystream sink reset warehouse`"
@@ -68,8 +85,14 @@ def _add_columns(connection: Connection, table: Table, present: set[str]) -> Non
         computed = (
             f" GENERATED ALWAYS AS ({column.computed.sqltext}) STORED" if column.computed is not None else ""
         )
+        filled = ""
+        if not column.nullable:
+            value = literal(default, column.type).compile(
+                dialect=connection.dialect, compile_kwargs={"literal_binds": True}
+            )
+            filled = f" NOT NULL DEFAULT {value}"
         names = preparer.quote(table.name), preparer.quote(column.name)
-        connection.exec_driver_sql(f"ALTER TABLE {names[0]} ADD COLUMN {names[1]} {kind}{computed}")
+        connection.exec_driver_sql(f"ALTER TABLE {names[0]} ADD COLUMN {names[1]} {kind}{filled}{computed}")
 
 
 def _create_view(connection: Connection, name: str, query: str) -> None:

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
+from connectors.sinks.warehouse.schema import create_schema
+from connectors.sinks.warehouse.session import engine_of
+from streams.stack import Stack
 from tests.integration.sinks.sink_world import World
 
 
@@ -18,3 +22,14 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def warehouse_engine(tmp_path: Path) -> Iterator[Engine]:
+    """A PostgreSQL alone, with the warehouse's tables and views and no rows."""
+    with Stack(tmp_path, services=("postgres",)) as stack:
+        engine = engine_of(stack.settings_environment()["TALLYSTREAM_BI_DSN"])
+        with engine.begin() as connection:
+            create_schema(connection)
+        yield engine
+        engine.dispose()
