@@ -34,7 +34,7 @@ class ExecutiveKey(NamedTuple):
 
 @dataclass(slots=True)
 class Executive:
-    """Figures of a key: effort by work date, billing by posting, revenue by accounting month, deals by closing day.
+    """Figures of a key: effort by work date, billing by the ledger's, revenue by its month, deals by closing day.
 
     ``recognised`` None: the terms of a line in it are missing. ``cost`` None: of some hours (``uncosted``) it is
     not known what they cost. ``margin`` is recognised less cost, None where either is.
@@ -110,8 +110,9 @@ class _Pass:
                 self.hours[_Line(key.root, key.line)][month, self._practice(key)] += fold.seconds
 
     def _bill(self) -> None:
+        """What the ledger says was billed: a closed month of it does not move."""
         pots: dict[tuple[_Line, ExecutiveKey], Decimal] = defaultdict(lambda: ZERO)
-        for key, fold in self.expected.billing.items():
+        for key, fold in self.expected.booked.items():
             if key.bucket != "billed":
                 continue
             assert key.month is not None

@@ -33,6 +33,15 @@ FROM billing_current AS line
 LEFT JOIN dim_consultant AS person
        ON person.id = line.consultant_id AND person.is_current AND NOT person.deleted
 WHERE NOT line.deleted""",
+        # Each line of the ledger that bills or takes it back: what a closed month billed does not change any more.
+        "v_billed": """
+SELECT line.root_id, line.contract_line_id, line.client_id, line.consultant_id, person.practice,
+       date_trunc('month', line.accounting_date::timestamp)::date AS accounting_month,
+       line.currency, line.seconds, line.amount
+FROM fact_billing_event AS line
+LEFT JOIN dim_consultant AS person
+       ON person.id = line.consultant_id AND person.is_current AND NOT person.deleted
+WHERE line.bucket = 'billed'""",
         # Won deals. The client is that of the contracts it became, else that of its account, if it is one client.
         "v_booking": """
 SELECT deal.id AS opportunity_id,
@@ -95,9 +104,10 @@ pots AS (
     JOIN terms ON terms.root_id = rest.root_id AND terms.contract_line_id = rest.contract_line_id
     UNION ALL
     SELECT 'billed', root_id, contract_line_id, client_id, accounting_month, currency, sum(amount)
-    FROM v_work
-    WHERE bucket = 'billed' AND consultant_id IS NULL
+    FROM v_billed
+    WHERE consultant_id IS NULL
     GROUP BY 1, 2, 3, 4, 5, 6
+    HAVING sum(amount) <> 0
 ),
 weights AS (
     SELECT pot.measure, pot.root_id, pot.contract_line_id, pot.client_id, pot.month, pot.currency, pot.amount,
@@ -134,10 +144,10 @@ FROM own
 JOIN terms ON terms.root_id = own.root_id AND terms.contract_line_id = own.contract_line_id
 UNION ALL
 SELECT 'billed', root_id, contract_line_id, client_id, practice, accounting_month, currency, amount
-FROM v_work
-WHERE bucket = 'billed' AND consultant_id IS NOT NULL""",
-        # One row for each client, practice, month and currency. Effort is of the work date, billing of the day of
-        # posting, revenue of its accounting month, a deal of its closing day. `recognised` is null while a part
+FROM v_billed
+WHERE consultant_id IS NOT NULL""",
+        # One row for each client, practice, month and currency. Effort is of the work date, billing of the ledger's
+        # accounting date, revenue of its accounting month, a deal of its closing day. `recognised` is null while a part
         # can't be told (`unknown_revenue` parts).
         "v_executive_month": f"""
 SELECT figures.client_id, client.client_name, figures.practice, figures.month, figures.currency,
@@ -157,8 +167,7 @@ FROM (
         UNION ALL
         SELECT client_id, practice, work_month, currency, 0, seconds, 0, 0, 0 FROM v_work
         UNION ALL
-        SELECT client_id, practice, accounting_month, currency, 0, 0, seconds, 0, 0
-        FROM v_work WHERE bucket = 'billed'
+        SELECT client_id, practice, accounting_month, currency, 0, 0, seconds, 0, 0 FROM v_billed
         UNION ALL
         SELECT client_id, practice, month, currency, 0, 0, 0,
                CASE WHEN measure = 'billed' THEN amount ELSE 0 END,

@@ -5,8 +5,7 @@
 
 The sink grants the role what is confidential, and takes it from everybody else each time it starts, also from whom
 default privileges, ``GRANT ... ON ALL TABLES`` or a grant of single columns gave it. Without the role nobody else reads
-it.
-Confidential are the tables of topics of that data class, and the views that show a cost.
+it. Confidential are the tables of topics of that data class, and the views that show a cost.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from builders import (
     charge,
     consultant,
     cost_rate,
+    credit,
     day,
     deal,
     engagement,
@@ -20,12 +21,15 @@ from builders import (
     fx,
     line,
     milestone,
+    period,
     rate,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Rows, compute_from_rows
 from oracle.executive import Executive, ExecutiveKey, executive
+
+from streams.money import ZERO
 
 MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)
 
@@ -171,3 +175,20 @@ def test_nothing_is_lost_between_practices(
     )
     uncosted = sum(size for who, _, size in entries if who != "C")
     assert sum(row.uncosted for row in found) == uncosted
+
+
+def test_what_a_closed_month_billed_does_not_move() -> None:
+    """8 h/800 posted in March, which closes; 2 h/200 credited in April: March 800, April -200."""
+    close = datetime(2026, 4, 3, 18, tzinfo=UTC)
+    march = [
+        period(3, close),
+        period(4),
+        entry(1, "03-05", 8 * HOUR),
+        charge("I", "time:1", 8 * HOUR, "800", posted_at=datetime(2026, 3, 20, tzinfo=UTC)),
+    ]
+    back = credit("J", "I", "time:1", 2 * HOUR, "200", posted_at=datetime(2026, 4, 10, tzinfo=UTC))
+    for rows, later in ((firm(*march), (ZERO, 0)), (firm(*march, back), (D(-200), -2 * HOUR))):
+        found = figures(rows)
+        assert (found[key()].billed, found[key()].billed_seconds) == (D(800), 8 * HOUR)
+        april = found.get(key(month=APRIL), Executive())
+        assert (april.billed, april.billed_seconds) == later
