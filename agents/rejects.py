@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
+from streams.contracts.confidential import confidential_topics, withheld
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord
 from streams.lanes.stage import SliceContext
@@ -17,11 +19,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Rejects:
     """Routes rejected records of one stage, in the slice's own transaction.
 
-    Headers of a dead letter are those of Kafka Connect's dead letter queue, so that its tools work.
+    Headers of a dead letter are those of Kafka Connect's dead letter queue, so that its tools work. Exceptions are
+    read by many: those of confidential topics, of the contracts or named here, have no bytes and quote nothing.
     """
 
-    def __init__(self, environment: StageEnvironment, flow: str) -> None:
+    def __init__(self, environment: StageEnvironment, flow: str, confidential: Collection[str] = ()) -> None:
         self._flow = flow
+        self._confidential = confidential_topics().union(confidential)
         self._raised = environment.publisher(RAISED)
 
     def reject(self, record: InputRecord, error: RecordError, context: SliceContext) -> None:
@@ -37,6 +41,7 @@ class Rejects:
             ("__connect.errors.exception.message", str(error).encode()),
         ]
         context.emit(DEAD_LETTERS, record.key, record.value, 0, headers)
+        hidden = record.topic in self._confidential
         at = EPOCH + timedelta(milliseconds=max(record.timestamp, 0))
         self._raised.emit(
             context,
@@ -46,13 +51,13 @@ class Rejects:
                 "flow": self._flow,
                 "subject": subject,
                 "exception_class": error.exception_class,
-                "message": str(error),
+                "message": withheld(str(error)) if hidden else str(error),
                 "blocks": "all",
                 "raw_topic": record.topic,
                 "raw_partition": record.partition,
                 "raw_offset": record.offset,
-                "raw_key": record.key,
-                "raw_value": record.value,
+                "raw_key": None if hidden else record.key,
+                "raw_value": None if hidden else record.value,
                 "occurred_at": at,
                 "captured_at": at,
                 "published_at": at,

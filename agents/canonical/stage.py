@@ -14,10 +14,11 @@ from agents.canonical.decisions import FLOW, Action, decide, identify
 from agents.canonical.envelopes import LAST_FOR_KEY_HEADER
 from agents.canonical.holding import ENDED, HeldChanges, transaction_name, transaction_of
 from agents.canonical.loader import load_mappings
-from agents.canonical.mapping import SystemMapping, TableMapping
+from agents.canonical.mapping import OWNERSHIP, UNMAPPED, SystemMapping, TableMapping
 from agents.canonical.positions import POSITION_HEADER
 from agents.canonical.rows import RowState
 from agents.rejects import RAISED, Rejects
+from streams.contracts.confidential import confidential_topics, withheld
 from streams.contracts.topics import backfill_topic
 from streams.errors import PoisonRecord, RecordError, SchemaMismatch
 from streams.lanes.records import InputRecord, PlainRecord
@@ -29,6 +30,8 @@ from streams.worker.flow import StageDefinition, StageEnvironment
 BILLED = tuple(
     f"canonical.{entity}" for entity in ("time_entry", "milestone", "invoice_line", "bill_adjustment")
 )
+# Exceptions that say nothing of a row's values.
+QUOTES_NOTHING = (UNMAPPED, OWNERSHIP)
 COUNTED = {
     Action.PUBLISH: "canonical",
     Action.DELETE: "canonical",
@@ -59,6 +62,18 @@ def backfill_topics(mapping: SystemMapping) -> list[str]:
         for name, table in mapping.tables.items()
         if isinstance(table, TableMapping) and table.backfill
     ]
+
+
+def confidential_changes(mappings: Sequence[SystemMapping]) -> frozenset[str]:
+    """Change topics of the entities whose canonical topics are confidential."""
+    secret = confidential_topics()
+    topics = set()
+    for mapping in mappings:
+        prefix = f"cdc.{mapping.system}.{mapping.schema or 'public'}"
+        for name, table in mapping.tables.items():
+            if isinstance(table, TableMapping) and f"canonical.{table.entity}" in secret:
+                topics |= {f"{prefix}.{name}", backfill_topic(f"{prefix}.{name}")}
+    return frozenset(topics)
 
 
 def boundary_topic(mapping: SystemMapping) -> str:
@@ -94,7 +109,8 @@ class CanonicalStage:
         self._publishers = {entity: environment.publisher(f"canonical.{entity}") for entity in entities}
         self._raised = environment.publisher(RAISED)
         self._ended = environment.publisher(ENDED)
-        self._rejects = Rejects(environment, FLOW)
+        self._confidential = confidential_changes(mappings)
+        self._rejects = Rejects(environment, FLOW, self._confidential)
         self._decoder = environment.decoder
         self._held = HeldChanges(environment.settings.transaction_patience_s)
 
@@ -181,15 +197,18 @@ class CanonicalStage:
         for canonical in decision.records:
             assert decision.entity is not None
             self._publishers[decision.entity].emit(context, canonical)
+        hidden = record.topic in self._confidential
         for report in decision.reports:
             if report["op"] == "RAISE":
                 report |= {
                     "raw_topic": record.topic,
                     "raw_partition": record.partition,
                     "raw_offset": record.offset,
-                    "raw_key": record.key,
-                    "raw_value": record.value,
+                    "raw_key": None if hidden else record.key,
+                    "raw_value": None if hidden else record.value,
                 }
+                if hidden and report["exception_class"] not in QUOTES_NOTHING:
+                    report["message"] = withheld(report["message"])
             self._raised.emit(context, report)
         if decision.state is not None and key:
             context.state.put(key, decision.state.to_bytes())

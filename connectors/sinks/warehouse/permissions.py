@@ -5,7 +5,8 @@
 
 The sink grants the role what is confidential, and takes it from everybody else each time it starts, also from whom
 default privileges, ``GRANT ... ON ALL TABLES`` or a grant of single columns gave it. Without the role nobody else reads
-it. Confidential are the tables of topics of that data class, and the views that show a cost.
+it. Confidential are the tables of topics of that data class, and the views that show a cost. Of their
+records that could not be processed, exceptions and `sink_dead_letter` say where they are, and not what is in them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from connectors.sinks.warehouse.tables import warehouse
-from streams.contracts import load_contracts
+from streams.contracts.confidential import confidential_topics
 
 COST_READERS = "tallystream_cost_readers"
 CONFIDENTIAL_VIEWS = ("v_cost_of_work", "v_margin_month")
@@ -33,12 +34,8 @@ _READERS_LACK = text(
 
 def confidential() -> tuple[str, ...]:
     """Tables and views that only `COST_READERS` read."""
-    topics = load_contracts().topics
-    tables = [
-        load.table.name
-        for topic, load in warehouse().loads.items()
-        if topics[topic].data_class == "confidential"
-    ]
+    secret = confidential_topics()
+    tables = [load.table.name for topic, load in warehouse().loads.items() if topic in secret]
     return (*tables, *CONFIDENTIAL_VIEWS)
 
 

@@ -19,6 +19,7 @@ from connectors.sinks.warehouse.rows import MISFITS, RowMaker
 from connectors.sinks.warehouse.session import Connection, connect, engine_of, store_errors
 from connectors.sinks.warehouse.statements import Statements, select_current, statements
 from connectors.sinks.warehouse.tables import Load, Mode, warehouse
+from streams.contracts.confidential import confidential_topics, withheld
 from streams.errors import Fenced, InvalidValue
 
 VALIDITY = ("valid_from", "valid_to", "is_current")
@@ -213,8 +214,11 @@ def _write_dead_letters(cursor: Cursor, sink: str, dead: Sequence[Message], appl
         kind = message.error.exception_class
         # The reason may quote the record's own text, and PostgreSQL stores no NUL.
         reason = str(message.error).replace("\0", "\\0")
+        raw = message.key, message.value
+        if message.topic in confidential_topics():
+            reason, raw = withheld(reason), (None, None)
         row = (sink, message.topic, message.partition, message.offset, message.timestamp_ms, kind, reason)
-        rows.append((*row, message.key, message.value))
+        rows.append((*row, *raw))
         applied.count_dead_letter(message.topic, message.error)
     if rows:
         execute_values(

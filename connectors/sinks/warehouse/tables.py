@@ -343,5 +343,5 @@ def _dead_letters(metadata: MetaData) -> Table:
         Column("raw_key", LargeBinary),
         Column("raw_value", LargeBinary),
         Column("loaded_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
-        comment="Records that could not be loaded, with their bytes.",
+        comment="Records that could not be loaded, with their bytes; of confidential topics without.",
     )

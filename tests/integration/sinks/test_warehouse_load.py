@@ -195,6 +195,20 @@ def test_poison_is_set_aside_and_the_flow_goes_on(world: World) -> None:
     assert world.count("dim_project") == 1
 
 
+def test_a_cost_that_is_set_aside_is_not_shown(world: World) -> None:
+    """Of a confidential topic the dead letter has the place and the class, no bytes and no value."""
+    world.send("canonical.cost_rate", b"62.12", entity("cost_rate", "erp:1", 1, currency="62.12\0"))
+    world.load()
+    secret = "the record: what it says is confidential; see the source"
+    assert world.rows(
+        "SELECT topic, exception_class, message, raw_key, raw_value FROM sink_dead_letter ORDER BY 2"
+    ) == [
+        ("canonical.cost_rate", "INVALID_VALUE", secret, None, None),
+        ("canonical.cost_rate", "POISON", secret, None, None),
+    ]
+    assert world.count("dim_cost_rate") == 0
+
+
 def test_a_row_that_the_database_refuses_is_found(world: World) -> None:
     """One bad record among hundreds of one batch: it alone is set aside, wherever it stands."""
     lines = [ledger_line(n) for n in range(300)]
