@@ -219,19 +219,28 @@ class _Pass:
                 figures.uncosted += worked
                 figures.cost = None
             elif figures.cost is not None:
-                exact = Fraction(worked, 3600) * Fraction(rates[0].cost) * Fraction(fx)
+                exact = Fraction(worked, 3600) * Fraction(rates[0].cost) * fx
                 figures.cost += round_fraction(exact, at.currency or "")
 
 
-def spot(from_currency: str, to_currency: str, day: date, rows: Rows) -> Decimal | None:
-    """The last spot rate of the day or at most five days before it."""
+def spot(from_currency: str, to_currency: str, day: date, rows: Rows) -> Fraction | None:
+    """The last spot rate of the day or at most five days before it; without one 1 over that of the reverse pair."""
     if from_currency == to_currency:
-        return Decimal(1)
+        return Fraction(1)
+    direct = _published(from_currency, to_currency, day, rows)
+    reverse = _published(to_currency, from_currency, day, rows)
+    if direct is not None:
+        return Fraction(direct)
+    return None if reverse is None else 1 / Fraction(reverse)
+
+
+def _published(from_currency: str, to_currency: str, day: date, rows: Rows) -> Decimal | None:
     published = [
         fx
         for fx in rows.fx_rates.values()
         if (fx.from_currency, fx.to_currency, fx.rate_type) == (from_currency, to_currency, None)
         and 0 <= (day - fx.day).days <= 5
+        and fx.rate > 0
     ]
     return max(published, key=lambda fx: (fx.day, fx.id)).rate if published else None
 

@@ -145,7 +145,7 @@ def _value(person: str, day: date, seconds: int, currency: str | None, rows: Row
     hours = Fraction(seconds, rate.day_seconds if rate.unit == "day" and rate.day_seconds else 3600)
     if rate.unit == "fixed":
         hours = Fraction(1)
-    return round_fraction(hours * Fraction(rate.price) * Fraction(fx), currency)
+    return round_fraction(hours * Fraction(rate.price) * fx, currency)
 
 
 def _list_rate(person: str, day: date, rows: Rows) -> Rate | None:
@@ -174,23 +174,31 @@ def _is_of(rate: Rate, scope: Mapping[str, str]) -> bool:
 def leakage(expected: Expected, rows: Rows, on: date, days: int = 30) -> dict[FoldKey, date]:
     """Unbilled segments that could be billed ``days`` days before ``on``, or earlier, each with since when.
 
-    An entry can be billed from its approval (the UTC date), a line of a day from the first approval of its
-    entries, a milestone from its acceptance. What is due back to the client is none of it.
+    An entry can be billed from its first approval (the UTC date), a line of a day from the first approval of its
+    entries, a milestone from its acceptance. All unbilled segments of an entry together are something, or none of
+    them is any: what is due back to the client does not leak.
+    Example: posted 8 h/1,200, corrected to 6 h: -1,200 and +900 unbilled, of which nothing leaks.
     """
-    approvals: dict[tuple[str, str | None, str | None, date | None], list[date]] = defaultdict(list)
-    approved: dict[str, date] = {}
-    for key in expected.billing:
-        entry = rows.time_entries.get(key.entry)
-        if entry is not None and entry.approved_at is not None:
-            approved[key.entry] = entry.approved_at.astimezone(UTC).date()
-            approvals[key.root, key.line, key.consultant, key.day].append(approved[key.entry])
-    found = {}
+    of_entry: dict[str, list[date]] = defaultdict(list)
+    for entry in [*rows.time_entries.values(), *(one.entry for one in rows.entry_versions.values())]:
+        if entry.approved_at is not None:
+            of_entry[entry.id].append(entry.approved_at.astimezone(UTC).date())
+    of_day: dict[tuple[str, str | None, str | None, date | None], list[date]] = defaultdict(list)
+    money: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
+    seconds: dict[tuple[str, str], int] = defaultdict(int)
     for key, fold in expected.billing.items():
-        if key.bucket != "unbilled" or not (fold.seconds > 0 or (fold.amount or ZERO) > 0):
+        of_day[key.root, key.line, key.consultant, key.day] += of_entry.get(key.entry, [])
+        if key.bucket == "unbilled":
+            money[key.root, key.entry] += fold.amount or ZERO
+            seconds[key.root, key.entry] += fold.seconds
+    found = {}
+    for key in expected.billing:
+        due = money[key.root, key.entry], seconds[key.root, key.entry]
+        if key.bucket != "unbilled" or due <= (ZERO, 0):
             continue
-        since = approved.get(key.entry)
+        since = min(of_entry.get(key.entry, []), default=None)
         if since is None and key.consultant is not None:
-            since = min(approvals[key.root, key.line, key.consultant, key.day], default=None)
+            since = min(of_day[key.root, key.line, key.consultant, key.day], default=None)
         since = since or key.day
         if since is not None and since + timedelta(days=days) <= on:
             found[key] = since

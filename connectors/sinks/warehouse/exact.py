@@ -22,14 +22,24 @@ def rounded(over: str, under: str, currency: str) -> str:
 
 
 def last_spot(from_currency: str, to_currency: str, day: str) -> str:
-    """The spot rate of a day, published on it or at most five days before; a subquery, null without one."""
-    return f"""(
-    SELECT CASE WHEN {from_currency} = {to_currency} THEN 1 ELSE (
-        SELECT fx.rate FROM dim_fx_rate AS fx
+    """What to multiply by and what to divide by at the spot rate of a day; an array of the two, null without a rate.
+
+    It is the last rate published on the day or at most five days before it; where the pair has none, that of the
+    reverse pair, which divides.
+    """
+
+    def published(of: str, to: str, value: str) -> str:
+        return f"""(
+        SELECT {value} FROM dim_fx_rate AS fx
         WHERE fx.is_current AND NOT fx.deleted AND fx.rate_type IS NULL
-          AND fx.from_currency = {from_currency} AND fx.to_currency = {to_currency}
-          AND fx.day BETWEEN {day} - 5 AND {day}
-        ORDER BY fx.day DESC, fx.id COLLATE "C" DESC LIMIT 1) END)"""
+          AND fx.from_currency = {of} AND fx.to_currency = {to}
+          AND fx.day BETWEEN {day} - 5 AND {day} AND fx.rate > 0
+        ORDER BY fx.day DESC, fx.id COLLATE "C" DESC LIMIT 1)"""
+
+    return f"""(
+    SELECT CASE WHEN {from_currency} = {to_currency} THEN ARRAY[1::numeric, 1] ELSE coalesce({
+        published(from_currency, to_currency, "ARRAY[fx.rate, 1]")
+    }, {published(to_currency, from_currency, "ARRAY[1, fx.rate]")}) END)"""
 
 
 def ratio(over: str, under: str, places: int) -> str:

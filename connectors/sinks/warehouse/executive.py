@@ -18,7 +18,7 @@ DEFINITION = "executive-1"
 
 _DUE = rounded("amount * upto", "whole", "currency")
 _DUE_BEFORE = rounded("amount * (upto - seconds)", "whole", "currency")
-_COST = rounded("(work.seconds * rate.cost * rate.fx)", "3600", "rate.currency")
+_COST = rounded("(work.seconds * rate.cost * rate.fx[1])", "(3600 * rate.fx[2])", "rate.currency")
 
 EXECUTIVE = MappingProxyType(
     {

@@ -5,9 +5,11 @@ that fits the person best on the work date, at spot, whatever the contract says,
 ratio of sums over the hours that have a list rate; `unlisted_seconds` are the others. Money of a milestone is
 spread over the fixed-price hours of its line, of all months. What is not billed yet counts as nothing billed.
 
-Leakage is what is chargeable and unbilled so many days after it could first be billed: an entry from its approval
-(the UTC date), a line of a day from the first approval of its entries, a milestone from its acceptance. What is on a
-draft, held, over a cap or parked is not unbilled; once it is, it is as old as its approval.
+Leakage is what is chargeable and unbilled so many days after it could first be billed: an entry from its first
+approval (the UTC date, of all its states and of the versions that the time tracker kept: a correction does not make it
+younger), a line of a day from the first approval of its entries, a milestone from its acceptance. Of an entry only what
+all its unbilled segments come to counts: what is due back to the client is no leakage. What is on a draft, held, over a
+cap or parked is not unbilled; once it is, it is as old as its approval.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ DEFINITION = "realization-1"
 LEAKAGE = "leakage-1"
 
 _VALUE = rounded(
-    "(CASE WHEN list.unit = 'fixed' THEN 1 ELSE work.seconds END * list.price * list.fx)",
-    "(CASE list.unit WHEN 'fixed' THEN 1 WHEN 'day' THEN list.day_seconds ELSE 3600 END)",
+    "(CASE WHEN list.unit = 'fixed' THEN 1 ELSE work.seconds END * list.price * list.fx[1])",
+    "(CASE list.unit WHEN 'fixed' THEN 1 WHEN 'day' THEN list.day_seconds ELSE 3600 END * list.fx[2])",
     "work.currency",
 )
 _DUE = rounded("amount * upto", "whole", "currency")
@@ -131,23 +133,39 @@ SELECT sums.client_id, client.client_name, sums.practice, sums.month, sums.curre
        '{DEFINITION}' AS definition
 FROM sums
 LEFT JOIN v_client AS client ON client.client_id = sums.client_id""",
-        # What can be billed and is not, by segment, and since when. The function `leakage` tells what is old.
+        # What can be billed and is not, by segment, and since when; all segments of the entries that come to something.
+        # The function `leakage` tells what is old.
         "v_unbilled_age": f"""
+WITH approvals AS (
+    SELECT id, min((approved_at AT TIME ZONE 'UTC')::date) AS first_approved
+    FROM (
+        SELECT id, approved_at FROM dim_time_entry
+        UNION ALL
+        SELECT entry_id, approved_at FROM dim_time_entry_version WHERE is_current AND NOT deleted
+    ) AS states
+    WHERE approved_at IS NOT NULL
+    GROUP BY 1
+)
 SELECT work.client_id, client.client_name, work.practice, work.root_id, work.entry_id, work.segment,
        work.contract_line_id, work.consultant_id, work.work_date, work.currency, work.seconds, work.amount,
-       coalesce((entry.approved_at AT TIME ZONE 'UTC')::date, day.first_approved, work.work_date) AS could_bill_on,
+       coalesce(entry.first_approved, day.first_approved, work.work_date) AS could_bill_on,
        '{LEAKAGE}' AS definition
-FROM v_work AS work
+FROM (
+    SELECT *, sum(amount) OVER entry AS entry_amount, sum(seconds) OVER entry AS entry_seconds
+    FROM v_work
+    WHERE bucket = 'unbilled'
+    WINDOW entry AS (PARTITION BY root_id, entry_id)
+) AS work
 LEFT JOIN v_client AS client ON client.client_id = work.client_id
-LEFT JOIN dim_time_entry AS entry ON entry.id = work.entry_id AND entry.is_current AND NOT entry.deleted
+LEFT JOIN approvals AS entry ON entry.id = work.entry_id
 LEFT JOIN (
     SELECT work.root_id, work.contract_line_id, work.consultant_id, work.work_date,
-           min((entry.approved_at AT TIME ZONE 'UTC')::date) AS first_approved
+           min(entry.first_approved) AS first_approved
     FROM v_work AS work
-    JOIN dim_time_entry AS entry ON entry.id = work.entry_id AND entry.is_current AND NOT entry.deleted
+    JOIN approvals AS entry ON entry.id = work.entry_id
     GROUP BY 1, 2, 3, 4
 ) AS day ON day.root_id = work.root_id AND day.contract_line_id = work.contract_line_id
         AND day.consultant_id = work.consultant_id AND day.work_date = work.work_date
-WHERE work.bucket = 'unbilled' AND (work.seconds > 0 OR work.amount > 0)""",
+WHERE (coalesce(work.entry_amount, 0), work.entry_seconds) > (0, 0)""",
     }
 )

@@ -114,6 +114,7 @@ DIMENSIONS = (
     "cost_rate",
     "fx_rate",
     "time_entry",
+    "time_entry_version",
 )
 # What views look up in a dimension for each row of work.
 LOOKED_UP = {"cost_rate": ("consultant_id",), "fx_rate": ("from_currency", "to_currency", "day")}

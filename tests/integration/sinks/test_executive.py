@@ -71,14 +71,13 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worked]:
         running.work(lambda: extract_now_and_then(running))
         assert all(comparison.equal for comparison in running.settle())
         made = Worked(running)
-        people = len(made.rows.time_entries)
-        eventually(
-            lambda: (
-                made.ask("SELECT count(*) FROM dim_time_entry WHERE is_current AND NOT deleted")
-                == [(people,)]
-            ),
-            "time entries",
-        )
+        of_time = {
+            "dim_time_entry": len(made.rows.time_entries),
+            "dim_time_entry_version": len(made.rows.entry_versions),
+        }
+        for table, count in of_time.items():
+            query = f"SELECT count(*) FROM {table} WHERE is_current AND NOT deleted"
+            eventually(lambda query=query, count=count: made.ask(query) == [(count,)], table)  # type: ignore[misc]
         made.do(
             *(f"INSERT INTO practice_of_service_line VALUES ('{line}', '{by}')" for line, by in SELLS.items())
         )

@@ -9,6 +9,7 @@ from builders import HOUR, D, charge, consultant, day, entry, firm, fx, line, mi
 from oracle import Rows, compute_from_rows
 from oracle.executive import ExecutiveKey
 from oracle.realization import Realization, leakage, realize
+from oracle.rows import TimeEntryVersion
 
 MARCH, ZERO = date(2026, 3, 1), D(0)
 AT = ExecutiveKey("erp:A", "data", MARCH, "EUR")
@@ -94,3 +95,34 @@ def test_lines_of_a_day_and_milestones_leak_too() -> None:
         "day:erp:C:erp:L:2026-03-05": day("03-07"),
         "erp:M": day("03-10"),
     }
+
+
+def test_what_is_due_back_does_not_leak() -> None:
+    """E9: posted 8 h/1,200, corrected to 6 h: -1,200 and +900, nothing leaks. Corrected to 9 h, 150 do: -1,200 and 1,350."""
+    for hours, leaks in ((6, []), (9, [D(-1200), D(1350)])):
+        posted = charge("I", "time:1", 8 * HOUR, "1200", posted_at=datetime(2026, 3, 20, tzinfo=UTC))
+        rows = firm(rate("R0", "150"), entry(1, "03-05", hours * HOUR, version=2), posted)
+        expected = compute_from_rows(rows)
+        found = leakage(expected, rows, day("05-30"))
+        assert sorted(expected.billing[key].amount or ZERO for key in found) == leaks
+
+
+def test_a_correction_does_not_make_it_younger() -> None:
+    """Approved on 7 March, corrected and approved again on 20 May: it could be billed since 7 March."""
+    first = entry(1, "03-05", HOUR, approved_at=datetime(2026, 3, 7, tzinfo=UTC))
+    again = datetime(2026, 5, 20, tzinfo=UTC)
+    rows = firm(entry(1, "03-05", 2 * HOUR, version=2, approved_at=again))
+    rows.entry_versions["time:1:1"] = TimeEntryVersion("time:1:1", first, again)
+    leaking = leakage(compute_from_rows(rows), rows, day("06-01"))
+    assert list(leaking.values()) == [day("03-07")]
+
+
+def test_a_rate_of_the_reverse_pair_divides() -> None:
+    """3 h at a list price of 100 USD, published is EUR to USD 1.1: 272.727, so 272.73; a direct rate goes before it."""
+    of_dollars = rate("R0", "100", "USD")
+    reverse = fx("F", "03-04", "1.1", "EUR:USD")
+    sold = rate("R1", "70", **PER_LINE)
+    assert realized(firm(of_dollars, reverse, sold, entry(1, "03-05", 3 * HOUR)))[AT].value == D("272.73")
+    direct = fx("G", "03-01", "0.9", "USD:EUR")
+    rows = firm(of_dollars, reverse, direct, sold, entry(1, "03-05", 3 * HOUR))
+    assert realized(rows)[AT].value == D(270)

@@ -1,0 +1,93 @@
+"""Management's views over rows made by hand, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from connectors.sinks.warehouse.tables import Mode, warehouse
+from tests.unit.sinks.sink_builders import record_of
+
+HOUR = 3600
+WORKED = date(2026, 3, 5)
+
+
+def put(connection: Connection, topic: str, **values: Any) -> None:
+    """A row of a topic's table; a dimension's is its current state unless it says otherwise."""
+    load = warehouse().loads[topic]
+    validity = {"valid_from": datetime(2026, 1, 1, tzinfo=UTC), "is_current": True}
+    validity = {name: values.pop(name, given) for name, given in validity.items()}
+    row = {load.columns[name]: value for name, value in record_of(topic, **values).items()}
+    if load.mode is Mode.HISTORY:
+        row |= validity
+    connection.execute(load.table.insert().values(row))
+
+
+def segment(connection: Connection, entry: str, bucket: str, hours: int, amount: int, **values: Any) -> None:
+    """A segment of an entry of 5 March, EUR, client C."""
+    row = {
+        "root_id": "R",
+        "contract_line_id": "L",
+        "client_id": "C",
+        "consultant_id": "A",
+        "work_date": WORKED,
+        "accounting_date": WORKED,
+        "currency": "EUR",
+        "segment": f"{bucket}{hours}",
+    }
+    put(
+        connection,
+        "billing.current",
+        **(
+            row
+            | {"entry_id": entry, "bucket": bucket, "seconds": hours * HOUR, "amount": Decimal(amount)}
+            | values
+        ),
+    )
+
+
+def rows(engine: Engine, query: str) -> list[Any]:
+    """Ask the warehouse."""
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def test_leakage_is_net_and_as_old_as_the_first_approval(warehouse_engine: Engine) -> None:
+    """E9 posted 8 h corrected to 6 h leaks nothing; to 9 h it leaks 150; approved in March, again in May, it is of March."""
+    with warehouse_engine.begin() as connection:
+        for entry, hours in (("time:1", 6), ("time:2", 9)):
+            segment(connection, entry, "billed", 8, 1200)
+            segment(connection, entry, "unbilled", -8, -1200)
+            segment(connection, entry, "unbilled", hours, hours * 150)
+        again = datetime(2026, 5, 20, tzinfo=UTC)
+        first = datetime(2026, 3, 7, tzinfo=UTC)
+        put(connection, "canonical.time_entry", id="time:2", approved_at=first, is_current=False)
+        put(connection, "canonical.time_entry", id="time:2", approved_at=again, valid_from=again)
+    found = rows(
+        warehouse_engine,
+        "SELECT entry_id, sum(seconds), sum(amount), min(could_bill_on), max(could_bill_on) "
+        "FROM leakage('2026-06-01') GROUP BY 1",
+    )
+    assert found == [("time:2", HOUR, Decimal("150.0000"), first.date(), first.date())]
+
+
+def test_costs_convert_at_the_reverse_pair_where_there_is_no_other(warehouse_engine: Engine) -> None:
+    """3 h at 100 USD, EUR to USD is 1.1: 272.73; a rate of USD to EUR goes before it."""
+    cost = "SELECT cost, exception_class FROM v_cost_of_work"
+    with warehouse_engine.begin() as connection:
+        segment(connection, "time:1", "unbilled", 3, 450)
+        start = date(2026, 1, 1)
+        of_person = {"consultant_id": "A", "currency": "USD", "cost": Decimal(100), "effective_from": start}
+        put(connection, "canonical.cost_rate", id="erp:1", **of_person)
+    assert rows(warehouse_engine, cost) == [(None, "MISSING_FX")]
+    for name, pair, rate, wanted in (
+        ("F", ("EUR", "USD"), "1.1", "272.73"),
+        ("G", ("USD", "EUR"), "0.9", "270.00"),
+    ):
+        of_pair = {"from_currency": pair[0], "to_currency": pair[1], "day": WORKED, "rate": Decimal(rate)}
+        with warehouse_engine.begin() as connection:
+            put(connection, "canonical.fx_rate", id=name, **of_pair)
+        assert rows(warehouse_engine, cost) == [(Decimal(wanted), None)]
