@@ -25,7 +25,8 @@ class Realization:
     """Figures of a client, a practice and a month of work.
 
     ``value`` is what its chargeable hours are worth by the default card, ``listed`` what was billed of them;
-    ``unlisted`` are hours that the card has no one price for, which ``realization`` leaves out. ``paid`` are the
+    ``unlisted`` are hours that the card has no one price for, and covered ones of which no
+    fee is billed; ``realization`` leaves them out. ``paid`` are the
     hours behind ``billed``: those billed, and those of a fixed price of which something was billed.
     """
 
@@ -53,7 +54,8 @@ def _ratio(over: Decimal, under: Decimal, places: str) -> Decimal:
 @dataclass(slots=True)
 class _Entry:
     seconds: int = 0
-    fixed_fee: int = 0
+    by_fee: int = 0
+    covered: int = 0
     billed_seconds: int = 0
     billed: Decimal = ZERO
 
@@ -66,10 +68,25 @@ class _Pot(NamedTuple):
     currency: str | None
 
 
+class _Cell(NamedTuple):
+    """Hours that a fee pays for."""
+
+    month: date
+    client: str | None
+    practice: str | None
+    is_listed: bool
+
+    def order(self) -> tuple[object, ...]:
+        """In which order parts are rounded."""
+        by_client = self.client is None, self.client or ""
+        return self.month, *by_client, self.practice is None, self.practice or "", self.is_listed
+
+
 def realize(expected: Expected, rows: Rows) -> dict[ExecutiveKey, Realization]:
     """By client, practice, month of the work and currency.
 
-    Money billed of nobody's work (a milestone) is spread over the fixed-price hours of its line, of all months.
+    Money billed of nobody's work (a milestone, a fee) is spread over the fixed-price and covered hours of its line, of
+    all months, and is of the client of the hours. Covered hours of a line of which no fee is billed are ``unlisted``.
     Example: 10 h at 90 where the card says 100, 8 h of them billed: 720 of 1,000, or 0.72; 90 an hour billed.
     """
     entries: dict[tuple[str, str | None, str, str | None, str, date, str | None], _Entry] = defaultdict(
@@ -86,53 +103,60 @@ def realize(expected: Expected, rows: Rows) -> dict[ExecutiveKey, Realization]:
         entry = entries[key.root, key.line, key.entry, key.client, key.consultant, key.day, key.currency]
         if key.bucket != "non_chargeable":
             entry.seconds += fold.seconds
-        if key.bucket == "fixed_fee":
-            entry.fixed_fee += fold.seconds
+        if key.bucket in ("fixed_fee", "covered"):
+            entry.by_fee += fold.seconds
+        if key.bucket == "covered":
+            entry.covered += fold.seconds
         if key.bucket == "billed":
             entry.billed_seconds += fold.seconds
             entry.billed += fold.amount or ZERO
     out: dict[ExecutiveKey, Realization] = defaultdict(Realization)
-    fixed: dict[tuple[str, str | None], dict[tuple[date, str | None, bool], int]] = defaultdict(
-        lambda: defaultdict(int)
-    )
+    cells_of: dict[tuple[str, str | None], dict[_Cell, int]] = defaultdict(lambda: defaultdict(int))
+    has_fee = {(pot.root, pot.line) for pot in pots}
     for (root, line, _, client, person, day, currency), entry in entries.items():
         known = rows.consultants.get(person)
         practice = None if known is None else known.practice
         at = ExecutiveKey(client, practice, day.replace(day=1), currency)
-        value = _value(person, day, entry.seconds, currency, rows) if entry.seconds else ZERO
         figures = out[at]
+        seconds = entry.seconds
+        if (root, line) not in has_fee:
+            seconds -= entry.covered
+            figures.unlisted += entry.covered
+        value = _value(person, day, seconds, currency, rows) if seconds else ZERO
         figures.billed += entry.billed
         figures.paid += entry.billed_seconds
         if value is None:
-            figures.unlisted += entry.seconds
+            figures.unlisted += seconds
         else:
             figures.value += value
             figures.listed += entry.billed
-        if entry.fixed_fee > 0:
-            fixed[root, line][day.replace(day=1), practice, value is not None] += entry.fixed_fee
-    paid: set[tuple[str, str | None, ExecutiveKey]] = set()
+        if entry.by_fee > 0:
+            cells_of[root, line][_Cell(day.replace(day=1), client, practice, value is not None)] += (
+                entry.by_fee
+            )
+    together: dict[_Pot, Decimal] = defaultdict(lambda: ZERO)
     for pot, money in pots.items():
-        cells = fixed[pot.root, pot.line]
-        if not cells:
+        if cells_of[pot.root, pot.line]:
+            together[pot._replace(client=None)] += money
+        else:
             alone = out[ExecutiveKey(pot.client, None, pot.month, pot.currency)]
             alone.billed, alone.listed = alone.billed + money, alone.listed + money
-            continue
+    for pot, money in together.items():
+        cells = cells_of[pot.root, pot.line]
         whole, upto, given = sum(cells.values()), 0, ZERO
-        for month, practice, is_listed in sorted(cells, key=lambda c: (c[0], c[1] is None, c[1] or "", c[2])):
-            upto += cells[month, practice, is_listed]
+        for cell in sorted(cells, key=_Cell.order):
+            upto += cells[cell]
             due = money
             if upto < whole:
                 due = round_fraction(Fraction(money) * Fraction(upto, whole), pot.currency or "")
-            at = ExecutiveKey(pot.client, practice, month, pot.currency)
-            out[at].billed += due - given
-            if is_listed:
-                out[at].listed += due - given
+            figures = out[ExecutiveKey(cell.client, cell.practice, cell.month, pot.currency)]
+            figures.billed += due - given
+            if cell.is_listed:
+                figures.listed += due - given
             given = due
-        for month, practice, _ in cells:
-            at = ExecutiveKey(pot.client, practice, month, pot.currency)
-            if (pot.root, pot.line, at) not in paid:
-                paid.add((pot.root, pot.line, at))
-                out[at].paid += sum(cells.get((month, practice, flag), 0) for flag in (False, True))
+    for root, line, currency in {(pot.root, pot.line, pot.currency) for pot in together}:
+        for cell, worked in cells_of[root, line].items():
+            out[ExecutiveKey(cell.client, cell.practice, cell.month, currency)].paid += worked
     return {key: figures for key, figures in out.items() if figures != Realization()}
 
 

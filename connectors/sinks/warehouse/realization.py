@@ -2,8 +2,10 @@
 
 Realization is what was billed of work over what the work is worth at list rate: the one price of the default card
 that fits the person best on the work date, at spot, whatever the contract says, without overtime. The ratio is a
-ratio of sums over the hours that have a list rate; `unlisted_seconds` are the others. Money of a milestone is
-spread over the fixed-price hours of its line, of all months. What is not billed yet counts as nothing billed.
+ratio of sums over the hours that have a list rate; `unlisted_seconds` are the others. Money that is nobody's work (a
+milestone, the fee of a retainer or of prepaid hours) is spread over the fixed-price and covered hours of its line, of
+all months, and counts for the client whose hours they are, whoever pays. What is not billed yet counts as nothing
+billed; covered hours of a line of which no fee is posted are in no ratio, but among `unlisted_seconds`.
 
 Leakage is what is chargeable and unbilled so many days after it could first be billed: an entry from its first
 approval (the UTC date, of all its states and of the versions that the time tracker kept: a correction does not make it
@@ -31,20 +33,32 @@ _DUE_BEFORE = rounded("amount * (upto - seconds)", "whole", "currency")
 
 REALIZATION = MappingProxyType(
     {
-        # Each entry's chargeable time at list rate; null where the card has no one price for it.
+        # Each entry's chargeable time at list rate; null where the card has no one price for it. A fee pays for
+        # `fee_seconds`; `feeless_seconds` are covered by one that is not posted, and not in `seconds`.
         "v_value_at_list": f"""
 SELECT work.root_id, work.contract_line_id, work.entry_id, work.client_id, work.consultant_id, work.practice,
-       work.work_date, work.month, work.currency, work.seconds, work.fixed_fee_seconds, work.billed_seconds,
-       work.billed, CASE WHEN work.seconds = 0 THEN 0 WHEN list.fx IS NOT NULL THEN {_VALUE} END AS list_value
+       work.work_date, work.month, work.currency, work.seconds, work.fee_seconds, work.feeless_seconds,
+       work.billed_seconds, work.billed,
+       CASE WHEN work.seconds = 0 THEN 0 WHEN list.fx IS NOT NULL THEN {_VALUE} END AS list_value
 FROM (
-    SELECT root_id, contract_line_id, entry_id, client_id, consultant_id, practice, work_date,
-           work_month AS month, currency,
-           coalesce(sum(seconds) FILTER (WHERE bucket <> 'non_chargeable'), 0)::bigint AS seconds,
-           coalesce(sum(seconds) FILTER (WHERE bucket = 'fixed_fee'), 0)::bigint AS fixed_fee_seconds,
-           coalesce(sum(seconds) FILTER (WHERE bucket = 'billed'), 0)::bigint AS billed_seconds,
-           coalesce(sum(amount) FILTER (WHERE bucket = 'billed'), 0) AS billed
-    FROM v_work
-    WHERE consultant_id IS NOT NULL AND work_date IS NOT NULL
+    SELECT work.root_id, work.contract_line_id, work.entry_id, work.client_id, work.consultant_id, work.practice,
+           work.work_date, work.work_month AS month, work.currency,
+           coalesce(sum(work.seconds) FILTER (
+               WHERE work.bucket <> 'non_chargeable' AND (work.bucket <> 'covered' OR fee.root_id IS NOT NULL)
+           ), 0)::bigint AS seconds,
+           coalesce(sum(work.seconds) FILTER (WHERE work.bucket IN ('fixed_fee', 'covered')), 0)::bigint
+               AS fee_seconds,
+           coalesce(sum(work.seconds) FILTER (WHERE work.bucket = 'covered' AND fee.root_id IS NULL), 0)::bigint
+               AS feeless_seconds,
+           coalesce(sum(work.seconds) FILTER (WHERE work.bucket = 'billed'), 0)::bigint AS billed_seconds,
+           coalesce(sum(work.amount) FILTER (WHERE work.bucket = 'billed'), 0) AS billed
+    FROM v_work AS work
+    LEFT JOIN (
+        SELECT DISTINCT root_id, contract_line_id
+        FROM v_work
+        WHERE bucket = 'billed' AND amount <> 0 AND (consultant_id IS NULL OR work_date IS NULL)
+    ) AS fee ON fee.root_id = work.root_id AND fee.contract_line_id = work.contract_line_id
+    WHERE work.consultant_id IS NOT NULL AND work.work_date IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 ) AS work
 LEFT JOIN dim_consultant AS person ON person.id = work.consultant_id AND person.is_current AND NOT person.deleted
@@ -71,11 +85,11 @@ LEFT JOIN LATERAL (
 ) AS list ON true""",
         "v_realization_month": f"""
 WITH cells AS (
-    SELECT root_id, contract_line_id, month, practice, list_value IS NOT NULL AS is_listed,
-           sum(fixed_fee_seconds) AS seconds
+    SELECT root_id, contract_line_id, client_id, month, practice, list_value IS NOT NULL AS is_listed,
+           sum(fee_seconds) AS seconds
     FROM v_value_at_list
-    WHERE fixed_fee_seconds > 0
-    GROUP BY 1, 2, 3, 4, 5
+    WHERE fee_seconds > 0
+    GROUP BY 1, 2, 3, 4, 5, 6
 ),
 pots AS (
     SELECT root_id, contract_line_id, client_id, accounting_month, currency, sum(amount) AS amount
@@ -84,31 +98,37 @@ pots AS (
     GROUP BY 1, 2, 3, 4, 5
 ),
 shares AS (
-    SELECT pot.root_id, pot.contract_line_id, pot.client_id, pot.accounting_month, pot.currency, pot.amount,
-           cells.month, cells.practice, cells.is_listed, cells.seconds,
+    SELECT pot.amount, pot.currency, cells.client_id, cells.month, cells.practice, cells.is_listed, cells.seconds,
            sum(cells.seconds) OVER (
-               pot ORDER BY cells.month, cells.practice COLLATE "C" NULLS LAST, cells.is_listed) AS upto,
+               pot ORDER BY cells.month, cells.client_id COLLATE "C" NULLS LAST,
+                            cells.practice COLLATE "C" NULLS LAST, cells.is_listed) AS upto,
            sum(cells.seconds) OVER pot AS whole
-    FROM pots AS pot
+    FROM (
+        SELECT root_id, contract_line_id, accounting_month, currency, sum(amount) AS amount
+        FROM pots
+        GROUP BY 1, 2, 3, 4
+    ) AS pot
     JOIN cells ON cells.root_id = pot.root_id AND cells.contract_line_id = pot.contract_line_id
-    WINDOW pot AS (
-        PARTITION BY pot.root_id, pot.contract_line_id, pot.client_id, pot.accounting_month, pot.currency)
+    WINDOW pot AS (PARTITION BY pot.root_id, pot.contract_line_id, pot.accounting_month, pot.currency)
 ),
 parts AS (
     SELECT client_id, practice, month, currency, list_value IS NOT NULL AS is_listed,
            coalesce(list_value, 0) AS list_value, seconds, billed, billed_seconds
     FROM v_value_at_list
     UNION ALL
+    SELECT client_id, practice, month, currency, false, 0, feeless_seconds, 0, 0
+    FROM v_value_at_list
+    UNION ALL
     SELECT client_id, practice, month, currency, is_listed, 0, 0,
            CASE WHEN upto = whole THEN amount ELSE {_DUE} END - {_DUE_BEFORE}, 0
     FROM shares
     UNION ALL
-    SELECT pot.client_id, cells.practice, cells.month, pot.currency, false, 0, 0, 0, cells.seconds
-    FROM (SELECT DISTINCT root_id, contract_line_id, client_id, currency FROM pots) AS pot
+    SELECT cells.client_id, cells.practice, cells.month, pot.currency, false, 0, 0, 0, cells.seconds
+    FROM (SELECT DISTINCT root_id, contract_line_id, currency FROM pots) AS pot
     JOIN (
-        SELECT root_id, contract_line_id, month, practice, sum(seconds)::bigint AS seconds
+        SELECT root_id, contract_line_id, client_id, month, practice, sum(seconds)::bigint AS seconds
         FROM cells
-        GROUP BY 1, 2, 3, 4
+        GROUP BY 1, 2, 3, 4, 5
     ) AS cells ON cells.root_id = pot.root_id AND cells.contract_line_id = pot.contract_line_id
     UNION ALL
     SELECT client_id, NULL, accounting_month, currency, true, 0, 0, amount, 0

@@ -91,3 +91,43 @@ def test_costs_convert_at_the_reverse_pair_where_there_is_no_other(warehouse_eng
         with warehouse_engine.begin() as connection:
             put(connection, "canonical.fx_rate", id=name, **of_pair)
         assert rows(warehouse_engine, cost) == [(Decimal(wanted), None)]
+
+
+def realization(engine: Engine) -> dict[tuple[str, date], tuple[Any, ...]]:
+    """By client and month of the work."""
+    found = rows(
+        engine,
+        "SELECT client_id, month, list_value, billed_listed, realization, unlisted_seconds, billed_seconds "
+        "FROM v_realization_month WHERE billed <> 0 OR list_value <> 0 OR unlisted_seconds <> 0",
+    )
+    return {(row[0], row[1]): row[2:] for row in found}
+
+
+def card(connection: Connection) -> None:
+    """150 EUR an hour for everybody."""
+    of_hour = {"currency": "EUR", "unit": "hour", "price": Decimal(150), "effective_from": date(2026, 1, 1)}
+    put(connection, "canonical.rate", id="R0", **of_hour)
+
+
+def test_hours_of_a_milestone_count_once_whoever_pays(warehouse_engine: Engine) -> None:
+    """400 h of client C, billed 60,000 to X and 40,000 to Y: 100,000 of 60,000 at list for C, and 400 h paid."""
+    with warehouse_engine.begin() as connection:
+        card(connection)
+        segment(connection, "time:1", "fixed_fee", 400, 0)
+        for payer, amount in (("X", 60_000), ("Y", 40_000)):
+            segment(connection, f"erp:{payer}", "billed", 0, amount, client_id=payer, consultant_id=None)
+    assert realization(warehouse_engine) == {
+        ("C", date(2026, 3, 1)): (60_000, 100_000, Decimal("1.666667"), 0, 400 * HOUR)
+    }
+
+
+def test_fees_are_billed_of_the_hours_that_they_cover(warehouse_engine: Engine) -> None:
+    """20 h covered: unlisted until the fee of 3,000 is posted, then 3,000 of 3,000 at list."""
+    with warehouse_engine.begin() as connection:
+        card(connection)
+        segment(connection, "time:1", "covered", 20, 0)
+    march = "C", date(2026, 3, 1)
+    assert realization(warehouse_engine) == {march: (0, 0, None, 20 * HOUR, 0)}
+    with warehouse_engine.begin() as connection:
+        segment(connection, "erp:F", "billed", 0, 3000, consultant_id=None)
+    assert realization(warehouse_engine) == {march: (3000, 3000, Decimal(1), 0, 20 * HOUR)}

@@ -126,3 +126,22 @@ def test_a_rate_of_the_reverse_pair_divides() -> None:
     direct = fx("G", "03-01", "0.9", "USD:EUR")
     rows = firm(of_dollars, reverse, direct, sold, entry(1, "03-05", 3 * HOUR))
     assert realized(rows)[AT].value == D(270)
+
+
+def test_fees_are_spread_over_the_hours_that_they_cover() -> None:
+    """A retainer's fee of 3,000 for 2 h of cloud and 1 h of data of a card of 100: 2,000 of 200 and 1,000 of 100."""
+    work = (
+        line(method="retainer", included_seconds=4 * HOUR),
+        consultant("N", practice="cloud"),
+        entry(1, "03-04", 2 * HOUR, consultant_id="erp:N"),
+        entry(2, "03-05", HOUR),
+    )
+    posted = charge("I", "erp:F", 0, "3000")
+    assert realized(firm(*work, posted)) == {
+        AT._replace(practice="cloud"): Realization(D(200), D(2000), 0, D(2000), 2 * HOUR),
+        AT: Realization(D(100), D(1000), 0, D(1000), HOUR),
+    }
+    assert realized(firm(*work)) == {
+        AT._replace(practice="cloud"): Realization(ZERO, ZERO, 2 * HOUR, ZERO, 0),
+        AT: Realization(ZERO, ZERO, HOUR, ZERO, 0),
+    }
