@@ -1,4 +1,4 @@
-"""Creates the warehouse's tables, views and functions, and adds the columns that a newer contract brought."""
+"""Creates the warehouse's tables, views and functions, and adds the columns and indexes that a newer version brought."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, inspect, literal, text
+from sqlalchemy import Connection, MetaData, Table, inspect, literal, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -32,6 +32,7 @@ def create_schema(connection: Connection) -> None:
     for table in metadata.sorted_tables:
         present = {column["name"] for column in inspector.get_columns(table.name)}
         _add_columns(connection, table, present, defaults.get(table.name, {}))
+    _add_indexes(connection, metadata)
     for load in warehouse().loads.values():
         if load.versions is not None:
             fields = tuple(load.columns.values())
@@ -93,6 +94,17 @@ def _add_columns(
             filled = f" NOT NULL DEFAULT {value}"
         names = preparer.quote(table.name), preparer.quote(column.name)
         connection.exec_driver_sql(f"ALTER TABLE {names[0]} ADD COLUMN {names[1]} {kind}{filled}{computed}")
+
+
+def _add_indexes(connection: Connection, metadata: MetaData) -> None:
+    """The indexes that a newer version brought to tables that are there."""
+    present = set(
+        connection.scalars(text("SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()"))
+    )
+    for table in metadata.sorted_tables:
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            if index.name not in present:
+                index.create(connection)
 
 
 def _create_view(connection: Connection, name: str, query: str) -> None:

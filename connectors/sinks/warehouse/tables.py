@@ -33,6 +33,7 @@ last one, which may be `deleted`. There are no foreign keys: a fact may arrive b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -99,6 +100,8 @@ class Warehouse:
     dead_letters: Table
 
 
+# A rate of no client, contract, project, task or person.
+DEFAULT_CARD = "num_nonnulls(task_id, project_id, contract_line_id, client_id, consultant_id) = 0"
 RENAMED = {"window": "window_kind"}
 DIMENSIONS = (
     "consultant",
@@ -229,6 +232,7 @@ def warehouse() -> Warehouse:
         ),
         *(_dimension(metadata, entity) for entity in DIMENSIONS),
     ]
+    _index_rates(metadata.tables)
     _practices(metadata)
     payroll_tables(metadata)
     return Warehouse(
@@ -305,6 +309,20 @@ def _dimension(metadata: MetaData, entity: str) -> Load:
     if entity == "rate":
         Index("ix_dim_rate_default_card", columns.role, postgresql_where=text(DEFAULT_CARD))
     return load
+
+
+def _index_rates(tables: Mapping[str, Table]) -> None:
+    """What views look up for each entry: its exchange rate, its person's cost, the default card."""
+    fx, cost, card = tables["dim_fx_rate"], tables["dim_cost_rate"], tables["dim_rate"]
+    Index(
+        "ix_dim_fx_rate_pair_day",
+        fx.c.from_currency,
+        fx.c.to_currency,
+        fx.c.day.desc(),
+        postgresql_where=fx.c.is_current,
+    )
+    Index("ix_dim_cost_rate_consultant", cost.c.consultant_id, postgresql_where=cost.c.is_current)
+    Index("ix_dim_rate_default_card", card.c.role, postgresql_where=text(f"is_current AND {DEFAULT_CARD}"))
 
 
 def _practices(metadata: MetaData) -> Table:
