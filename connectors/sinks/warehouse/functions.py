@@ -33,6 +33,8 @@ FUNCTIONS = MappingProxyType(
         "revenue_as_of": _as_of("revenue_current"),
         "utilization_daily_as_of": _as_of("utilization_daily"),
         "utilization_window_as_of": _as_of("utilization_window"),
+        "utilization_group_as_of": _as_of("utilization_group"),
+        "utilization_plan_as_of": _as_of("utilization_plan"),
     }
 )
 

@@ -36,7 +36,9 @@ def create_schema(connection: Connection) -> None:
     for load in warehouse().loads.values():
         if load.versions is not None:
             fields = tuple(load.columns.values())
-            connection.exec_driver_sql(begin_with_what_is_there(load.table, load.versions, fields))
+            begun = connection.exec_driver_sql(begin_with_what_is_there(load.table, load.versions, fields))
+            if begun.rowcount:  # the next batch would be planned for an empty table
+                connection.exec_driver_sql(f"ANALYZE {load.versions.name}")
     for name, query in VIEWS.items():
         _create_view(connection, name, query)
     for name in FUNCTIONS:

@@ -1,19 +1,20 @@
 """Every version of a replaced row, with the time in which the warehouse said so: what was reported on a day.
 
 A row of `<table>_version` held in the warehouse in `[recorded_at, superseded_at)`, by the clock of the database;
-null is still. Nothing in it is edited but that end, or deleted. The functions ``billing_as_of``,
-``revenue_as_of``, ``utilization_daily_as_of`` and ``utilization_window_as_of`` give the rows as they were reported at
-an instant; the tables themselves, and the functions without it, are what is known now. Work date and accounting date
-are the other axis, and are columns.
+null is still. Nothing else in it changes when a newer one comes. The functions ``billing_as_of``,
+``revenue_as_of``, ``utilization_daily_as_of``, ``utilization_window_as_of``, ``utilization_group_as_of`` and
+``utilization_plan_as_of`` give the rows as they were reported at an instant; the tables themselves, and the functions
+without it, are what is known now. Work date and accounting date are the other axis, and are columns.
 
 A version is new when revision or deletion are. Of two that arrive in one batch only the second was ever reported.
+Where the same revision comes with other content, the open version is corrected with the row, as no other version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Column, DateTime, MetaData, Table
+from sqlalchemy import Column, DateTime, Index, MetaData, Table
 from sqlalchemy.dialects import postgresql
 
 _quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
@@ -31,7 +32,7 @@ def version_table(metadata: MetaData, table: Table, fields: Sequence[str], key: 
         )
         for column in (table.c[name] for name in fields)
     ]
-    return Table(
+    versions = Table(
         f"{table.name}_version",
         metadata,
         *columns,
@@ -39,25 +40,39 @@ def version_table(metadata: MetaData, table: Table, fields: Sequence[str], key: 
         Column("superseded_at", DateTime(timezone=True), comment="exclusive; null: still reported"),
         comment=f"All versions of the rows of {table.name}.",
     )
+    Index(
+        f"ix_{versions.name}_open",
+        *(versions.c[name] for name in key),
+        unique=True,
+        postgresql_where=versions.c.superseded_at.is_(None),
+    )
+    return versions
 
 
 def recording(merge: str, table: Table, versions: Table, fields: Sequence[str], key: Sequence[str]) -> str:
-    """A merge (its target named ``held``) that ends the versions it replaces and begins new ones; it selects how many
-    rows it wrote.
+    """A merge (its target named ``held``) that ends the versions it replaces and begins new ones, and corrects those
+    of the same revision; it selects how many rows it wrote.
 
     Its parts see the versions as they were before it. A join with the table itself would cost as much as that holds.
+    New versions begin after the old ones ended, for a row has one open version.
     """
     named = _quote(versions.name)
     same = " AND ".join(f"open.{_quote(column)} = merged.{_quote(column)}" for column in key)
     is_same_version = "(open.revision, open.deleted) = (merged.revision, merged.deleted)"
     into = ", ".join(_quote(field) for field in fields)
     returned = ", ".join(f"held.{_quote(field)}" for field in fields)
+    content = [_quote(field) for field in fields if field not in key]
+    corrections = ", ".join(f"{field} = merged.{field}" for field in content)
+    here, there = (", ".join(f"{side}.{field}" for field in content) for side in ("open", "merged"))
     return (
         f"WITH merged AS ({merge} RETURNING {returned}), "
         f"ended AS (UPDATE {named} AS open SET superseded_at = now() FROM merged "
-        f"WHERE {same} AND open.superseded_at IS NULL AND NOT {is_same_version}), "
+        f"WHERE {same} AND open.superseded_at IS NULL AND NOT {is_same_version} RETURNING 1), "
+        f"corrected AS (UPDATE {named} AS open SET {corrections} FROM merged "
+        f"WHERE {same} AND open.superseded_at IS NULL AND {is_same_version} "
+        f"AND ROW({here}) IS DISTINCT FROM ROW({there})), "
         f"begun AS (INSERT INTO {named} ({into}, recorded_at) SELECT {into}, now() FROM merged "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {named} AS open "
+        f"WHERE (SELECT count(*) FROM ended) >= 0 AND NOT EXISTS (SELECT 1 FROM {named} AS open "
         f"WHERE {same} AND open.superseded_at IS NULL AND {is_same_version})) "
         "SELECT count(*) FROM merged"
     )

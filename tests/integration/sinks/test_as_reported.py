@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+import pytest
+from psycopg2.errors import UniqueViolation
+
 from connectors.sinks.warehouse import WarehouseTarget
 from tests.integration.sinks.sink_world import World
-from tests.unit.sinks.sink_builders import DAY, record_of, segment, window
+from tests.unit.sinks.sink_builders import DAY, group, record_of, segment, window
 
 BILLING = "SELECT entry_id, bucket, seconds, amount FROM billing_as_of(%s) ORDER BY 1"
 DAILY = "SELECT consultant_id, worked_seconds FROM utilization_daily_as_of(%s) ORDER BY 1"
@@ -90,3 +93,59 @@ def test_a_warehouse_that_kept_no_versions_begins_with_what_it_has(world: World)
     written = world.rows("SELECT entry_id, loaded_at FROM billing_current ORDER BY 1")
     assert world.rows("SELECT entry_id, recorded_at FROM billing_as_of() ORDER BY 1") == written
     assert len(written) == 2
+
+
+def test_the_same_revision_with_other_content_is_the_same_version(world: World) -> None:
+    """8 h, then 6 h under the same revision: the table says 6 h, and so does what is reported; one version."""
+    world.send("utilization.daily", of_day(1, 28_800))
+    world.load()
+    begun = world.rows("SELECT recorded_at FROM utilization_daily_version")
+    world.send("utilization.daily", of_day(1, 21_600))
+    world.load()
+    assert world.rows("SELECT worked_seconds FROM utilization_daily") == [(21_600,)]
+    assert world.rows(DAILY, now(world)) == [("erp:1", 21_600)]
+    assert world.rows("SELECT recorded_at FROM utilization_daily_version") == begun
+
+
+def test_groups_and_plans_are_reported_as_they_were(world: World) -> None:
+    """A practice's week of 50 h, then 40 h; a plan of 20 h, then withdrawn."""
+    plan = {"consultant_id": "erp:1", "project_id": "erp:2", "starts_on": DAY, "deleted": False}
+    world.send("utilization.groups", group())
+    world.send("utilization.plan", record_of("utilization.plan", **{**plan, "planned_seconds": 72_000}))
+    world.load()
+    then = now(world)
+    world.send("utilization.groups", group(revision=2, billable_seconds=144_000))
+    world.send("utilization.plan", record_of("utilization.plan", **{**plan, "revision": 2, "deleted": True}))
+    world.load()
+    groups = "SELECT value, billable_seconds FROM utilization_group_as_of(%s)"
+    plans = "SELECT project_id, planned_seconds FROM utilization_plan_as_of(%s)"
+    assert [world.rows(query, then) for query in (groups, plans)] == [
+        [("data", 180_000)],
+        [("erp:2", 72_000)],
+    ]
+    assert [world.rows(query, now(world)) for query in (groups, plans)] == [[("data", 144_000)], []]
+
+
+def test_a_row_has_one_open_version(world: World) -> None:
+    """The database refuses a second one; a warehouse that kept versions without that rule gets it, and statistics."""
+    world.send("billing.current", segment(1))
+    world.load()
+    again = "INSERT INTO billing_current_version SELECT * FROM billing_current_version"
+    for _ in range(2):
+        with pytest.raises(UniqueViolation, match="ix_billing_current_version_open"):
+            world.rows(again.replace("SELECT *", f"SELECT {other_time(world)}"))
+        world.rows("DROP INDEX ix_billing_current_version_open")
+        world.load()
+    world.rows("DROP TABLE billing_current_version CASCADE")
+    world.load()
+    assert world.rows("SELECT reltuples FROM pg_class WHERE relname = 'billing_current_version'") == [(1.0,)]
+
+
+def other_time(world: World) -> str:
+    """The columns of a version of billing, recorded a second later."""
+    columns = world.rows(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'billing_current_version'"
+        " ORDER BY ordinal_position"
+    )
+    names = [f'"{name}"' for (name,) in columns]
+    return ", ".join(f"{name} + interval '1 s'" if name == '"recorded_at"' else name for name in names)

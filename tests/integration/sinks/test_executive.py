@@ -229,6 +229,12 @@ def test_what_is_reported_now_is_what_the_tables_hold(worked: Worked) -> None:
         ("revenue_current", "revenue_as_of", "contract_line_id, period_start, revision, recognised, billed"),
         ("utilization_daily", "utilization_daily_as_of", "consultant_id, day, revision, worked_seconds"),
         ("utilization_window", "utilization_window_as_of", "consultant_id, window_kind, starts_on, revision"),
+        (
+            "utilization_group",
+            "utilization_group_as_of",
+            "dimension, value, starts_on, window_kind, revision",
+        ),
+        ("utilization_plan", "utilization_plan_as_of", "consultant_id, project_id, starts_on, revision"),
     ):
         held = worked.ask(f"SELECT {figures} FROM {table} WHERE NOT deleted ORDER BY 1, 2, 3, 4")
         assert worked.ask(f"SELECT {figures} FROM {function}() ORDER BY 1, 2, 3, 4") == held
