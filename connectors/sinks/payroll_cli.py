@@ -31,18 +31,24 @@ def _group() -> None:
 @app.command("extract")
 def extract_(
     until: str | None = typer.Option(None, help="only work dates up to this day, such as 2026-04-30"),
+    topic_made_anew: bool = typer.Option(
+        False,
+        "--topic-made-anew",
+        help="utilization.daily was made anew since the last extract, and is loaded to its end",
+    ),
     as_json: bool = typer.Option(False, "--json", help="one JSON object instead of CSV"),
 ) -> None:
     """Extract what was approved, corrected or withdrawn since the last extract, as CSV.
 
     One line for each person and work date that changed, with the difference in seconds and, for display, in hours.
     A correction of what was extracted before is a line with the difference; nothing is extracted twice.
+    Refused while the warehouse is loaded again and holds less than at the last extract.
 
     Example: tallystream payroll extract --until 2026-04-30 > april.csv
     """
     day = None if until is None else _day(until)
     with _warehouse() as connection:
-        run, found = extract(connection, day)
+        run, found = extract(connection, day, topic_made_anew=topic_made_anew)
     _show(run, found, as_json)
 
 

@@ -3,6 +3,9 @@
 What was extracted stays as it was, and is not extracted again: a correction is a line of the next extract, with the
 difference, negative where hours were taken back. The sum of all extracts is what is approved now, on every day up to
 the last day that was asked for.
+
+A warehouse that is loaded again from the start knows of few hours at first: the others would be taken back. An extract
+is refused while the sink is behind where it was at the last one.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from datetime import date, datetime
 from types import MappingProxyType
 
 from sqlalchemy import BigInteger, Column, Connection, Date, DateTime, Identity, MetaData, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 
-from streams.errors import UsageError
+from streams.errors import ContractViolation, UsageError
 
 DEFINITION = "payroll-1"
 
@@ -63,6 +67,9 @@ def payroll_tables(metadata: MetaData) -> None:
         Column("extracted_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
         Column("until", Date, comment="the last work date that it has lines of; null: all"),
         Column("definition", Text, nullable=False, comment="named and versioned"),
+        Column(
+            "positions", JSONB, comment="next offset of each partition of utilization.daily at the extract"
+        ),
         comment="Runs of the payroll extract.",
     )
     Table(
@@ -77,15 +84,27 @@ def payroll_tables(metadata: MetaData) -> None:
     )
 
 
-def extract(connection: Connection, until: date | None = None) -> tuple[Extract, list[Line]]:
+_POSITIONS = """
+SELECT coalesce(jsonb_object_agg(partition::text, next_offset), '{}') FROM sink_offsets
+WHERE sink = 'warehouse' AND topic = 'utilization.daily'"""
+
+
+def extract(
+    connection: Connection, until: date | None = None, *, topic_made_anew: bool = False
+) -> tuple[Extract, list[Line]]:
     """Extract what is due of work dates up to ``until``, in the connection's transaction. Two runs wait for each other.
+
+    `ContractViolation` while the warehouse is not loaded as far as it was at the last extract; ``topic_made_anew`` says
+    that its offsets began again, and that it is.
 
     Example: 8 h, extracted; corrected to 6 h and extracted again: a line of 28,800 s, then one of -7,200 s.
     """
+    _require_schema(connection)
     connection.execute(text("LOCK TABLE payroll_extract IN EXCLUSIVE MODE"))
+    _require_loaded(connection, topic_made_anew)
     run = connection.execute(
         text(
-            "INSERT INTO payroll_extract (until, definition) VALUES (:until, :definition) "
+            f"INSERT INTO payroll_extract (until, definition, positions) VALUES (:until, :definition, ({_POSITIONS})) "
             "RETURNING extract_id, extracted_at, until, definition"
         ),
         {"until": until, "definition": DEFINITION},
@@ -118,5 +137,54 @@ def lines(connection: Connection, extract_id: int) -> tuple[Extract, list[Line]]
 
 def all_extracts(connection: Connection) -> list[Extract]:
     """All extracts, the first one first."""
+    _require_schema(connection)
     query = "SELECT extract_id, extracted_at, until, definition FROM payroll_extract ORDER BY extract_id"
     return [Extract(*row) for row in connection.execute(text(query))]
+
+
+def _require_schema(connection: Connection) -> None:
+    """`ContractViolation` unless the sink brought the tables and views to this version."""
+    found = connection.scalar(
+        text(
+            "SELECT to_regclass('v_payroll_due') IS NOT NULL AND EXISTS (SELECT FROM pg_attribute "
+            "WHERE attrelid = to_regclass('payroll_extract') AND attname = 'positions' AND NOT attisdropped)"
+        )
+    )
+    if not found:
+        raise ContractViolation(
+            "the warehouse has no payroll of this version yet; start the warehouse sink once, with "
+            "`tallystream sink run warehouse`"
+        )
+
+
+def _require_loaded(connection: Connection, topic_made_anew: bool) -> None:
+    """`ContractViolation` if hours that were extracted may be missing only because they are not loaded."""
+    is_empty = connection.scalar(
+        text(
+            "SELECT EXISTS (SELECT FROM payroll_line) "
+            "AND NOT EXISTS (SELECT FROM utilization_daily WHERE NOT deleted)"
+        )
+    )
+    if is_empty:
+        raise ContractViolation(
+            "hours were extracted and the warehouse holds none any more; run the warehouse sink until "
+            "utilization.daily is loaded, then extract"
+        )
+    if topic_made_anew:
+        return
+    behind = connection.execute(
+        text(
+            "SELECT seen.key AS partition, seen.value AS upto, now.value AS next_offset FROM "
+            "(SELECT positions FROM payroll_extract ORDER BY extract_id DESC LIMIT 1) AS last "
+            "CROSS JOIN jsonb_each_text(last.positions) AS seen "
+            f"LEFT JOIN jsonb_each_text(({_POSITIONS})) AS now ON now.key = seen.key "
+            "WHERE now.value IS NULL OR now.value::bigint < seen.value::bigint ORDER BY seen.key LIMIT 1"
+        )
+    ).first()
+    if behind is not None:
+        raise ContractViolation(
+            f"the warehouse is being loaded again: partition {behind.partition} of utilization.daily is at "
+            f"{behind.next_offset or 'no offset'}, and was at {behind.upto} at the last extract; run the warehouse sink "
+            "until it is there, then extract (or, if the topic was made anew and is loaded to its end, once with "
+            "--topic-made-anew)"
+        )

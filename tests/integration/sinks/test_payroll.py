@@ -101,3 +101,48 @@ def test_extracts_at_the_same_time_share_nothing(world: World) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM payroll_extract")).scalar_one() == 2
     engine.dispose()
+
+
+def test_what_is_not_loaded_yet_is_not_taken_back(world: World) -> None:
+    """8 h and 7 h extracted; the warehouse is half loaded again, then emptied, then loaded: no line takes hours back."""
+    world.send("utilization.daily", *[of_day(f"erp:{n}", DAY, 1, 9 - n) for n in (1, 2)])
+    world.load()
+    assert [line[2] for line in extracted(world)] == [28_800, 25_200]
+    world.rows("DELETE FROM utilization_daily WHERE consultant_id = 'erp:2'")
+    world.rows("UPDATE sink_offsets SET next_offset = 0 WHERE topic = 'utilization.daily'")
+    for arguments in (("extract",), ("extract", "--until", "2026-04-30")):
+        said = payroll(world, *arguments, code=1)
+        assert "is at 0, and was at " in said
+        assert "at the last extract; run the warehouse sink until it is there" in said
+    world.rows("DELETE FROM utilization_daily")
+    assert "holds none any more; run the warehouse sink" in payroll(world, "extract", code=1)
+    assert "holds none any more" in payroll(world, "extract", "--topic-made-anew", code=1)
+    world.load()
+    assert extracted(world) == []
+    assert len(json.loads(payroll(world, "list", "--json"))) == 2
+
+
+def test_offsets_of_a_topic_that_was_made_anew_begin_again(world: World) -> None:
+    """Positions are lower for ever, and whoever knows that it is loaded says so once."""
+    world.send("utilization.daily", of_day("erp:1", DAY, 1, 8))
+    world.load()
+    assert [line[2] for line in extracted(world)] == [28_800]
+    world.rows("UPDATE sink_offsets SET next_offset = 0 WHERE topic = 'utilization.daily'")
+    payroll(world, "extract", code=1)
+    assert extracted(world, "--topic-made-anew") == extracted(world) == []
+
+
+def test_before_the_sink_made_its_tables_payroll_says_so(world: World) -> None:
+    """An empty warehouse, and one of a version before: one line that says what to do."""
+    told = "start the warehouse sink once"
+    for arguments in (("extract",), ("list",), ("show", "1")):
+        assert told in payroll(world, *arguments, code=1)
+    world.load()
+    assert extracted(world) == []
+    world.rows("ALTER TABLE payroll_extract DROP COLUMN positions")
+    for arguments in (("extract",), ("list",), ("show", "1")):
+        said = payroll(world, *arguments, code=1)
+        assert told in said
+        assert len(said.splitlines()) == 1
+    world.load()
+    assert extracted(world) == []
