@@ -19,6 +19,7 @@ from connectors.sinks.warehouse.rows import MISFITS, RowMaker
 from connectors.sinks.warehouse.session import Connection, connect, engine_of, store_errors
 from connectors.sinks.warehouse.statements import Statements, select_current, statements
 from connectors.sinks.warehouse.tables import Load, Mode, warehouse
+from connectors.sinks.warehouse.versions import BEGIN
 from streams.contracts.confidential import confidential_topics, withheld
 from streams.errors import Fenced, InvalidValue
 
@@ -120,6 +121,7 @@ class WarehouseTarget:
 
     def _write(self, cursor: Cursor, batch: Batch) -> Applied:
         applied = Applied()
+        cursor.execute(BEGIN)
         by_topic: dict[str, list[Message]] = {}
         dead: list[Message] = []
         for message in batch.messages:

@@ -120,7 +120,6 @@ DIMENSIONS = (
     "time_entry_version",
 )
 # What views look up in a dimension for each row of work.
-LOOKED_UP = {"cost_rate": ("consultant_id",), "fx_rate": ("from_currency", "to_currency", "day")}
 # Of the many rates, those of the default card: with no scope but role, grade and region.
 DEFAULT_CARD = "num_nonnulls(task_id, project_id, contract_line_id, client_id, consultant_id) = 0"
 
@@ -306,10 +305,6 @@ def _dimension(metadata: MetaData, entity: str) -> Load:
     load = _load(metadata, f"dim_{entity}", f"canonical.{entity}", Mode.HISTORY, ("id",), extra=validity)
     columns = load.table.c
     Index(f"ix_dim_{entity}_current", columns.id, unique=True, postgresql_where=columns.is_current)
-    if entity in LOOKED_UP:
-        Index(f"ix_dim_{entity}_looked_up", *(columns[name] for name in LOOKED_UP[entity]))
-    if entity == "rate":
-        Index("ix_dim_rate_default_card", columns.role, postgresql_where=text(DEFAULT_CARD))
     return load
 
 

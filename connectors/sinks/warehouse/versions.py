@@ -7,6 +7,11 @@ null is still. Nothing else in it changes when a newer one comes. The functions 
 without it, are what is known now. Work date and accounting date are the other axis, and are columns.
 
 A version is new when revision or deletion are. Of two that arrive in one batch only the second was ever reported.
+What was reported at an instant does not change later. A batch holds a lock from before the instant that its versions
+are of until it is committed, and the functions wait for it, a fraction of a second; they take no instant that is to
+come, and no transaction of REPEATABLE READ, which would not see what they waited for. Ask the primary: a standby does
+not know the lock.
+
 Where the same revision comes with other content, the open version is corrected with the row, as no other version.
 """
 
@@ -18,6 +23,15 @@ from sqlalchemy import Column, DateTime, Index, MetaData, Table
 from sqlalchemy.dialects import postgresql
 
 _quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+
+# The number of the advisory lock of a batch.
+WRITING = "hashtextextended('tallystream versions', 0)"
+_BATCH = "current_setting('tallystream.recorded_at')::timestamptz"
+# The first statements of a transaction that writes versions: all of them are of the instant after the lock.
+BEGIN = (
+    f"SELECT pg_advisory_xact_lock({WRITING}); "
+    "SELECT set_config('tallystream.recorded_at', clock_timestamp()::text, true)"
+)
 
 
 def version_table(metadata: MetaData, table: Table, fields: Sequence[str], key: Sequence[str]) -> Table:
@@ -66,12 +80,12 @@ def recording(merge: str, table: Table, versions: Table, fields: Sequence[str], 
     here, there = (", ".join(f"{side}.{field}" for field in content) for side in ("open", "merged"))
     return (
         f"WITH merged AS ({merge} RETURNING {returned}), "
-        f"ended AS (UPDATE {named} AS open SET superseded_at = now() FROM merged "
+        f"ended AS (UPDATE {named} AS open SET superseded_at = {_BATCH} FROM merged "
         f"WHERE {same} AND open.superseded_at IS NULL AND NOT {is_same_version} RETURNING 1), "
         f"corrected AS (UPDATE {named} AS open SET {corrections} FROM merged "
         f"WHERE {same} AND open.superseded_at IS NULL AND {is_same_version} "
         f"AND ROW({here}) IS DISTINCT FROM ROW({there})), "
-        f"begun AS (INSERT INTO {named} ({into}, recorded_at) SELECT {into}, now() FROM merged "
+        f"begun AS (INSERT INTO {named} ({into}, recorded_at) SELECT {into}, {_BATCH} FROM merged "
         f"WHERE (SELECT count(*) FROM ended) >= 0 AND NOT EXISTS (SELECT 1 FROM {named} AS open "
         f"WHERE {same} AND open.superseded_at IS NULL AND {is_same_version})) "
         "SELECT count(*) FROM merged"

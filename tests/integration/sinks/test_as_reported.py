@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import contextlib
+import threading
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
+import psycopg2
 import pytest
-from psycopg2.errors import UniqueViolation
+from psycopg2.errors import RaiseException, UniqueViolation
 
-from connectors.sinks.warehouse import WarehouseTarget
+from connectors.sinks.warehouse import WarehouseTarget, store
 from tests.integration.sinks.sink_world import World
 from tests.unit.sinks.sink_builders import DAY, group, record_of, segment, window
 
@@ -139,6 +143,62 @@ def test_a_row_has_one_open_version(world: World) -> None:
     world.rows("DROP TABLE billing_current_version CASCADE")
     world.load()
     assert world.rows("SELECT reltuples FROM pg_class WHERE relname = 'billing_current_version'") == [(1.0,)]
+
+
+def test_what_was_reported_while_a_batch_is_written_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8 h; 6 h are being written: asked at that instant, the answer waits, is 6 h, and is 6 h ever after."""
+    world.send("utilization.daily", of_day(1, 28_800))
+    world.load()
+    before = now(world)
+    world.send("utilization.daily", of_day(2, 21_600))
+    merged, go_on = threading.Event(), threading.Event()
+    then = store._write_dead_letters
+
+    def wait(*arguments: Any) -> None:
+        merged.set()
+        assert go_on.wait(30)
+        then(*arguments)
+
+    monkeypatch.setattr(store, "_write_dead_letters", wait)
+    answers: list[list[tuple[Any, ...]]] = []
+    writing = threading.Thread(target=world.load)
+    writing.start()
+    assert merged.wait(30)
+    at = now(world)
+    asking = threading.Thread(target=lambda: answers.append(world.rows(DAILY, at)))
+    asking.start()
+    asking.join(0.5)
+    assert asking.is_alive()
+    go_on.set()
+    asking.join(30)
+    writing.join(30)
+    assert [*answers, world.rows(DAILY, at)] == [[("erp:1", 21_600)]] * 2
+    assert world.rows(DAILY, before) == [("erp:1", 28_800)]
+
+
+def test_who_asks_does_not_keep_the_sink_waiting(world: World) -> None:
+    """A transaction that asked and stays open holds no lock; instants to come and old snapshots are refused."""
+    world.send("utilization.daily", of_day(1, 28_800))
+    world.load()
+    with contextlib.closing(psycopg2.connect(world.dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM utilization_daily_as_of()")
+        assert cursor.fetchone() == (1,)
+        world.send("utilization.daily", of_day(2, 21_600))
+        world.load()
+        cursor.execute("SELECT worked_seconds FROM utilization_daily_as_of(clock_timestamp())")
+        assert cursor.fetchone() == (21_600,)
+        with pytest.raises(RaiseException, match="which is to come"):
+            cursor.execute("SELECT count(*) FROM utilization_daily_as_of(clock_timestamp() + interval '1 h')")
+        connection.rollback()
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        with pytest.raises(RaiseException, match="READ COMMITTED"):
+            cursor.execute(DAILY, [datetime(2026, 5, 1, tzinfo=UTC)])
+        connection.rollback()
+        connection.set_session(isolation_level="READ COMMITTED")
+        cursor.execute("SELECT count(*) FROM utilization_daily_as_of()")
+        assert cursor.fetchone() == (1,)
 
 
 def other_time(world: World) -> str:
