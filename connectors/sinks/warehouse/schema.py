@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from connectors.sinks.warehouse.functions import FUNCTIONS, create_function
 from connectors.sinks.warehouse.permissions import COST_READERS, confidential, keep_confidential
+from connectors.sinks.warehouse.replacing import create_views
 from connectors.sinks.warehouse.tables import warehouse
 from connectors.sinks.warehouse.versions import begin_with_what_is_there
 from connectors.sinks.warehouse.views import VIEWS
@@ -39,10 +38,7 @@ def create_schema(connection: Connection) -> None:
             begun = connection.exec_driver_sql(begin_with_what_is_there(load.table, load.versions, fields))
             if begun.rowcount:  # the next batch would be planned for an empty table
                 connection.exec_driver_sql(f"ANALYZE {load.versions.name}")
-    for name, query in VIEWS.items():
-        _create_view(connection, name, query)
-    for name in FUNCTIONS:
-        _create_function(connection, name)
+    create_views(connection)
     keep_confidential(connection)
 
 
@@ -107,41 +103,3 @@ def _add_indexes(connection: Connection, metadata: MetaData) -> None:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             if index.name not in present:
                 index.create(connection)
-
-
-def _create_view(connection: Connection, name: str, query: str) -> None:
-    """Create or replace a view unless it is of this version: replacing locks out its readers."""
-    version = _version(query)
-    found = connection.scalar(text("SELECT obj_description(to_regclass(:name), 'pg_class')"), {"name": name})
-    if found == version:
-        return
-    # Dropped first, since columns of a replaced view can't change. Nothing else may hang on it.
-    for view in reversed([name, *_dependents(name)]):
-        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
-    connection.exec_driver_sql(f"CREATE VIEW {name} AS{query}")
-    connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{version}'")
-
-
-def _create_function(connection: Connection, name: str) -> None:
-    """Create or replace a function unless it is of this version."""
-    statement = create_function(name)
-    version = _version(statement)
-    found = connection.scalar(text("SELECT obj_description(to_regproc(:name), 'pg_proc')"), {"name": name})
-    if found != version:
-        # Dropped first, since the parameters of a replaced function can't change.
-        connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {name}")
-        connection.exec_driver_sql(statement)
-        connection.exec_driver_sql(f"COMMENT ON FUNCTION {name} IS '{version}'")
-
-
-def _version(statement: str) -> str:
-    return f"tallystream {hashlib.sha256(statement.encode()).hexdigest()[:16]}"
-
-
-def _dependents(name: str) -> list[str]:
-    """The views that read a view, or one of its dependents, after those that they read themselves."""
-    found = [name]
-    for other, query in VIEWS.items():
-        if other not in found and any(re.search(rf"\b{view}\b", query) for view in found):
-            found.append(other)
-    return found[1:]

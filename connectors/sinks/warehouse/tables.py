@@ -119,7 +119,6 @@ DIMENSIONS = (
     "time_entry",
     "time_entry_version",
 )
-# What views look up in a dimension for each row of work.
 # Of the many rates, those of the default card: with no scope but role, grade and region.
 DEFAULT_CARD = "num_nonnulls(task_id, project_id, contract_line_id, client_id, consultant_id) = 0"
 

@@ -25,8 +25,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def warehouse_engine(tmp_path: Path) -> Iterator[Engine]:
-    """A PostgreSQL alone, with the warehouse's tables and views and no rows."""
+def bi(tmp_path: Path) -> Iterator[Engine]:
+    """A PostgreSQL with an empty warehouse, and nothing else."""
     with Stack(tmp_path, services=("postgres",)) as stack:
         engine = engine_of(stack.settings_environment()["TALLYSTREAM_BI_DSN"])
         with engine.begin() as connection:

@@ -55,9 +55,9 @@ def rows(engine: Engine, query: str) -> list[Any]:
         return [tuple(row) for row in connection.execute(text(query))]
 
 
-def test_leakage_is_net_and_as_old_as_the_first_approval(warehouse_engine: Engine) -> None:
+def test_leakage_is_net_and_as_old_as_the_first_approval(bi: Engine) -> None:
     """E9 posted 8 h corrected to 6 h leaks nothing; to 9 h it leaks 150; approved in March, again in May, it is of March."""
-    with warehouse_engine.begin() as connection:
+    with bi.begin() as connection:
         for entry, hours in (("time:1", 6), ("time:2", 9)):
             segment(connection, entry, "billed", 8, 1200)
             segment(connection, entry, "unbilled", -8, -1200)
@@ -67,30 +67,30 @@ def test_leakage_is_net_and_as_old_as_the_first_approval(warehouse_engine: Engin
         put(connection, "canonical.time_entry", id="time:2", approved_at=first, is_current=False)
         put(connection, "canonical.time_entry", id="time:2", approved_at=again, valid_from=again)
     found = rows(
-        warehouse_engine,
+        bi,
         "SELECT entry_id, sum(seconds), sum(amount), min(could_bill_on), max(could_bill_on) "
         "FROM leakage('2026-06-01') GROUP BY 1",
     )
     assert found == [("time:2", HOUR, Decimal("150.0000"), first.date(), first.date())]
 
 
-def test_costs_convert_at_the_reverse_pair_where_there_is_no_other(warehouse_engine: Engine) -> None:
+def test_costs_convert_at_the_reverse_pair_where_there_is_no_other(bi: Engine) -> None:
     """3 h at 100 USD, EUR to USD is 1.1: 272.73; a rate of USD to EUR goes before it."""
     cost = "SELECT cost, exception_class FROM v_cost_of_work"
-    with warehouse_engine.begin() as connection:
+    with bi.begin() as connection:
         segment(connection, "time:1", "unbilled", 3, 450)
         start = date(2026, 1, 1)
         of_person = {"consultant_id": "A", "currency": "USD", "cost": Decimal(100), "effective_from": start}
         put(connection, "canonical.cost_rate", id="erp:1", **of_person)
-    assert rows(warehouse_engine, cost) == [(None, "MISSING_FX")]
+    assert rows(bi, cost) == [(None, "MISSING_FX")]
     for name, pair, rate, wanted in (
         ("F", ("EUR", "USD"), "1.1", "272.73"),
         ("G", ("USD", "EUR"), "0.9", "270.00"),
     ):
         of_pair = {"from_currency": pair[0], "to_currency": pair[1], "day": WORKED, "rate": Decimal(rate)}
-        with warehouse_engine.begin() as connection:
+        with bi.begin() as connection:
             put(connection, "canonical.fx_rate", id=name, **of_pair)
-        assert rows(warehouse_engine, cost) == [(Decimal(wanted), None)]
+        assert rows(bi, cost) == [(Decimal(wanted), None)]
 
 
 def realization(engine: Engine) -> dict[tuple[str, date], tuple[Any, ...]]:
@@ -109,25 +109,23 @@ def card(connection: Connection) -> None:
     put(connection, "canonical.rate", id="R0", **of_hour)
 
 
-def test_hours_of_a_milestone_count_once_whoever_pays(warehouse_engine: Engine) -> None:
+def test_hours_of_a_milestone_count_once_whoever_pays(bi: Engine) -> None:
     """400 h of client C, billed 60,000 to X and 40,000 to Y: 100,000 of 60,000 at list for C, and 400 h paid."""
-    with warehouse_engine.begin() as connection:
+    with bi.begin() as connection:
         card(connection)
         segment(connection, "time:1", "fixed_fee", 400, 0)
         for payer, amount in (("X", 60_000), ("Y", 40_000)):
             segment(connection, f"erp:{payer}", "billed", 0, amount, client_id=payer, consultant_id=None)
-    assert realization(warehouse_engine) == {
-        ("C", date(2026, 3, 1)): (60_000, 100_000, Decimal("1.666667"), 0, 400 * HOUR)
-    }
+    assert realization(bi) == {("C", date(2026, 3, 1)): (60_000, 100_000, Decimal("1.666667"), 0, 400 * HOUR)}
 
 
-def test_fees_are_billed_of_the_hours_that_they_cover(warehouse_engine: Engine) -> None:
+def test_fees_are_billed_of_the_hours_that_they_cover(bi: Engine) -> None:
     """20 h covered: unlisted until the fee of 3,000 is posted, then 3,000 of 3,000 at list."""
-    with warehouse_engine.begin() as connection:
+    with bi.begin() as connection:
         card(connection)
         segment(connection, "time:1", "covered", 20, 0)
     march = "C", date(2026, 3, 1)
-    assert realization(warehouse_engine) == {march: (0, 0, None, 20 * HOUR, 0)}
-    with warehouse_engine.begin() as connection:
+    assert realization(bi) == {march: (0, 0, None, 20 * HOUR, 0)}
+    with bi.begin() as connection:
         segment(connection, "erp:F", "billed", 0, 3000, consultant_id=None)
-    assert realization(warehouse_engine) == {march: (3000, 3000, Decimal(1), 0, 20 * HOUR)}
+    assert realization(bi) == {march: (3000, 3000, Decimal(1), 0, 20 * HOUR)}

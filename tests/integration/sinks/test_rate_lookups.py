@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 
 from connectors.sinks.warehouse.schema import create_schema
-from streams.stack import Stack
 from tests.unit.sinks.sink_builders import DAY, T0, record_of
 
 INDEXES = {
     "v_cost_of_work": ("ix_dim_fx_rate_pair_day", "ix_dim_cost_rate_consultant"),
     "v_value_at_list": ("ix_dim_fx_rate_pair_day", "ix_dim_rate_default_card"),
 }
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    """An empty warehouse."""
-    with Stack(tmp_path, services=("postgres",)) as stack:
-        made = create_engine(
-            stack.settings_environment()["TALLYSTREAM_BI_DSN"].replace(
-                "postgresql://", "postgresql+psycopg2://"
-            )
-        )
-        with made.begin() as connection:
-            create_schema(connection)
-        yield made
-        made.dispose()
 
 
 def fill(engine: Engine, table: str, topic: str, count: int, **values: str) -> None:
@@ -51,11 +31,11 @@ def plan(engine: Engine, view: str) -> str:
         return "\n".join(connection.exec_driver_sql(f"EXPLAIN SELECT * FROM {view}").scalars())
 
 
-def test_a_rate_is_found_without_reading_all_rates(engine: Engine) -> None:
+def test_a_rate_is_found_without_reading_all_rates(bi: Engine) -> None:
     """7,300 exchange rates, 1,500 cost rates, 3,000 prices; a warehouse of before gets the indexes at the next start."""
     state = {"valid_from": f"'{T0}'", "is_current": "true", "deleted": "false"}
     fill(
-        engine,
+        bi,
         "dim_fx_rate",
         "canonical.fx_rate",
         7300,
@@ -66,7 +46,7 @@ def test_a_rate_is_found_without_reading_all_rates(engine: Engine) -> None:
         day=f"'{DAY}'::date + g / 20",
     )
     fill(
-        engine,
+        bi,
         "dim_cost_rate",
         "canonical.cost_rate",
         1500,
@@ -75,7 +55,7 @@ def test_a_rate_is_found_without_reading_all_rates(engine: Engine) -> None:
         consultant_id="'k' || mod(g, 500)",
     )
     fill(
-        engine,
+        bi,
         "dim_rate",
         "canonical.rate",
         3000,
@@ -84,7 +64,7 @@ def test_a_rate_is_found_without_reading_all_rates(engine: Engine) -> None:
         project_id="CASE WHEN mod(g, 100) > 0 THEN 'p' || g END",
     )
     fill(
-        engine,
+        bi,
         "billing_current",
         "billing.current",
         500,
@@ -95,14 +75,14 @@ def test_a_rate_is_found_without_reading_all_rates(engine: Engine) -> None:
         deleted="false",
     )
     for _ in range(2):
-        with engine.begin() as connection:
+        with bi.begin() as connection:
             connection.exec_driver_sql("ANALYZE")
         for view, indexes in INDEXES.items():
-            found = plan(engine, view)
+            found = plan(bi, view)
             assert [index for index in indexes if index not in found] == [], found
-        with engine.begin() as connection:
+        with bi.begin() as connection:
             for index in {index for indexes in INDEXES.values() for index in indexes}:
                 connection.exec_driver_sql(f"DROP INDEX {index}")
-        assert "ix_dim_fx_rate_pair_day" not in plan(engine, "v_cost_of_work")
-        with engine.begin() as connection:
+        assert "ix_dim_fx_rate_pair_day" not in plan(bi, "v_cost_of_work")
+        with bi.begin() as connection:
             create_schema(connection)
