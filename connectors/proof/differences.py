@@ -62,7 +62,7 @@ class Difference:
 def find(side: str, expected: Any, actual: Any) -> Iterator[Difference]:
     """All differences of a side, in no order."""
     if actual.ledger is not None:
-        yield from _of_rows(side, "ledger", _figures(expected.billing), _figures(actual.ledger.folds))
+        yield from _of_rows(side, "ledger", _figures(expected.booked), _figures(actual.ledger.folds))
         booked = conserve(expected.approved, ledger_lines(actual.ledger.folds))
         for entry, gap in booked.gaps.items():
             approved = expected.approved.get(entry, 0)
