@@ -34,6 +34,7 @@ INPUTS = ("canonical.time_entry", "canonical.time_entry_version", "canonical.mil
 RATED = "billing.rated"
 STATE = b"e\0"
 VERSION = "time_entry_version"
+STANDS: dict[str, Any] = {"version_id": None, "ended_at": None}
 EMPTY: dict[str, Any] = {
     "entity": "",
     "revision": 0,
@@ -114,15 +115,17 @@ class RateStage:
         last = None if state["rated"] is None else self._decoder.decode(state["rated"])
         new, old = result.item, None if last is None else Item.from_record(last)
         of_version = _of_version(state["entity"], row)
-        contribution = None if of_version else _contribution(row, result)
-        changed = new != old or any(last and last[name] != value for name, value in of_version.items())
+        contribution = None if of_version is not STANDS else _contribution(row, result)
+        changed = new != old
+        if last is not None and of_version is not STANDS:
+            changed = changed or any(last[name] != value for name, value in of_version.items())
         moved = contribution != state["contribution"]
         if changed or moved:
             state["revision"] += 1
         common = _common(row, cause, context)
         if changed:
             state["rated"] = self._publish_rated(old, new, state["revision"], common | of_version, context)
-            if not of_version:
+            if of_version is STANDS:
                 self._publish_exception(old, new, result, state["revision"], common, context)
             context.count("rated" if new is not None else "withdrawn")
         if moved:
@@ -223,8 +226,8 @@ class RateStage:
 
 
 def _of_version(entity: str, row: dict[str, Any]) -> dict[str, Any]:
-    """Which version it is that stands no more, and since when; empty for what stands."""
-    return {"version_id": row["id"], "ended_at": row["ended_at"]} if entity == VERSION else {}
+    """Which version it is that stands no more, and since when; both null for what stands."""
+    return {"version_id": row["id"], "ended_at": row["ended_at"]} if entity == VERSION else STANDS
 
 
 def _rates_used(item: Item | None) -> Iterator[str]:
