@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -26,6 +26,7 @@ class Month:
     """Sums of a month: money of entries, money of milestones, money posted; seconds; what is parked.
 
     ``covered`` is by what the line itself includes, ``lots`` by each lot.
+    ``by_person`` is the money of entries by consultant, that of nobody left out.
     """
 
     delivered: Decimal = ZERO
@@ -36,6 +37,10 @@ class Month:
     parked_items: int = 0
     parked_seconds: int = 0
     lots: dict[str, int] = field(default_factory=dict)
+    by_person: dict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO), compare=False)
+
+
+Sums = Mapping[tuple[str, str], Mapping[date, Month]]
 
 
 def sums_by_month(
@@ -77,6 +82,8 @@ def sums_by_month(
                 month.accepted += segment.amount
             else:
                 month.delivered += segment.amount
+                if segment.work.consultant is not None:
+                    month.by_person[segment.work.consultant] += segment.amount
         elif segment.segment.startswith("lot:"):
             lot = segment.segment.removeprefix("lot:")
             month.lots[lot] = month.lots.get(lot, 0) + segment.seconds
@@ -97,6 +104,8 @@ def sums_by_month(
                     month.accepted += sign * money
                 else:
                     month.delivered += sign * money
+                    if one.segment.work.consultant is not None:
+                        month.by_person[one.segment.work.consultant] += sign * money
             if bucket == "covered":
                 month.covered += sign * one.segment.seconds
             if bucket not in ("parked", "non_chargeable"):

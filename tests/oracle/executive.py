@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from streams.money import ZERO, round_fraction
 
 from .expected import Expected, FoldKey
 from .rows import Opportunity, Rows
-
-EARNED: Final = ("billed", "on_draft", "unbilled", "on_hold")
 
 
 class ExecutiveKey(NamedTuple):
@@ -130,7 +128,7 @@ class _Pass:
                 self.out[at._replace(practice=practice)].billed += part
 
     def _recognise(self) -> None:
-        """What a person's work is worth is their practice's, the rest of the line's revenue is spread."""
+        """What a person's work is worth, in the month in which it is earned, is their practice's; the rest is spread."""
         of_line: dict[_Line, dict[date, Decimal | None]] = defaultdict(dict)
         by_progress = set()
         for key, revenue in self.expected.revenue.items():
@@ -142,14 +140,14 @@ class _Pass:
             if revenue.method == "percent_complete":
                 by_progress.add(line)
         worth: dict[_Line, dict[date, dict[str | None, Decimal]]] = defaultdict(lambda: defaultdict(dict))
-        for fold_key, fold in self.expected.billing.items():
-            line = _Line(fold_key.root, fold_key.line or "")
-            if line not in of_line or line in by_progress or fold_key.bucket not in EARNED:
+        for (root, of, month), by_person in self.expected.delivered.items():
+            line = _Line(root, of)
+            if line not in of_line or line in by_progress:
                 continue
-            if fold_key.consultant is not None and fold_key.day is not None and fold.amount is not None:
-                of_month = worth[line][_first(fold_key.day)]
-                practice = self._practice(fold_key)
-                of_month[practice] = of_month.get(practice, ZERO) + fold.amount
+            for person, money in by_person.items():
+                known = self.rows.consultants.get(person)
+                practice = None if known is None else known.practice
+                worth[line][month][practice] = worth[line][month].get(practice, ZERO) + money
         for line, months in of_line.items():
             engagement = self.rows.engagements.get(line.root)
             client = None if engagement is None else engagement.client_id

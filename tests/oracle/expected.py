@@ -17,6 +17,7 @@ from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
 from .books import Books
 from .closes import Booking, Closes, book
 from .drafts import DraftKey, drafts_of
+from .earned import sums_by_month
 from .groups import GroupKey, GroupUtilization, group
 from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, propose
@@ -97,7 +98,8 @@ class Expected:
     of each approved valid entry,
     ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule, ``drafts`` what
     each line of an ERP's draft says and whether it is stale, ``refused`` why bill adjustments have no effect, by entry
-    and segment, ``proposals`` what is to be invoiced.
+    and segment, ``proposals`` what is to be invoiced, ``delivered`` the money of entries that is earned in each month of
+    (root, line), by consultant.
     """
 
     billing: dict[FoldKey, Fold]
@@ -113,6 +115,7 @@ class Expected:
     proposals: dict[ProposalKey, Proposal] = field(default_factory=dict)
     revenue: dict[RevenueKey, Revenue] = field(default_factory=dict)
     booked: dict[FoldKey, Fold] = field(default_factory=dict)
+    delivered: dict[tuple[str, str, date], dict[str, Decimal]] = field(default_factory=dict)
 
     @property
     def totals(self) -> Totals:
@@ -139,6 +142,7 @@ def compute_from_rows(rows: Rows) -> Expected:
     daily, windows, plans = utilize(approved, rows)
     segments = allocate_all(items, rows)
     closes = Closes(rows, books)
+    sums = sums_by_month(segments, items, rows, closes)
     return Expected(
         billing=fold_segments(segments),
         daily=daily,
@@ -155,7 +159,10 @@ def compute_from_rows(rows: Rows) -> Expected:
         drafts=drafts_of(segments),
         refused={(s.entry_id, s.segment): s.refused for s in segments if s.refused is not None},
         proposals=propose(segments, rows),
-        revenue=recognise(segments, items, rows, books, closes),
+        revenue=recognise(sums, rows, books),
+        delivered={
+            (*line, month): dict(sums[line][month].by_person) for line in sums for month in sums[line]
+        },
         booked=fold_bookings(book(closes)),
     )
 

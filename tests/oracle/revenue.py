@@ -7,7 +7,7 @@ its fee is earned; what no act causes (a retainer's month, the expiry of a lot) 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -17,11 +17,8 @@ from typing import Final, NamedTuple
 
 from streams.money import ZERO, minor_unit
 
-from .allocation import Segment
 from .books import Books
-from .closes import Closes
-from .earned import Month, first_of, sums_by_month
-from .rating import Item
+from .earned import Month, Sums, first_of
 from .rows import ContractLine, Milestone, Period, PlanRevision, PrepaidLot, Rows
 
 ONE_DAY: Final = timedelta(days=1)
@@ -77,15 +74,12 @@ class _Fee:
     planned_anew: set[date] = field(default_factory=set)
 
 
-def recognise(
-    segments: Iterable[Segment], rated: Iterable[Item], rows: Rows, books: Books, closes: Closes
-) -> dict[RevenueKey, Revenue]:
+def recognise(sums: Sums, rows: Rows, books: Books) -> dict[RevenueKey, Revenue]:
     """Every month of every contract line in which something is earned, billed, planned, or parked.
 
     Example: 10 h at 150 approved in March and posted in April: March 1,500 earned and a contract asset of
     1,500; April 0 earned, 1,500 billed, and no asset.
     """
-    sums = sums_by_month(segments, rated, rows, closes)
     places = set(sums) | {(line.engagement_id, line.id) for line in rows.contract_lines.values()}
     out = {}
     for root, line_id in places:

@@ -20,6 +20,18 @@ _DUE = rounded("amount * upto", "whole", "currency")
 _DUE_BEFORE = rounded("amount * (upto - seconds)", "whole", "currency")
 _COST = rounded("(work.seconds * rate.cost * rate.fx[1])", "(3600 * rate.fx[2])", "rate.currency")
 
+_EARNED = "('billed', 'on_draft', 'unbilled', 'on_hold')"
+# The first day of the first period that was open at the approval, where that of the work was closed.
+_APPROVED_IN = """(
+    SELECT min(later.starts_on)
+    FROM dim_time_entry AS entry
+    JOIN dim_period AS own ON own.legal_entity_id = lines.legal_entity_id AND own.is_current AND NOT own.deleted
+        AND own.starts_on <= lines.work_date AND lines.work_date < own.ends_on AND own.closed_at <= entry.approved_at
+    JOIN dim_period AS later ON later.legal_entity_id = own.legal_entity_id AND later.is_current AND NOT later.deleted
+        AND later.starts_on > own.starts_on
+        AND (later.closed_at IS NULL OR later.closed_at > entry.approved_at)
+    WHERE entry.id = lines.entry_id AND entry.is_current)"""
+
 EXECUTIVE = MappingProxyType(
     {
         # Each segment of billing, of the practice whose work it is.
@@ -42,6 +54,36 @@ FROM fact_billing_event AS line
 LEFT JOIN dim_consultant AS person
        ON person.id = line.consultant_id AND person.is_current AND NOT person.deleted
 WHERE line.bucket = 'billed'""",
+        # What people's work is worth, in the month in which revenue has it. Billing tells the months of an entry that
+        # is in the books of several; of another it is the month of its approval: what is not posted is dated by it,
+        # for what is posted the periods tell it.
+        "v_earned_work": f"""
+WITH lines AS (
+    SELECT line.root_id, line.entry_id, line.contract_line_id, line.consultant_id, line.legal_entity_id,
+           line.work_date, line.bucket, line.amount, line.deleted, line.earned,
+           bool_or(line.earned IS NOT NULL) OVER entry AS is_told,
+           max(line.accounting_date) FILTER (
+               WHERE NOT line.deleted AND line.bucket <> 'billed' AND NOT line.seconds < 0
+           ) OVER entry AS dated
+    FROM billing_current AS line
+    WINDOW entry AS (PARTITION BY line.root_id, line.entry_id)
+),
+parts AS (
+    SELECT root_id, split_part(told, ' ', 6) AS contract_line_id, consultant_id,
+           (split_part(told, ' ', 1) || '-01')::date AS month, split_part(told, ' ', 4)::numeric AS amount
+    FROM lines, unnest(earned) AS told
+    WHERE is_told AND split_part(told, ' ', 5) IN {_EARNED}
+    UNION ALL
+    SELECT root_id, contract_line_id, consultant_id,
+           date_trunc('month', coalesce(dated, {_APPROVED_IN}, work_date)::timestamp)::date, amount
+    FROM lines
+    WHERE NOT is_told AND NOT deleted AND bucket IN {_EARNED} AND amount IS NOT NULL AND work_date IS NOT NULL
+)
+SELECT parts.root_id, parts.contract_line_id, person.practice, parts.month, parts.amount
+FROM parts
+LEFT JOIN dim_consultant AS person
+       ON person.id = parts.consultant_id AND person.is_current AND NOT person.deleted
+WHERE parts.consultant_id IS NOT NULL AND parts.contract_line_id IS NOT NULL""",
         # Won deals. The client is that of the contracts it became, else that of its account, if it is one client.
         "v_booking": """
 SELECT deal.id AS opportunity_id,
@@ -79,11 +121,10 @@ terms AS (
     GROUP BY 1, 2
 ),
 own AS (
-    SELECT work.root_id, work.contract_line_id, work.work_month AS month, work.practice, sum(work.amount) AS amount
-    FROM v_work AS work
+    SELECT work.root_id, work.contract_line_id, work.month, work.practice, sum(work.amount) AS amount
+    FROM v_earned_work AS work
     JOIN terms ON terms.root_id = work.root_id AND terms.contract_line_id = work.contract_line_id
-    WHERE terms.by_progress IS NOT TRUE AND work.bucket IN ('billed', 'on_draft', 'unbilled', 'on_hold')
-      AND work.consultant_id IS NOT NULL AND work.work_month IS NOT NULL AND work.amount IS NOT NULL
+    WHERE terms.by_progress IS NOT TRUE
     GROUP BY 1, 2, 3, 4
 ),
 rest AS (

@@ -116,6 +116,7 @@ DIMENSIONS = (
     "rate",
     "cost_rate",
     "fx_rate",
+    "period",
     "time_entry",
     "time_entry_version",
 )

@@ -129,3 +129,44 @@ def test_fees_are_billed_of_the_hours_that_they_cover(bi: Engine) -> None:
     with bi.begin() as connection:
         segment(connection, "erp:F", "billed", 0, 3000, consultant_id=None)
     assert realization(bi) == {march: (3000, 3000, Decimal(1), 0, 20 * HOUR)}
+
+
+def test_work_approved_after_the_close_is_earned_in_the_next_month(bi: Engine) -> None:
+    """Of 30 March, approved on 4 April after the close: April's and its own practice's, unposted and posted."""
+    late, end = datetime(2026, 4, 4, tzinfo=UTC), date(2026, 3, 30)
+    with bi.begin() as connection:
+        for person, practice in (("A", "audit"), ("B", "build")):
+            put(connection, "canonical.consultant", id=person, practice=practice)
+            segment(connection, f"time:{person}", "unbilled", 10, 1500, consultant_id=person)
+        of_b = {"consultant_id": "B", "work_date": end, "accounting_date": date(2026, 4, 1)}
+        segment(connection, "time:1", "unbilled", 10, 1500, **of_b)
+        posted = of_b | {"accounting_date": date(2026, 5, 20), "legal_entity_id": "LE"}
+        segment(connection, "time:2", "billed", 2, 300, **posted)
+        put(connection, "canonical.time_entry", id="time:2", approved_at=late)
+        told = ["2026-03 2026-05 3600 150.00 billed L", "2026-04 2026-05 -1800 -75.00 billed L"]
+        segment(connection, "time:3", "billed", 0, 75, **posted, earned=told)
+        for month, closed_at in ((3, datetime(2026, 4, 3, 18, tzinfo=UTC)), (4, None), (5, None)):
+            span = {"starts_on": date(2026, month, 1), "ends_on": date(2026, month + 1, 1)}
+            of_month = {"id": f"P{month}", "legal_entity_id": "LE", "closed_at": closed_at} | span
+            put(connection, "canonical.period", **of_month)
+            recognised = {3: 3150, 4: 1725, 5: 0}[month]
+            put(
+                connection,
+                "revenue.current",
+                root_id="R",
+                contract_line_id="L",
+                client_id="C",
+                currency="EUR",
+                period_start=span["starts_on"],
+                revenue_method="as_billed",
+                recognised=Decimal(recognised),
+                breakage=Decimal(0),
+            )
+    assert rows(
+        bi,
+        "SELECT month, practice, recognised FROM v_executive_month WHERE recognised <> 0 ORDER BY 1, 2",
+    ) == [
+        (date(2026, 3, 1), "audit", 1500),
+        (date(2026, 3, 1), "build", 1650),
+        (date(2026, 4, 1), "build", 1725),
+    ]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pytest
 from builders import (
     HOUR,
     D,
@@ -22,6 +23,7 @@ from builders import (
     line,
     milestone,
     period,
+    put,
     rate,
 )
 from hypothesis import given, settings
@@ -192,3 +194,30 @@ def test_what_a_closed_month_billed_does_not_move() -> None:
         assert (found[key()].billed, found[key()].billed_seconds) == (D(800), 8 * HOUR)
         april = found.get(key(month=APRIL), Executive())
         assert (april.billed, april.billed_seconds) == later
+
+
+@pytest.mark.parametrize("is_posted", [False, True])
+def test_work_approved_after_the_close_is_its_own_practices_in_the_next_month(is_posted: bool) -> None:
+    """10 h of cloud and 10 h of data in March; 10 h of data of 30 March, approved on 4 April after the close on the 3rd.
+
+    March 1,000 and 1,000; April data 1,000, posted or not, and cloud the 100 of its own hour.
+    """
+    late = datetime(2026, 4, 4, tzinfo=UTC)
+    rows = firm(
+        period(3, datetime(2026, 4, 3, 18, tzinfo=UTC)),
+        period(4),
+        consultant("N", practice="cloud"),
+        entry(1, "03-10", 10 * HOUR, consultant_id="erp:N"),
+        entry(2, "03-10", 10 * HOUR),
+        entry(3, "03-30", 10 * HOUR, approved_at=late),
+        entry(4, "04-10", HOUR, consultant_id="erp:N", approved_at=datetime(2026, 4, 11, tzinfo=UTC)),
+    )
+    if is_posted:
+        put(rows, charge("I", "time:3", 10 * HOUR, "1000", posted_at=datetime(2026, 4, 20, tzinfo=UTC)))
+    found = {(at.practice, at.month): row.recognised for at, row in figures(rows).items()}
+    assert found == {
+        ("cloud", MARCH): D(1000),
+        ("data", MARCH): D(1000),
+        ("cloud", APRIL): D(100),
+        ("data", APRIL): D(1000),
+    }
