@@ -104,7 +104,7 @@ LEFT JOIN LATERAL (
 ) AS known ON true
 WHERE deal.is_current AND NOT deal.deleted AND deal.stage = 'won'""",
         # Recognised revenue and billed money by practice: first what is a person's work, then what is spread.
-        # An amount that can't be told is null.
+        # An amount that can't be told is null; so is that of earned work whose line has no revenue loaded yet.
         "v_money_by_practice": f"""
 WITH hours AS (
     SELECT root_id, contract_line_id, work_month AS month, practice, sum(seconds) AS seconds
@@ -183,6 +183,16 @@ SELECT 'recognised', own.root_id, own.contract_line_id, terms.client_id, own.pra
        own.amount
 FROM own
 JOIN terms ON terms.root_id = own.root_id AND terms.contract_line_id = own.contract_line_id
+UNION ALL
+SELECT 'recognised', work.root_id, work.contract_line_id, work.client_id, work.practice,
+       coalesce(work.work_month, work.accounting_month), work.currency, NULL
+FROM v_work AS work
+WHERE work.bucket IN ('billed', 'on_draft', 'unbilled', 'on_hold') AND work.amount <> 0
+  AND work.contract_line_id IS NOT NULL
+  AND NOT EXISTS (
+      SELECT 1 FROM terms
+      WHERE terms.root_id = work.root_id AND terms.contract_line_id = work.contract_line_id)
+GROUP BY 1, 2, 3, 4, 5, 6, 7
 UNION ALL
 SELECT 'billed', root_id, contract_line_id, client_id, practice, accounting_month, currency, amount
 FROM v_billed
