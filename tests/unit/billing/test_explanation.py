@@ -478,7 +478,7 @@ def test_neighbours_stay_few() -> None:
     for one in taken:
         found.take(one)
     assert len(taken) == 79
-    assert list(found.live) == [("time:1", "base")]
+    assert [line.event_id for line in found.live] == ["erp:E1:time:1:base:40:CHARGE"]
     assert found.reversal is not None
     assert found.reversal.revision == 7
     assert found.replacement is not None
