@@ -14,6 +14,7 @@ from datetime import UTC
 from typing import Final
 
 from agents.billing.closes import Facts
+from agents.billing.index import ANY
 from agents.billing.touches import Touch
 from streams.lanes.state import Overlay
 
@@ -42,9 +43,11 @@ class Decided:
                 continue
             since = touch.decided_from
             start = "" if since is None else since.astimezone(UTC).isoformat(timespec="microseconds")
-            prefix = DECIDED + f"{touch.dependency.removeprefix(PERIOD)}\0".encode()
-            for key, _ in state.scan(prefix, prefix + start.encode()):
-                entry = key[len(prefix) :].partition(b"\0")[2]
+            entity = touch.dependency.removeprefix(PERIOD)
+            # Of a period that changed unseen it is not known whose it was.
+            prefix = DECIDED if entity == ANY else DECIDED + f"{entity}\0".encode()
+            for key, _ in state.scan(prefix, DECIDED if entity == ANY else prefix + start.encode()):
+                entry = key.split(b"\0", 3)[3]
                 if entry not in seen:
                     seen.add(entry)
                     yield entry
