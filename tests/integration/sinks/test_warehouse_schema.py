@@ -26,30 +26,30 @@ def start(engine: Engine) -> None:
         create_schema(connection)
 
 
-def test_a_new_field_with_a_default_is_added_to_rows_that_are_there(warehouse_engine: Engine) -> None:
+def test_a_new_field_with_a_default_is_added_to_rows_that_are_there(bi: Engine) -> None:
     """Groups of before the bench have none idle; a field without a default can't be made up."""
     load = warehouse().loads["utilization.groups"]
-    with warehouse_engine.begin() as connection:
+    with bi.begin() as connection:
         connection.execute(load.table.insert().values({load.columns[k]: v for k, v in group().items()}))
-    do(warehouse_engine, "ALTER TABLE utilization_group DROP COLUMN idle_consultants CASCADE")
-    start(warehouse_engine)
-    with warehouse_engine.connect() as connection:
+    do(bi, "ALTER TABLE utilization_group DROP COLUMN idle_consultants CASCADE")
+    start(bi)
+    with bi.connect() as connection:
         found = connection.execute(
             text("SELECT consultants, idle_consultants FROM v_utilization_by_practice")
         )
         assert found.all() == [(3, 0)]
-    do(warehouse_engine, "ALTER TABLE utilization_group DROP COLUMN consultants CASCADE")
+    do(bi, "ALTER TABLE utilization_group DROP COLUMN consultants CASCADE")
     with pytest.raises(
         ContractViolation, match="utilization_group of the warehouse lacks column consultants"
     ):
-        start(warehouse_engine)
+        start(bi)
 
 
-def test_costs_are_taken_back_however_they_were_granted(warehouse_engine: Engine) -> None:
+def test_costs_are_taken_back_however_they_were_granted(bi: Engine) -> None:
     """Single columns, what a grantee passed on, and a role whose name has a percent sign; the readers keep theirs."""
     holders = ["analyst", "lead", "pupil", '"50%staff"', COST_READERS]
     do(
-        warehouse_engine,
+        bi,
         *(f"CREATE ROLE {name}" for name in holders),
         "GRANT SELECT (consultant_id, cost) ON dim_cost_rate TO analyst",
         'GRANT SELECT ON dim_cost_rate, v_margin_month TO "50%staff"',
@@ -57,9 +57,9 @@ def test_costs_are_taken_back_however_they_were_granted(warehouse_engine: Engine
         "SET LOCAL ROLE lead",
         f"GRANT SELECT ON dim_cost_rate TO pupil, {COST_READERS}",
     )
-    start(warehouse_engine)
+    start(bi)
     for holder in holders:
-        with warehouse_engine.connect() as connection:
+        with bi.connect() as connection:
             connection.execute(text(f"SET ROLE {holder}"))
             query = text("SELECT consultant_id, cost FROM dim_cost_rate")
             if holder == COST_READERS:
