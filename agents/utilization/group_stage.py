@@ -4,7 +4,7 @@ State of each group's window, in pieces:
 
     m<group window>\\0<consultant>  revision and figures of a member; a removed one keeps its revision
     i<group window>\\0<consultant>  capacity of somebody who is idle in it
-    s<group window>                what it is of, its sums, and the revision and sums last published
+    s<group window>                what it is of, its sums, and the revision and figures last published
 
 Who is idle follows from the reference tables: a group's window looks through all people once, when it begins,
 and from then on at those whose rows change or who become a member, or cease to be one.
@@ -40,12 +40,12 @@ _MEMBER, _IDLE, _SUM = b"m", b"i", b"s"
 
 @dataclass(slots=True)
 class _Group:
-    """A group's window while a slice works on it. ``published`` are the sums last published, None: none."""
+    """A group's window while a slice works on it. ``published`` is what was last published of it, None: none."""
 
     place: Place
     sums: GroupSum
     revision: int
-    published: tuple[int, ...] | None
+    published: tuple[int | str | None, ...] | None
     lineage: Lineage | None = None
 
     def packed(self) -> bytes:
@@ -106,10 +106,10 @@ class GroupStage:
     def finish(self, context: SliceContext) -> None:
         """Publish the groups whose sums changed."""
         for key, group in self._dirty.items():
-            sums = group.sums.values() if group.sums.consultants else None
-            if sums != group.published and group.lineage is not None:
+            content = group.sums.content() if group.sums.consultants else None
+            if content != group.published and group.lineage is not None:
                 group.revision += 1
-                group.published = sums
+                group.published = content
                 self._publish(group, group.lineage, context)
             context.state.put(_SUM + key.encode(), group.packed())
         self._dirty.clear()

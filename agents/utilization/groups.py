@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -170,6 +171,10 @@ class GroupSum:
     def values(self) -> tuple[int, ...]:
         """All sums, as they are stored."""
         return astuple(self)
+
+    def content(self) -> tuple[int | str | None, ...]:
+        """What is published of them, as it can be stored: sums may move between members and who is idle unseen."""
+        return tuple(str(v) if isinstance(v, Decimal) else v for v in self.fields().values())
 
     def fields(self) -> Record:
         """As the published record has them."""

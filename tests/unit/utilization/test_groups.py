@@ -164,6 +164,16 @@ def test_taking_out_undoes_adding(kept: list[Figures], gone: list[Figures]) -> N
     assert total.fields() == left.fields()
 
 
+def test_who_is_on_the_bench_may_swap_unseen() -> None:
+    """Somebody who had only a plan of nothing billable, and somebody idle: the other way round, the record is the same."""
+    one, other = GroupSum(), GroupSum()
+    for total, busy, idle in ((one, 40, 36), (other, 36, 40)):
+        total.add(Figures(0, 0, 0, 0, busy, 8, 0, 0), 1)
+        total.add_idle(idle, 1)
+    assert one.values() != other.values()
+    assert one.content() == other.content()
+
+
 PEOPLE = st.sampled_from(["C", "B", "ghost"])
 WORK = st.tuples(PEOPLE, st.integers(0, 12), st.sampled_from(["1", "7.5"]), st.booleans())
 
