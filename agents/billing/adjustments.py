@@ -25,13 +25,12 @@ from typing import Final
 
 from agents.billing.caps import Part, share
 from agents.billing.entities import Record
-from agents.billing.segments import BASE, ON_HOLD, UNBILLED
+from agents.billing.segments import ADJUSTMENT_SEGMENT, BASE, ON_HOLD, UNBILLED
 from streams.money import ZERO, round_money
 
 WRITE_OFF_KIND: Final = "write_off"
 DISCOUNT_KIND: Final = "discount"
 HOLD_KIND: Final = "hold"
-ADJUSTMENT_SEGMENT: Final = "adj:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,11 @@ from agents.billing.drafts import DraftLine, put_on_draft
 from agents.billing.items import PARKED, Item
 from agents.billing.periods import PeriodTable
 from agents.billing.posted import PostedLine
-from agents.billing.segments import BILLED, Key, Segment
+from agents.billing.segments import BILLED, DUE_SEGMENT, Key, Segment
 from agents.billing.terms import Terms
 from streams.money import ZERO
 
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
-DUE: Final = "due:"
 
 DayOf = Callable[[Segment, datetime | None], date | None]
 EarnedOn = Callable[[Item | None, Segment, datetime | None], date | None]
@@ -293,7 +292,7 @@ def _since(closes: Sequence[datetime], interval: int) -> datetime | None:
 
 
 def _is_of_a_posting(segment: Segment) -> bool:
-    return segment.bucket == BILLED or segment.segment.startswith(DUE)
+    return segment.bucket == BILLED or segment.segment.startswith(DUE_SEGMENT)
 
 
 def _content(segment: Segment | None) -> Segment | None:

@@ -33,6 +33,7 @@ from agents.billing.items import Item
 from agents.billing.posted import CHARGE_LINE, NOT_PRINTED, Printed, line_segment, printed_on
 from agents.billing.segments import (
     BASE,
+    DRAFT_SEGMENT,
     ON_DRAFT,
     OVER_ENGAGEMENT,
     OVER_LINE,
@@ -47,7 +48,6 @@ from agents.billing.terms import Terms
 from streams.money import ZERO
 
 DRAFT: Final = "draft"
-DRAFT_SEGMENT: Final = "draft:"
 # The segments that can be put on an invoice, in the order in which a draft takes of them.
 _TO_BILL: Final = (BASE, OVER_LINE, OVER_ENGAGEMENT, UPLIFT_SEGMENT, PER_DIEM_SEGMENT)
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 from agents.billing.entities import Record
 from agents.billing.items import Item
-from agents.billing.segments import BILLED, CREDIT_DUE, UNBILLED, Segment
+from agents.billing.segments import BILLED, CREDIT_DUE, DUE_SEGMENT, POSTED_SEGMENT, UNBILLED, Segment
 from agents.billing.terms import Terms
 from streams.errors import InvalidValue
 from streams.money import ZERO
@@ -129,7 +129,7 @@ def _id(line: PostedLine) -> str:
 
 def billed_segment(net: NetLine, item: Item | None, terms: Terms) -> Segment:
     """The billed segment of a posted line: the ERP's figures, dated by its posting; see `_segment`."""
-    return _segment(f"inv:{net.line.id}", BILLED, net, item, terms)
+    return _segment(POSTED_SEGMENT + net.line.id, BILLED, net, item, terms)
 
 
 def credit_due_segment(net: NetLine, item: Item | None, terms: Terms) -> Segment:
@@ -139,7 +139,7 @@ def credit_due_segment(net: NetLine, item: Item | None, terms: Terms) -> Segment
     a credit, and version 2 is unbilled with 6 h/900.
     """
     back = NetLine(net.line, -net.seconds, -net.amount)
-    return _segment(f"due:{net.line.id}", UNBILLED, back, item, terms, CREDIT_DUE)
+    return _segment(DUE_SEGMENT + net.line.id, UNBILLED, back, item, terms, CREDIT_DUE)
 
 
 def _segment(

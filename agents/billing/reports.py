@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from agents.billing.adjustments import ADJUSTMENT_SEGMENT
-from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.ledger import LiveSegment
 from agents.billing.results import SELF_APPROVAL
-from agents.billing.segments import CREDIT_DUE, REFUSED, STALE_DRAFT, Segment
+from agents.billing.segments import (
+    ADJUSTMENT_SEGMENT,
+    CREDIT_DUE,
+    DRAFT_SEGMENT,
+    DUE_SEGMENT,
+    REFUSED,
+    STALE_DRAFT,
+    Segment,
+)
 from streams.money import ZERO, seconds_to_hours
 
 
@@ -26,7 +32,7 @@ def report_of(before: Segment | None, now: LiveSegment) -> Report | None:
         return None
     # A line may come to be about another entry, or contract, each with revisions of its own.
     subject = f"{shown.root_id}:{shown.entry_id}:{shown.segment}"
-    if shown.segment.startswith("due:"):
+    if shown.segment.startswith(DUE_SEGMENT):
         message = f"{shown.entry_id} was changed after it was invoiced"
         open_ = CREDIT_DUE if now.segment is not None else None
         name = "credit_due" if open_ else "credit_done"

@@ -22,12 +22,16 @@ REFUSED: Final = "refused"  # a bill adjustment without effect: no seconds, no m
 ROUNDING: Final = "rounding"
 # (fixed_fee, non_chargeable and parked are named as the item's disposition.)
 
-# Segment ids; `inv:<line>`, `due:<line>`, `draft:<line>`, `lot:<lot>` and `adj:<adjustment>` are made of what they
-# stand for.
+# Segment ids. Those that end with a colon are made of what they stand for: `inv:<line>` and `due:<line>` of a posted
+# invoice line, `draft:<line>` of one on a draft, `lot:<lot>`, `adj:<adjustment>`.
 BASE: Final = "base"
 ROUNDING_SEGMENT: Final = "rounding"
 COVERED_SEGMENT: Final = "covered"
 LOT_SEGMENT: Final = "lot:"
+POSTED_SEGMENT: Final = "inv:"
+DUE_SEGMENT: Final = "due:"
+DRAFT_SEGMENT: Final = "draft:"
+ADJUSTMENT_SEGMENT: Final = "adj:"
 OVER_LINE: Final = "over-line"
 OVER_ENGAGEMENT: Final = "over-engagement"
 UPLIFT_SEGMENT: Final = "uplift"

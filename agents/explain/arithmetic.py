@@ -8,10 +8,18 @@ from decimal import Decimal
 from typing import Final
 
 from agents.billing.contracts import HALF_UP
-from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.items import FIXED_FEE, NON_CHARGEABLE, PARKED
-from agents.billing.segments import BILLED, REFUSED, ROUNDING_SEGMENT, UPLIFT_SEGMENT, Segment
-from agents.explain.eventid import ADJUSTMENT_PREFIX, DUE_PREFIX, POSTED_PREFIX
+from agents.billing.segments import (
+    ADJUSTMENT_SEGMENT,
+    BILLED,
+    DRAFT_SEGMENT,
+    DUE_SEGMENT,
+    POSTED_SEGMENT,
+    REFUSED,
+    ROUNDING_SEGMENT,
+    UPLIFT_SEGMENT,
+    Segment,
+)
 from streams.money import (
     EXACT,
     FIXED,
@@ -73,7 +81,7 @@ def priced(
         return without_price("money without time, which the ERP has put on a draft")
     if segment.bucket == REFUSED:
         return without_price("nothing: the bill adjustment has no effect")
-    if not seconds and segment.segment.startswith(ADJUSTMENT_PREFIX):
+    if not seconds and segment.segment.startswith(ADJUSTMENT_SEGMENT):
         return without_price(
             "money without time: the bill adjustment's own amount, as far as there was so much"
         )
@@ -177,7 +185,7 @@ def _whole_remarks(segment: Segment, rule: str, live: Sequence[Segment]) -> list
     shares = [
         other for other in live if other.segment != ROUNDING_SEGMENT and (other.seconds or other.amount)
     ]
-    if any(other.segment.startswith((POSTED_PREFIX, DUE_PREFIX)) for other in shares):
+    if any(other.segment.startswith((POSTED_SEGMENT, DUE_SEGMENT)) for other in shares):
         return ["a part of the entry is posted with the ERP's figures; the rest is by subtraction"]
     factors = {
         (other.price, price_unit(other), other.multiplier, _factor(other), other.currency) for other in shares

@@ -11,23 +11,23 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.segments import (
+    ADJUSTMENT_SEGMENT,
     BASE,
     COVERED_SEGMENT,
+    DRAFT_SEGMENT,
+    DUE_SEGMENT,
     LOT_SEGMENT,
     OVER_ENGAGEMENT,
     OVER_LINE,
     PER_DIEM_SEGMENT,
+    POSTED_SEGMENT,
     ROUNDING_SEGMENT,
     UPLIFT_SEGMENT,
 )
 from streams.errors import UsageError
 
 FORM: Final = "<root>:<entry>:<segment>:<revision>:<kind>, as erp:E1:time:5:base:1:CHARGE"
-POSTED_PREFIX: Final = "inv:"
-DUE_PREFIX: Final = "due:"
-ADJUSTMENT_PREFIX: Final = "adj:"
 DAY: Final = "day"
 # A parked item that leads to no engagement is a root of its own, ``entry:<entry>``.
 PARKED_ROOT: Final = "entry"
@@ -37,7 +37,7 @@ _PLAIN: Final = {
 }
 _PREFIXES: Final = {
     prefix.removesuffix(":")
-    for prefix in (POSTED_PREFIX, DUE_PREFIX, DRAFT_SEGMENT, LOT_SEGMENT, ADJUSTMENT_PREFIX)
+    for prefix in (POSTED_SEGMENT, DUE_SEGMENT, DRAFT_SEGMENT, LOT_SEGMENT, ADJUSTMENT_SEGMENT)
 }
 _TAIL: Final = re.compile(r"(?P<key>.+):(?P<revision>[1-9][0-9]{0,9}):(?P<kind>[A-Z][A-Z_]*)", re.ASCII)
 

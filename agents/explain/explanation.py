@@ -8,18 +8,21 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
-from agents.billing.drafts import DRAFT_SEGMENT
 from agents.billing.entities import Record
 from agents.billing.fx import SPOT, serves
 from agents.billing.ledger import REVERSAL, LedgerLine
 from agents.billing.reference import BillingReference
 from agents.billing.segments import (
+    ADJUSTMENT_SEGMENT,
     BASE,
     COVERED_SEGMENT,
+    DRAFT_SEGMENT,
+    DUE_SEGMENT,
     LOT_SEGMENT,
     OVER_ENGAGEMENT,
     OVER_LINE,
     PER_DIEM_SEGMENT,
+    POSTED_SEGMENT,
     REFUSED,
     ROUNDING_SEGMENT,
     UPLIFT_SEGMENT,
@@ -35,7 +38,6 @@ from agents.explain.entryview import (
     entry_view,
     posted_remarks,
 )
-from agents.explain.eventid import ADJUSTMENT_PREFIX, DUE_PREFIX, POSTED_PREFIX
 from agents.explain.neighbours import Neighbours, ledger_line
 from agents.explain.whyrate import RateStory, no_rate_reason, why_rate
 from streams.money import ZERO, seconds_to_hours
@@ -206,11 +208,11 @@ def _meaning(of: Segment) -> str:
         return f"bill adjustment {what}, which has no effect: {of.exception_class}, {', '.join(of.missing_keys or ())}"
     if what:
         meanings = {
-            POSTED_PREFIX: f"posted in the ERP on invoice line {what}, less its credits",
-            DUE_PREFIX: f"a credit that is due for invoice line {what}",
+            POSTED_SEGMENT: f"posted in the ERP on invoice line {what}, less its credits",
+            DUE_SEGMENT: f"a credit that is due for invoice line {what}",
             DRAFT_SEGMENT: f"on invoice line {what}, a draft",
             LOT_SEGMENT: f"covered by the prepaid lot {what}",
-            ADJUSTMENT_PREFIX: f"taken out by bill adjustment {what}",
+            ADJUSTMENT_SEGMENT: f"taken out by bill adjustment {what}",
         }
         return meanings.get(f"{kind}:", segment)
     return _MEANINGS.get(segment, segment)
@@ -228,7 +230,7 @@ def _arithmetic(segment: Segment, is_milestone: bool, facts: Facts, live: Sequen
             None if line is None else line.terms.day_minimum_seconds,
             live,
         )
-    if segment.segment.startswith((POSTED_PREFIX, DUE_PREFIX)):
+    if segment.segment.startswith((POSTED_SEGMENT, DUE_SEGMENT)):
         return without_price(
             no_rate_reason(segment, is_milestone), *posted_remarks(segment, facts.invoice_lines)
         )
@@ -258,7 +260,7 @@ def _notes(segment: Segment, facts: Facts, links: Sequence[ChainLink]) -> list[s
     if facts.adjustment is not None:
         notes.append(adjustment_note(facts.adjustment, segment.currency))
     if segment.accounting_date != segment.work_date and segment.accounting_date and segment.work_date:
-        if segment.segment.startswith((POSTED_PREFIX, DUE_PREFIX)):
+        if segment.segment.startswith((POSTED_SEGMENT, DUE_SEGMENT)):
             notes.append("the accounting date is the day of the ERP's posting")
         else:
             notes.append(

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from agents.billing.reference import BillingReference
+from agents.billing.segments import ADJUSTMENT_SEGMENT, DUE_SEGMENT, POSTED_SEGMENT
 from agents.billing.view import BillingView
 from agents.explain.entryview import MILESTONE, TIME_ENTRY
-from agents.explain.eventid import ADJUSTMENT_PREFIX, DUE_PREFIX, POSTED_PREFIX, EventId
+from agents.explain.eventid import EventId
 from agents.explain.explanation import Facts
 from agents.explain.neighbours import Neighbours
 from streams.contracts import Contracts, TopicContract
@@ -106,7 +107,7 @@ class FactsReader:
 
     def _invoice_lines(self, wanted: EventId) -> list[Row]:
         """The posted line that the segment is about, and the credits that name it."""
-        if not wanted.segment.startswith((POSTED_PREFIX, DUE_PREFIX)):
+        if not wanted.segment.startswith((POSTED_SEGMENT, DUE_SEGMENT)):
             return []
         line_id = wanted.segment.partition(":")[2]
         rows: dict[str, Row] = {}
@@ -120,9 +121,9 @@ class FactsReader:
         return list(rows.values())
 
     def _adjustment(self, wanted: EventId) -> Row | None:
-        if not wanted.segment.startswith(ADJUSTMENT_PREFIX):
+        if not wanted.segment.startswith(ADJUSTMENT_SEGMENT):
             return None
-        row_id = wanted.segment.removeprefix(ADJUSTMENT_PREFIX)
+        row_id = wanted.segment.removeprefix(ADJUSTMENT_SEGMENT)
         return self._latest(ADJUSTMENT, {"engagement_id": wanted.root_id, "id": row_id})
 
     def _partition_of(self, topic: str, fields: Mapping[str, str]) -> Any:

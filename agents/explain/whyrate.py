@@ -15,9 +15,15 @@ from agents.billing.items import FIXED_FEE, NON_CHARGEABLE, PARKED
 from agents.billing.rates import RateSubject
 from agents.billing.reference import BillingReference
 from agents.billing.results import AMBIGUOUS_RATE, MISSING_FX, MISSING_RATE
-from agents.billing.segments import ON_DRAFT, PER_DIEM_SEGMENT, UPLIFT_SEGMENT, Segment
+from agents.billing.segments import (
+    DUE_SEGMENT,
+    ON_DRAFT,
+    PER_DIEM_SEGMENT,
+    POSTED_SEGMENT,
+    UPLIFT_SEGMENT,
+    Segment,
+)
 from agents.explain.arithmetic import money_text, price_unit, unit_text
-from agents.explain.eventid import DUE_PREFIX, POSTED_PREFIX
 
 # Parked for something that the candidates explain.
 _OF_RATES: Final = (MISSING_RATE, AMBIGUOUS_RATE, MISSING_FX)
@@ -90,9 +96,9 @@ def why_rate(
 
 def no_rate_reason(segment: Segment, is_milestone: bool) -> str:
     """Why a segment without a rate has none."""
-    if segment.segment.startswith(POSTED_PREFIX):
+    if segment.segment.startswith(POSTED_SEGMENT):
         return "the line is posted: the ERP's own time and money count, and no rate of today moves them"
-    if segment.segment.startswith(DUE_PREFIX):
+    if segment.segment.startswith(DUE_SEGMENT):
         return (
             "a credit is due: the entry was changed after it was invoiced, so the posted line is taken back "
             "with the ERP's own figures"
