@@ -13,9 +13,9 @@ from typing import Any
 
 from agents.billing.adjustments import Adjustment
 from agents.billing.booking import Booked
-from agents.billing.closes import Facts, Released, Version
+from agents.billing.closes import Facts, Released, Version, is_dated_by_rating
 from agents.billing.drafts import DraftLine
-from agents.billing.items import PARKED, Item
+from agents.billing.items import Item
 from agents.billing.ledger import LedgerLine, LiveSegment
 from agents.billing.posted import PostedLine
 from streams.lanes.state import Overlay
@@ -44,9 +44,8 @@ class EntryBook:
     @property
     def is_plain(self) -> bool:
         """Whether it is in the books as it is, since it is dated by rating and nothing else was decided about it."""
-        if self.lines or self.adjustments or self.versions or self.released or self.booked:
-            return False
-        if self.item is not None and self.item.disposition == PARKED:
+        decided = self.lines, self.adjustments, self.versions, self.released
+        if self.booked or not is_dated_by_rating(self.item, *decided):
             return False
         return all(live.earned is None for live in self.live.values())
 

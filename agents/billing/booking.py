@@ -16,10 +16,11 @@ from agents.billing.ledger import (
     REVERSAL,
     LedgerLine,
     LiveSegment,
+    charge,
     diff,
-    event_id_of,
     kind_of,
     negated,
+    reversal,
 )
 from agents.billing.segments import Key, Segment
 
@@ -140,17 +141,17 @@ def _rebook(had: Booked, wanted: Sequence[Booking]) -> tuple[list[LedgerLine], B
     for line in wrong:
         if line.kind == REVERSAL:
             revision += 1
-            again = _charge(negated(line.segment), revision)
+            again = charge(negated(line.segment), revision)
             made.append(again)
             for lines in (kept, charges):
                 _renew(lines, line.reverses, again)
-    made += [_reversal(line, line.segment) for line in charges]
+    made += [reversal(line, line.segment) for line in charges]
     for segment, is_back in missing:
         if is_back:
-            line = _reversal(_charge_of(kept, segment), segment)
+            line = reversal(_charge_of(kept, segment), segment)
         else:
             revision += 1
-            line = _charge(segment, revision)
+            line = charge(segment, revision)
         made.append(line)
         kept.append(line)
     return made, Booked(tuple(kept), revision)
@@ -179,13 +180,3 @@ def _charge_of(lines: Sequence[LedgerLine], segment: Segment) -> LedgerLine:
         and line.event_id not in reversed_ids
         and line.segment._replace(accounting_date=None) == content
     )
-
-
-def _charge(segment: Segment, revision: int) -> LedgerLine:
-    kind = kind_of(segment)
-    return LedgerLine(event_id_of(segment, revision, kind), kind, None, revision, segment)
-
-
-def _reversal(of: LedgerLine, segment: Segment) -> LedgerLine:
-    event_id = event_id_of(segment, of.revision, REVERSAL)
-    return LedgerLine(event_id, REVERSAL, of.event_id, of.revision, negated(segment))

@@ -29,7 +29,7 @@ March keeps 8 h/1,200; April has -8 h/-1,200 and 6 h/900.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -105,10 +105,8 @@ class Facts:
 
     @property
     def is_dated_by_rating(self) -> bool:
-        """Whether it is an item that has a period's date, and nothing else: rating knows of closes by itself."""
-        if self.lines or self.adjustments or self.versions or self.released:
-            return False
-        return self.item is None or self.item.disposition != PARKED
+        """See `is_dated_by_rating`."""
+        return is_dated_by_rating(self.item, self.lines, self.adjustments, self.versions, self.released)
 
     @property
     def is_parked_and_posted(self) -> bool:
@@ -160,6 +158,11 @@ class Facts:
     def allocate(self, terms: Terms) -> Segments:
         """Its segments, nothing of them on a draft."""
         return allocate_item(self.entry_id, self.item, self.lines, self.adjustments, terms)
+
+
+def is_dated_by_rating(item: Item | None, *decided: Collection[object]) -> bool:
+    """Whether an entry is an item that has a period's date, and nothing else: rating knows of closes by itself."""
+    return not any(decided) and (item is None or item.disposition != PARKED)
 
 
 def book_entry(facts: Facts, now: Segments, terms: Terms, periods: PeriodTable) -> EntryBooks | None:

@@ -36,8 +36,7 @@ class Decided:
             state.put(key, b"")
 
     def affected(self, touches: Iterable[Touch], state: Overlay) -> Iterator[bytes]:
-        """``<root>\\0<entry>`` of those decided since the closes of the touches, each once."""
-        seen: set[bytes] = set()
+        """``<root>\\0<entry>`` of those decided since the closes of the touches, as often as they were."""
         for touch in touches:
             if not touch.dependency.startswith(PERIOD):
                 continue
@@ -47,7 +46,4 @@ class Decided:
             # Of a period that changed unseen it is not known whose it was.
             prefix = DECIDED if entity == ANY else DECIDED + f"{entity}\0".encode()
             for key, _ in state.scan(prefix, DECIDED if entity == ANY else prefix + start.encode()):
-                entry = key.split(b"\0", 3)[3]
-                if entry not in seen:
-                    seen.add(entry)
-                    yield entry
+                yield key.split(b"\0", 3)[3]

@@ -92,10 +92,10 @@ def diff(previous: Mapping[Key, LiveSegment], target: Mapping[Key, Segment]) -> 
         live, wanted = previous.get(key), target.get(key)
         current = None if live is None else live.segment
         if live is not None and current is not None:
-            lines.append(_reversal(live, current))
+            lines.append(reversal(live, current))
         revision = 1 if live is None else live.revision + 1
         if wanted is not None:
-            lines.append(_charge(wanted, revision))
+            lines.append(charge(wanted, revision))
         changed[key] = LiveSegment(wanted, revision, lines[-1].event_id)
     return LedgerDiff(tuple(lines), changed)
 
@@ -119,14 +119,16 @@ def negated(segment: Segment) -> Segment:
     return segment._replace(seconds=-segment.seconds, amount=amount)
 
 
-def _charge(segment: Segment, revision: int) -> LedgerLine:
+def charge(segment: Segment, revision: int) -> LedgerLine:
+    """The line that charges a segment, under a revision of its own."""
     kind = kind_of(segment)
     return LedgerLine(event_id_of(segment, revision, kind), kind, None, revision, segment)
 
 
-def _reversal(live: LiveSegment, segment: Segment) -> LedgerLine:
-    event_id = event_id_of(segment, live.revision, REVERSAL)
-    return LedgerLine(event_id, REVERSAL, live.event_id, live.revision, negated(segment))
+def reversal(of: LiveSegment | LedgerLine, segment: Segment) -> LedgerLine:
+    """The line that takes back what ``segment`` was charged with, under the revision of the charge."""
+    event_id = event_id_of(segment, of.revision, REVERSAL)
+    return LedgerLine(event_id, REVERSAL, of.event_id, of.revision, negated(segment))
 
 
 def event_id_of(segment: Segment, revision: int, kind: str) -> str:

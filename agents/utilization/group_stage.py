@@ -140,10 +140,9 @@ class GroupStage:
         lineage = Lineage.of_reference(cause.occurred_at, cause.captured_at, cause.published_at)
         for name in keys:
             key, consultant_id = name.decode().split("\0")
-            stored = context.state.get(_SUM + key.encode())
-            if stored is None:
+            group = self._known(key, context.state)
+            if group is None:
                 continue
-            group = self._dirty.setdefault(key, _Group.unpacked(stored))
             group.lineage = lineage
             if consultant_id == EVERYBODY:
                 self._settle_all(key, group, context.state)
@@ -158,15 +157,18 @@ class GroupStage:
         """No timers."""
 
     def _group(self, key: str, row: dict[str, Any], state: Overlay) -> _Group:
-        group = self._dirty.get(key)
+        group = self._known(key, state)
         if group is None:
-            stored = state.get(_SUM + key.encode())
-            if stored is None:
-                group = _Group(Place(*(row[name] for name in Place._fields)), GroupSum(), 0, None)
-                self._settle_all(key, group, state)
-            else:
-                group = _Group.unpacked(stored)
+            group = _Group(Place(*(row[name] for name in Place._fields)), GroupSum(), 0, None)
+            self._settle_all(key, group, state)
             self._dirty[key] = group
+        return group
+
+    def _known(self, key: str, state: Overlay) -> _Group | None:
+        """A group's window, one object a slice; None if there is none yet."""
+        group = self._dirty.get(key)
+        if group is None and (stored := state.get(_SUM + key.encode())) is not None:
+            group = self._dirty[key] = _Group.unpacked(stored)
         return group
 
     def _places(self, state: Overlay, first: bytes) -> Iterator[tuple[str, Place]]:

@@ -17,8 +17,7 @@ def rounded(over: str, under: str, currency: str) -> str:
 
     ``under`` is positive. Example: 1000 over 3 in EUR is 333.33, -0.005 over 1 is -0.01.
     """
-    unit = minor_unit(currency)
-    return f"(sign({over}) * div(2 * abs({over}) + {unit} * ({under}), 2 * {unit} * ({under})) * {unit})"
+    return f"({_half_away(over, under, minor_unit(currency))})"
 
 
 def last_spot(from_currency: str, to_currency: str, day: str) -> str:
@@ -45,7 +44,8 @@ def last_spot(from_currency: str, to_currency: str, day: str) -> str:
 def ratio(over: str, under: str, places: int) -> str:
     """``over / under`` to so many places, half away from zero; null unless ``under`` is positive."""
     unit = f"0.{'0' * (places - 1)}1"
-    return (
-        f"(CASE WHEN {under} > 0 THEN "
-        f"sign({over}) * div(2 * abs({over}) + {unit} * ({under}), 2 * {unit} * ({under})) * {unit} END)"
-    )
+    return f"(CASE WHEN {under} > 0 THEN {_half_away(over, under, unit)} END)"
+
+
+def _half_away(over: str, under: str, unit: str) -> str:
+    return f"sign({over}) * div(2 * abs({over}) + {unit} * ({under}), 2 * {unit} * ({under})) * {unit}"

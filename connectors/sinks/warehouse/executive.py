@@ -187,7 +187,7 @@ UNION ALL
 SELECT 'recognised', work.root_id, work.contract_line_id, work.client_id, work.practice,
        coalesce(work.work_month, work.accounting_month), work.currency, NULL
 FROM v_work AS work
-WHERE work.bucket IN ('billed', 'on_draft', 'unbilled', 'on_hold') AND work.amount <> 0
+WHERE work.bucket IN {_EARNED} AND work.amount <> 0
   AND work.contract_line_id IS NOT NULL
   AND NOT EXISTS (
       SELECT 1 FROM terms

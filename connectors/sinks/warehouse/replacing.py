@@ -94,9 +94,8 @@ def _is_replaced(connection: Connection, statement: str, *, function: str | None
     try:
         with connection.begin_nested() as attempt:
             connection.exec_driver_sql(statement)
-            if (
-                function is not None
-            ):  # of other parameters there are two of the name now, which is no name then
+            if function is not None:
+                # Of other parameters there are two of the name now, which is no name then.
                 names_one = text("SELECT to_regproc(:name) IS NOT NULL")
                 if not connection.scalar(names_one, {"name": function}):
                     attempt.rollback()
