@@ -30,6 +30,7 @@ from agents.billing.entities import ApprovalLimit
 from agents.billing.items import Item
 from agents.billing.results import APPROVAL_LIMIT, SELF_APPROVAL, Parking
 from agents.billing.touches import Touch
+from agents.owned import OwnedRows
 from streams.money import ZERO, round_money
 
 LIMIT: Final = "limit"
@@ -39,21 +40,11 @@ class LimitTable:
     """Approvers' limits, by person and kind of adjustment."""
 
     def __init__(self) -> None:
-        self.by_id: dict[str, ApprovalLimit] = {}
-        self._of: dict[tuple[str, str], list[ApprovalLimit]] = {}
+        self._limits = OwnedRows(_place)
 
     def replace(self, limit_id: str, new: ApprovalLimit | None) -> list[Touch]:
         """Put, change or (None) take away a limit; it reaches what its holder has approved."""
-        old = self.by_id.pop(limit_id, None)
-        if new is not None:
-            self.by_id[limit_id] = new
-        if old == new:
-            return []
-        if old is not None:
-            self._of[_place(old)].remove(old)
-        if new is not None:
-            self._of.setdefault(_place(new), []).append(new)
-        holders = {one.approver_id for one in (old, new) if one is not None}
+        holders = {one.approver_id for one in self._limits.replace(limit_id, new)}
         return [Touch(f"{LIMIT}:{holder}") for holder in sorted(holders)]
 
     def limited(self, adjustments: Iterable[Adjustment]) -> list[Adjustment]:
@@ -61,10 +52,10 @@ class LimitTable:
 
         Of several limits of a currency the one that begins last counts, then that of the greatest id.
         """
-        return [self._limited(one) for one in adjustments] if self.by_id else list(adjustments)
+        return [self._limited(one) for one in adjustments] if self._limits else list(adjustments)
 
     def _limited(self, one: Adjustment) -> Adjustment:
-        known = self._of.get((one.approver_id or "", one.kind))
+        known = self._limits.of((one.approver_id or "", one.kind))
         if not known or one.decided_at is None:
             return one
         effective = [limit for limit in known if limit.is_effective_at(one.decided_at)]

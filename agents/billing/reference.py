@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from agents.billing.authority import LimitTable
@@ -26,6 +27,7 @@ from agents.billing.rates import RateTable
 from agents.billing.rights import RightTable
 from agents.billing.terms import Terms
 from agents.billing.touches import Touch
+from agents.owned import OwnedRows
 from streams.errors import ContractViolation
 
 __all__ = [
@@ -85,8 +87,7 @@ class BillingReference:
         self.rights = RightTable()
         self.limits = LimitTable()
         self._lines_of: dict[str, set[str]] = {}
-        self._lots: dict[str, Lot] = {}
-        self._lots_of: dict[str, set[str]] = {}
+        self._lots: OwnedRows[str, Lot] = OwnedRows(attrgetter("contract_line_id"))
         # Of known engagements only, so that it stays as small as the engagement table.
         self._terms: dict[str, Terms] = {}
 
@@ -170,20 +171,12 @@ class BillingReference:
         return touches
 
     def _line_terms(self, line_id: str) -> LineTerms:
-        lots = tuple(self._lots[one] for one in sorted(self._lots_of.get(line_id, ())))
+        lots = tuple(self._lots.of(line_id))
         terms = self.lines[line_id].terms
         return replace(terms, lots=lots) if lots else terms
 
     def _replace_lot(self, lot_id: str, new: Lot | None) -> list[Touch]:
-        old = self._lots.pop(lot_id, None)
-        if old is not None:
-            self._lots_of[old.contract_line_id].discard(lot_id)
-        if new is not None:
-            self._lots[lot_id] = new
-            self._lots_of.setdefault(new.contract_line_id, set()).add(lot_id)
-        if old == new:
-            return []
-        lines = [self.lines.get(lot.contract_line_id) for lot in (old, new) if lot is not None]
+        lines = [self.lines.get(lot.contract_line_id) for lot in self._lots.replace(lot_id, new)]
         roots = sorted({line.engagement_id for line in lines if line is not None})
         for root_id in roots:
             self._terms.pop(root_id, None)

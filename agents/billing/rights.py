@@ -6,34 +6,22 @@ from datetime import datetime
 
 from agents.billing.entities import PeriodRight
 from agents.billing.touches import Touch
+from agents.owned import OwnedRows
 
 
 class RightTable:
     """Rights to late acts, by legal entity and person."""
 
     def __init__(self) -> None:
-        self.by_id: dict[str, PeriodRight] = {}
-        self._held: dict[tuple[str, str], list[PeriodRight]] = {}
+        self._held = OwnedRows(_holder)
 
     def replace(self, right_id: str, new: PeriodRight | None) -> list[Touch]:
         """Put, change or (None) take away a right; it reaches what its holder's right was asked for."""
-        old = self.by_id.pop(right_id, None)
-        if new is not None:
-            self.by_id[right_id] = new
-        if old == new:
-            return []
-        touches = []
-        if old is not None:
-            self._held[_holder(old)].remove(old)
-            touches.append(_touch(old))
-        if new is not None:
-            self._held.setdefault(_holder(new), []).append(new)
-            touches.append(_touch(new))
-        return touches
+        return [_touch(right) for right in self._held.replace(right_id, new)]
 
     def has(self, legal_entity_id: str, person_id: str | None, decided_at: datetime) -> bool:
         """Whether a person had the right when something was decided; nobody known has none."""
-        held = () if person_id is None else self._held.get((legal_entity_id, person_id), ())
+        held = () if person_id is None else self._held.of((legal_entity_id, person_id))
         return any(right.holds_at(decided_at) for right in held)
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from agents.billing.entities import Period
 from agents.billing.periods import PeriodTable
+from agents.owned import OwnedRows
 from agents.revenue.fees import Fee
 from agents.revenue.months import LineFacts
 from agents.revenue.sums import Months, first_of
@@ -71,13 +73,12 @@ class RevenueReference:
         self.times: dict[str, dict[str, Any]] = {}
         """When a line's row changed last: commit, capture, publication."""
         self._periods = PeriodTable()
-        self._revisions: dict[str, Revision] = {}
-        self._milestones: dict[str, ToCome] = {}
         self._lines_of: dict[str, set[str]] = {}
-        self._revisions_of: dict[str, set[str]] = {}
-        self._milestones_of: dict[tuple[str, str], set[str]] = {}
-        self._lots: dict[str, LotFee] = {}
-        self._lots_of: dict[str, set[str]] = {}
+        self._revisions: OwnedRows[str, Revision] = OwnedRows(_line_of)
+        self._lots: OwnedRows[str, LotFee] = OwnedRows(_line_of)
+        self._milestones: OwnedRows[tuple[str, str], ToCome] = OwnedRows(
+            attrgetter("root_id", "contract_line_id")
+        )
 
     def apply(self, entity: str, row_id: str, record: Record | None) -> Sequence[Touch]:
         """Take a canonical record (None or ``deleted``: gone); what it reaches, nothing if it says nothing new."""
@@ -92,9 +93,11 @@ class RevenueReference:
             case "period":
                 return self._apply_period(row_id, None if row is None else Period.from_record(row))
             case "plan_revision":
-                return self._apply_revision(row_id, None if row is None else Revision.from_record(row))
+                revision = None if row is None else Revision.from_record(row)
+                return self._of_lines(self._revisions.replace(row_id, revision))
             case "prepaid_lot":
-                return self._apply_lot(row_id, None if row is None else LotFee.from_record(row))
+                lot = None if row is None else LotFee.from_record(row)
+                return self._of_lines(self._lots.replace(row_id, lot))
             case _:
                 return self._apply_milestone(row_id, None if row is None else ToCome.from_record(row))
 
@@ -110,7 +113,7 @@ class RevenueReference:
         terms, engagement = self.lines.get(line_id), self.engagements.get(root_id)
         if terms is None:
             return LineFacts(AS_DELIVERED, months, missing=(f"line:{line_id}",))
-        if terms.method == AS_CONSUMED and self._lots_of.get(line_id):
+        if terms.method == AS_CONSUMED and self._lots.of(line_id):
             terms = replace(terms, has_lots=True)
         is_own = terms.engagement_id == root_id
         method = terms.method if is_own else AS_DELIVERED
@@ -122,16 +125,14 @@ class RevenueReference:
             return LineFacts(method, months, missing=missing, begins_in=begins)
         if method in FEE_METHODS:
             return LineFacts(method, months, self._fee(terms, engagement))
-        ids = sorted(self._milestones_of.get((root_id, line_id), ())) if is_own else ()
-        return LineFacts(method, months, to_come=[self._milestones[one] for one in ids])
+        return LineFacts(method, months, to_come=self._milestones.of((root_id, line_id)) if is_own else [])
 
     def _fee(self, terms: LineTerms, engagement: Engagement) -> Fee:
         entity = engagement.legal_entity_id
         of_entity = [one for one in self._periods.by_id.values() if one.legal_entity_id == entity]
         closed = [(one.starts_on, one.ends_on) for one in of_entity if one.closed_at is not None]
         first = min(of_entity, key=lambda one: (one.starts_on, one.id), default=None)
-        revisions = [self._revisions[one] for one in self._revisions_of.get(terms.id, ())]
-        revisions.sort(key=lambda one: (one.decided_at, one.id))
+        revisions = sorted(self._revisions.of(terms.id), key=lambda one: (one.decided_at, one.id))
         dated = [DatedRevision(self._counts_from(entity, first, one), one) for one in revisions]
         return Fee(
             terms,
@@ -139,7 +140,7 @@ class RevenueReference:
             engagement.currency,
             engagement.starts_on,
             lambda month: _is_closed(month, closed, first),
-            [self._lots[one] for one in sorted(self._lots_of.get(terms.id, ()))] if terms.has_lots else (),
+            self._lots.of(terms.id) if terms.has_lots else (),
         )
 
     def _counts_from(self, entity: str, first: Period | None, one: Revision) -> date:
@@ -180,40 +181,18 @@ class RevenueReference:
             if engagement.legal_entity_id in entities
         ]
 
-    def _apply_revision(self, revision_id: str, new: Revision | None) -> list[Touch]:
-        old = self._revisions.pop(revision_id, None)
-        if old is not None:
-            self._revisions_of[old.contract_line_id].discard(revision_id)
-        if new is not None:
-            self._revisions[revision_id] = new
-            self._revisions_of.setdefault(new.contract_line_id, set()).add(revision_id)
-        if old == new:
-            return []
-        lines = sorted({one.contract_line_id for one in (old, new) if one is not None})
-        return [Touch("root", self.lines[line].engagement_id) for line in lines if line in self.lines]
-
-    def _apply_lot(self, lot_id: str, new: LotFee | None) -> list[Touch]:
-        old = self._lots.pop(lot_id, None)
-        if old is not None:
-            self._lots_of[old.contract_line_id].discard(lot_id)
-        if new is not None:
-            self._lots[lot_id] = new
-            self._lots_of.setdefault(new.contract_line_id, set()).add(lot_id)
-        if old == new:
-            return []
-        lines = sorted({one.contract_line_id for one in (old, new) if one is not None})
+    def _of_lines(self, changed: Sequence[Revision | LotFee]) -> list[Touch]:
+        """The engagements whose lines rows are about."""
+        lines = sorted({one.contract_line_id for one in changed})
         return [Touch("root", self.lines[line].engagement_id) for line in lines if line in self.lines]
 
     def _apply_milestone(self, milestone_id: str, new: ToCome | None) -> list[Touch]:
-        old = self._milestones.pop(milestone_id, None)
-        if old is not None:
-            self._milestones_of[old.root_id, old.contract_line_id].discard(milestone_id)
-        if new is not None:
-            self._milestones[milestone_id] = new
-            self._milestones_of.setdefault((new.root_id, new.contract_line_id), set()).add(milestone_id)
-        if old == new:
-            return []
-        return [Touch("root", root) for root in sorted({x.root_id for x in (old, new) if x is not None})]
+        roots = {one.root_id for one in self._milestones.replace(milestone_id, new)}
+        return [Touch("root", root) for root in sorted(roots)]
+
+
+def _line_of(row: Revision | LotFee) -> str:
+    return row.contract_line_id
 
 
 def _begins_in(terms: LineTerms, engagement: Engagement | None) -> date | None:

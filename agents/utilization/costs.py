@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
+from agents.owned import OwnedRows
 from agents.utilization.touches import Touch
 
 Record: TypeAlias = Mapping[str, Any]
@@ -37,31 +39,21 @@ class CostRates:
     """The days that cost rates hold on, by consultant."""
 
     def __init__(self) -> None:
-        self._ranges: dict[str, _Range] = {}
-        self._of: dict[str, dict[str, _Range]] = {}
+        self._ranges: OwnedRows[str, _Range] = OwnedRows(attrgetter("consultant_id"))
 
     def apply(self, identifier: str, row: Record | None) -> list[Touch]:
         """Set a cost rate (None: gone); the consultants and days whose cost became known or unknown."""
-        old = self._ranges.pop(identifier, None)
-        if old is not None:
-            del self._of[old.consultant_id][identifier]
         new = None
         if row is not None:
             new = _Range(row["consultant_id"], row["effective_from"], row["effective_to"])
-            self._ranges[identifier] = new
-            self._of.setdefault(new.consultant_id, {})[identifier] = new
-        if old == new:
-            return []
-        changed = (one for one in (old, new) if one is not None)
         return [
             Touch(one.consultant_id, one.first, None if one.until is None else one.until - _DAY)
-            for one in changed
+            for one in self._ranges.replace(identifier, new)
         ]
 
     def has_cost(self, consultant_id: str, day: date) -> bool:
         """Whether it is known what the consultant costs on a day."""
-        ranges = self._of.get(consultant_id, {}).values()
-        return sum(one.holds(day) for one in ranges) == 1
+        return sum(one.holds(day) for one in self._ranges.of(consultant_id)) == 1
 
 
 class _Day(Protocol):
