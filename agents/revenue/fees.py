@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from agents.revenue.sums import NOTHING, MonthSums, first_of, month_after
@@ -114,52 +115,78 @@ def whole_of(terms: LineTerms, plan: Plan) -> int | None:
     return terms.included_seconds if terms.method == AS_CONSUMED else None
 
 
+class _Pot(NamedTuple):
+    """Money that is earned as time is done: a fixed price, what the line includes, or one of its lots.
+
+    ``stands`` is the fee and the seconds that it is for at the end of a month, ``fee`` the one in the end; ``done``
+    tells the seconds of a month. ``months`` are those in which anything may change, ``ends_in`` is the last one planned.
+    """
+
+    fee: Decimal
+    stands: Callable[[date], tuple[Decimal, int | None]]
+    done: Callable[[MonthSums], int]
+    expires_on: date | None
+    months: set[date]
+    ends_in: date
+
+
 def by_progress(fee: Fee, months: Mapping[date, MonthSums]) -> Earned:
     """Percent complete, and as consumed."""
-    terms, earned = fee.terms, Earned()
-    expiry = None
-    if terms.method == AS_CONSUMED and terms.expires_on is not None:
-        expiry = first_of(terms.expires_on)
-    happened = {*months, *fee.revised}
-    expired = expiry is not None and fee.is_closed(expiry)
-    done, total, lost = 0, ZERO, ZERO
-    for month in sorted(happened if expiry is None else {*happened, expiry}):
-        plan = fee.plan_of(month)
-        whole = whole_of(terms, plan)
-        sums = months.get(month, NOTHING)
-        done += sums.worked if terms.method == PERCENT_COMPLETE else sums.covered
-        so_far = _part(plan.fee, done, whole, fee.currency) if whole else ZERO  # else there are lots only
-        left = plan.fee - so_far if expired and expiry is not None and month >= expiry else ZERO
-        earned.add(month, so_far - total, left - lost)
-        total, lost = so_far, left
-    last = fee.plan_on(date.max)
-    end = terms.expires_on
-    if terms.method == PERCENT_COMPLETE:
-        end = None if last.ends_on is None else last.ends_on - _DAY
-    earned.schedule(max([first_of(end or fee.begins_on), *happened]), last.fee - total - lost)
-    for lot in fee.lots:
-        _consume(lot, fee, months, earned)
+    earned = Earned()
+    for pot in (_of_line(fee, months), *(_of_lot(lot, fee, months) for lot in fee.lots)):
+        _earn(pot, fee, months, earned)
     return earned
 
 
-def _consume(lot: LotFee, fee: Fee, months: Mapping[date, MonthSums], earned: Earned) -> None:
-    """Add what a lot earns as its hours are used, and what of it is lost with its expiry."""
+def _of_line(fee: Fee, months: Mapping[date, MonthSums]) -> _Pot:
+    terms, last = fee.terms, fee.plan_on(date.max)
+    is_lot = terms.method == AS_CONSUMED
+    end = terms.expires_on
+    if not is_lot:
+        end = None if last.ends_on is None else last.ends_on - _DAY
+
+    def stands(month: date) -> tuple[Decimal, int | None]:
+        plan = fee.plan_of(month)
+        return plan.fee, whole_of(terms, plan)
+
+    return _Pot(
+        last.fee,
+        stands,
+        attrgetter("covered" if is_lot else "worked"),
+        terms.expires_on if is_lot else None,
+        {*months, *fee.revised},
+        first_of(end or fee.begins_on),
+    )
+
+
+def _of_lot(lot: LotFee, fee: Fee, months: Mapping[date, MonthSums]) -> _Pot:
     whole_fee = round_money(lot.fee, fee.currency)
-    expiry = None if lot.expires_on is None else first_of(lot.expires_on)
+    return _Pot(
+        whole_fee,
+        lambda month: (whole_fee, lot.seconds),
+        lambda sums: dict(sums.lots).get(lot.id, 0),
+        lot.expires_on,
+        {*months},
+        first_of(lot.expires_on or lot.starts_on or fee.begins_on),
+    )
+
+
+def _earn(pot: _Pot, fee: Fee, months: Mapping[date, MonthSums], earned: Earned) -> None:
+    """Add what is earned as time is done, what is lost with an expiry, and what is to come."""
+    expiry = None if pot.expires_on is None else first_of(pot.expires_on)
     expired = expiry is not None and fee.is_closed(expiry)
     done, total, lost = 0, ZERO, ZERO
-    for month in sorted({*months} if expiry is None else {*months, expiry}):
-        done += dict(months.get(month, NOTHING).lots).get(lot.id, 0)
-        so_far = _part(whole_fee, done, lot.seconds, fee.currency)
+    for month in sorted(pot.months if expiry is None else {*pot.months, expiry}):
+        whole_fee, whole = pot.stands(month)
+        done += pot.done(months.get(month, NOTHING))
+        so_far = ZERO  # where the line has lots only
+        if whole:
+            share = min(_WHOLE, Fraction(done, whole))
+            so_far = round_fraction(Fraction(whole_fee) * share, fee.currency)
         left = whole_fee - so_far if expired and expiry is not None and month >= expiry else ZERO
         earned.add(month, so_far - total, left - lost)
         total, lost = so_far, left
-    end = expiry or first_of(lot.starts_on or fee.begins_on)
-    earned.schedule(max([end, *months]), whole_fee - total - lost)
-
-
-def _part(fee: Decimal, done: int, whole: int, currency: str) -> Decimal:
-    return round_fraction(Fraction(fee) * min(_WHOLE, Fraction(done, whole)), currency)
+    earned.schedule(max([pot.ends_in, *pot.months]), pot.fee - total - lost)
 
 
 class _Stretch(NamedTuple):
