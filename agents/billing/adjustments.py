@@ -54,7 +54,12 @@ class Adjustment:
     @classmethod
     def from_record(cls, record: Record) -> Adjustment | None:
         """The adjustment of a decoded ``canonical.bill_adjustment``; None if it is deleted or released."""
-        if record["deleted"] or record["released_at"] is not None:
+        return None if record["released_at"] is not None else cls.as_decided(record)
+
+    @classmethod
+    def as_decided(cls, record: Record) -> Adjustment | None:
+        """The same, also if it was released since."""
+        if record["deleted"]:
             return None
         return cls(
             record["id"],

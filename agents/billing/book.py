@@ -95,12 +95,10 @@ class EntryBook:
         """Apply a bill adjustment; a deleted one has no effect. Says whether it is here now."""
         row_id, released_at = record["id"], record["released_at"]
         self.drop_adjustment(row_id)
-        if released_at is None:
-            made = Adjustment.from_record(record)
-            return _put(self.stored["adjustments"], self.adjustments, row_id, value, made)
-        before = Adjustment.from_record({**record, "released_at": None})
-        released = None if before is None else Released(before, released_at)
-        return _put(self.stored["adjustments"], self.released, row_id, value, released)
+        decided = Adjustment.as_decided(record)
+        if decided is None or released_at is None:
+            return _put(self.stored["adjustments"], self.adjustments, row_id, value, decided)
+        return _put(self.stored["adjustments"], self.released, row_id, value, Released(decided, released_at))
 
     def drop_line(self, row_id: str) -> None:
         """Take a line out."""

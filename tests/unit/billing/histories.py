@@ -30,7 +30,7 @@ class History:
                 kept = Item.from_record(item.fields())
                 versions.append(Version(record["id"], kept, record["ended_at"]))
             if entity == "bill_adjustment" and record["released_at"] is not None:
-                adjustment = Adjustment.from_record({**record, "released_at": None})
+                adjustment = Adjustment.as_decided(record)
                 assert adjustment is not None
                 [limited] = reference.limits.limited([adjustment])
                 released.append(Released(limited, record["released_at"]))
