@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from agents.billing import converted
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.authority import LIMIT
@@ -22,6 +23,7 @@ from agents.billing.conservation import Gaps
 from agents.billing.decided import Decided
 from agents.billing.drafts import put_on_draft
 from agents.billing.filing import ADJUSTMENT, LINE, Filing
+from agents.billing.functional import in_functional
 from agents.billing.index import ANY
 from agents.billing.items import Item
 from agents.billing.ledger import LiveSegment
@@ -136,7 +138,7 @@ class AllocateStage:
             self._dirty.setdefault(root_id, {})[entry_id or None] = times
 
     def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
-        """Roots whose terms, or the limits of whose approvers, changed; entries of which a close may move something."""
+        """Roots whose terms, or the limits of whose approvers, changed; entries that a close or a rate may move."""
         dependencies = {touch.dependency for touch in touches}  # type: ignore[attr-defined]
         roots: set[str] = set()
         for dependency in dependencies:
@@ -148,7 +150,8 @@ class AllocateStage:
             elif kind == "terms" and self._books.exists(state, subject):
                 roots.add(subject)
         entries = self._decided.affected(touches, state)  # type: ignore[arg-type]
-        return in_order([*(root_id.encode() for root_id in roots), *entries], after)
+        exchanged = converted.affected(touches, state)  # type: ignore[arg-type]
+        return in_order([*(root_id.encode() for root_id in roots), *entries, *exchanged], after)
 
     def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All roots."""
@@ -230,6 +233,9 @@ class AllocateStage:
             put_on_draft(target, book.item, facts.drafts, terms)
         # Should the root get limits again, what was kept of it has missed this.
         self._running.pop(root_id, None)
+        target = self._in_functional(target, terms, context.state)
+        if books is not None:
+            books = books.mapped(lambda segment: in_functional(segment, terms, self._reference.fx))
         live = {(entry_id, segment): state for segment, state in book.live.items()}
         booked = {(entry_id, segment): of for segment, of in book.booked.items()}
         change = diff_books(live, booked, target, books)
@@ -258,6 +264,7 @@ class AllocateStage:
         known = [(entry_id, books[entry_id]) for entry_id in entries if entry_id in books]
         for _, book in known:
             put_on_draft(target, book.item, book.drafts.values(), terms)
+        target = self._in_functional(target, terms, context.state)
         live = {(e, s): state for e, book in known for s, state in book.live.items()}
         booked = {(e, s): of for e, book in known for s, of in book.booked.items()}
         change = diff_books(live, booked, target)
@@ -283,6 +290,16 @@ class AllocateStage:
         running = self._running[root_id] = RunningAllocation(terms, lines)
         updated = running.update(self._facts(books))
         return {key: segment for segments in updated.values() for key, segment in segments.items()}
+
+    def _in_functional(
+        self, target: Mapping[Key, Segment], terms: Terms, state: Overlay
+    ) -> dict[Key, Segment]:
+        """The segments with what they are in the books of the legal entity."""
+        fx = self._reference.fx
+        found = {key: in_functional(segment, terms, fx) for key, segment in target.items()}
+        if terms.functional_currency != terms.currency:
+            converted.note(state, terms, found.values())
+        return found
 
     def _limited(self, book: EntryBook) -> list[Adjustment]:
         """The adjustments of an entry, with the limits of who approved them."""

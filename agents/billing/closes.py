@@ -67,6 +67,14 @@ class EntryBooks(NamedTuple):
     earned: dict[Key, tuple[str, ...]]
     last: dict[Key, Segment]
 
+    def mapped(self, changed: Callable[[Segment], Segment]) -> EntryBooks:
+        """The same of segments that are changed so."""
+        return EntryBooks(
+            {k: [one._replace(segment=changed(one.segment)) for one in v] for k, v in self.bookings.items()},
+            self.earned,
+            {key: changed(segment) for key, segment in self.last.items()},
+        )
+
 
 class State(NamedTuple):
     """What an entry was, and its segments, from a close (None: from the first day) until the next."""

@@ -203,9 +203,9 @@ class Engagement:
         return (*parties, self.starts_on, self.ends_on, self.fx_rule)
 
     @property
-    def terms_part(self) -> tuple[str, str, str, Cap]:
+    def terms_part(self) -> tuple[str, str, str, Cap, str | None]:
         """What the segments of the root depend on."""
-        return (self.client_id, self.legal_entity_id, self.currency, self.cap)
+        return (self.client_id, self.legal_entity_id, self.currency, self.cap, self.fx_rule.rate_type)
 
     def is_active_on(self, day: date) -> bool:
         """Whether the day is inside the contract; an end that is not set is open."""

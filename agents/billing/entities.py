@@ -92,11 +92,12 @@ class LegalEntity:
 
     id: str
     by_right: bool = False
+    currency: str | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> LegalEntity:
         """The legal entity of a decoded ``canonical.legal_entity``."""
-        return cls(record["id"], record["late_acts"] == BY_RIGHT)
+        return cls(record["id"], record["late_acts"] == BY_RIGHT, record["currency"])
 
 
 @dataclass(frozen=True, slots=True)

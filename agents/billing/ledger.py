@@ -114,9 +114,10 @@ def kind_of(segment: Segment) -> str:
 
 
 def negated(segment: Segment) -> Segment:
-    """A segment with the opposite quantity and amount."""
+    """A segment with the opposite quantity and amounts."""
     amount = None if segment.amount is None else -segment.amount
-    return segment._replace(seconds=-segment.seconds, amount=amount)
+    functional = None if segment.functional_amount is None else -segment.functional_amount
+    return segment._replace(seconds=-segment.seconds, amount=amount, functional_amount=functional)
 
 
 def charge(segment: Segment, revision: int) -> LedgerLine:

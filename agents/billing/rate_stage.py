@@ -29,7 +29,7 @@ from streams.lanes.statecodec import StateCodec
 from streams.worker.flow import StageEnvironment
 
 FLOW = "billing"
-RULES = "2026.5"
+RULES = "2026.6"
 INPUTS = ("canonical.time_entry", "canonical.time_entry_version", "canonical.milestone")
 RATED = "billing.rated"
 STATE = b"e\0"

@@ -115,8 +115,7 @@ class BillingReference:
             case "client":
                 return _replace(self.clients, "client", row_id, None if gone else Client.from_record(row))
             case "legal_entity":
-                legal_entity = None if gone else LegalEntity.from_record(row)
-                return _replace(self.legal_entities, "legal_entity", row_id, legal_entity)
+                return self._replace_legal_entity(row_id, None if gone else LegalEntity.from_record(row))
             case "rate":
                 return self.rates.replace(row_id, None if gone else Rate.from_record(row))
             case "fx_rate":
@@ -141,6 +140,7 @@ class BillingReference:
         engagement = self.engagements.get(root_id)
         if engagement is None:
             return Terms(root_id, lines=lines)
+        entity = self.legal_entities.get(engagement.legal_entity_id)
         terms = Terms(
             root_id,
             engagement.currency,
@@ -148,6 +148,8 @@ class BillingReference:
             engagement.legal_entity_id,
             engagement.cap,
             lines,
+            None if entity is None else entity.currency,
+            engagement.fx_rule.rate_type,
         )
         self._terms[root_id] = terms
         return terms
@@ -181,6 +183,15 @@ class BillingReference:
         for root_id in roots:
             self._terms.pop(root_id, None)
         return [Touch(f"terms:{root_id}") for root_id in roots]
+
+    def _replace_legal_entity(self, entity_id: str, new: LegalEntity | None) -> list[Touch]:
+        old = self.legal_entities.get(entity_id)
+        touches = _replace(self.legal_entities, "legal_entity", entity_id, new)
+        if (None if old is None else old.currency) != (None if new is None else new.currency):
+            for root_id in sorted(e.id for e in self.engagements.values() if e.legal_entity_id == entity_id):
+                self._terms.pop(root_id, None)
+                touches.append(Touch(f"terms:{root_id}"))
+        return touches
 
     def _replace_engagement(self, engagement_id: str, new: Engagement | None) -> list[Touch]:
         old = self.engagements.pop(engagement_id, None)

@@ -49,7 +49,8 @@ class Segment(NamedTuple):
     ``amount`` is document money in ``currency``, None while the item is parked. ``price_unit_seconds`` is the
     time that ``price`` is for, 0 where it is for the entry, however long that is. ``draft_seconds`` and
     ``draft_amount`` are what the ERP's draft says, of the part that is on one, or what a refused adjustment asks
-    for. ``fx_divides`` says that the rate is of the opposite pair.
+    for. ``fx_divides`` says that the rate is of the opposite pair. The functional ones are what it is in the books of
+    the legal entity, None while unknown (`agents.billing.functional`).
     """
 
     root_id: str
@@ -78,6 +79,9 @@ class Segment(NamedTuple):
     missing_keys: tuple[str, ...] | None = None
     draft_seconds: int | None = None
     draft_amount: Decimal | None = None
+    functional_currency: str | None = None
+    functional_rate: Decimal | None = None
+    functional_amount: Decimal | None = None
 
     @property
     def key(self) -> Key:
@@ -119,6 +123,9 @@ class Segment(NamedTuple):
             "missing_keys": None if self.missing_keys is None else list(self.missing_keys),
             "draft_seconds": self.draft_seconds,
             "draft_amount": self.draft_amount,
+            "functional_currency": self.functional_currency,
+            "functional_rate": self.functional_rate,
+            "functional_amount": self.functional_amount,
         }
 
 

@@ -12,6 +12,8 @@ from agents.billing.contracts import NO_CAP, PER_DIEM, PREPAID, RETAINER, Cap, L
 class Terms:
     """Currency, parties and limits of a root, and of its contract lines by id.
 
+    ``functional_currency`` is the legal entity's, ``fx_rate_type`` by which type of rate it is converted.
+
     A root that is no known engagement (internal work, parked entries, an engagement that was deleted)
     has no currency and no limits.
     """
@@ -22,6 +24,8 @@ class Terms:
     legal_entity_id: str | None = None
     cap: Cap = NO_CAP
     lines: Mapping[str, LineTerms] = field(default_factory=dict)
+    functional_currency: str | None = None
+    fx_rate_type: str | None = None
 
     @property
     def is_independent(self) -> bool:

@@ -129,4 +129,8 @@ def _all_keys(wanted: Mapping[Any, Any], found: Mapping[Any, Any]) -> Iterable[A
 
 def _figures(folds: Mapping[Any, Any]) -> dict[Any, Figures]:
     """Folds by their figures; a fold of nothing is no fold."""
-    return {key: Figures(fold.seconds, fold.amount) for key, fold in folds.items() if not fold.is_nothing}
+    return {
+        key: Figures(fold.seconds, fold.amount, fold.functional)
+        for key, fold in folds.items()
+        if not fold.is_nothing
+    }

@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 
 
 class Figures(NamedTuple):
-    """Seconds and money of a fold; None is unknown money."""
+    """Seconds and money of a fold, and what it is in the books of the legal entity; None is unknown money."""
 
     seconds: int
     amount: Decimal | None
+    functional: Decimal | None = None
 
 
 def in_words(value: Any) -> str:
@@ -22,7 +23,10 @@ def in_words(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, Figures):
-        return f"{value.seconds} s" + ("" if value.amount is None else f" {money_text(value.amount)}")
+        money = "" if value.amount is None else f" {money_text(value.amount)}"
+        if value.functional not in (None, value.amount):
+            money += f" ({money_text(value.functional)} in the books)"
+        return f"{value.seconds} s{money}"
     return next((words(value) for mark, words in _WORDS.items() if hasattr(value, mark)), str(value))
 
 

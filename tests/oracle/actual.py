@@ -66,6 +66,7 @@ SELECT root_id, entry_id, segment, bucket, contract_line_id, currency,
        client_id, project_id, task_id, consultant_id, work_date,
        CAST(sum(seconds) AS bigint) AS seconds,
        sum(amount) AS amount,
+       sum(functional_amount) AS functional,
        CAST(sum(CASE WHEN kind = 'REVERSAL' THEN -1 ELSE 1 END) AS bigint) AS live
 FROM public.fact_billing_event
 GROUP BY root_id, entry_id, segment, bucket, contract_line_id, currency, to_char(accounting_date, 'YYYY-MM'),
@@ -79,7 +80,7 @@ HAVING count(*) > 1
 """
 _CURRENT_SQL = """
 SELECT root_id, entry_id, segment, deleted, bucket, contract_line_id, currency, accounting_date, seconds,
-       amount, exception_class, missing_keys, client_id, project_id, task_id, consultant_id, work_date,
+       amount, functional_amount, exception_class, missing_keys, client_id, project_id, task_id, consultant_id, work_date,
        invoice_line_id, draft_seconds, draft_amount
 FROM public.billing_current
 """
@@ -119,7 +120,9 @@ def billing_from_warehouse(engine: Engine) -> Ledger:
     """Fold the warehouse's ledger, ``fact_billing_event``, in SQL."""
     folds = {}
     for row in _query(engine, _LEDGER_SQL):
-        folds[_fold_key(row, row["month"])] = Fold(row["seconds"], row["amount"], row["live"])
+        folds[_fold_key(row, row["month"])] = Fold(
+            row["seconds"], row["amount"], row["live"], row["functional"]
+        )
     duplicates = {row["event_id"]: int(row["times"]) for row in _query(engine, _DUPLICATES_SQL)}
     return Ledger(folds, duplicates)
 
@@ -180,7 +183,7 @@ def billing_from_records(records: Iterable[Record]) -> Ledger:
     for record in records:
         seen[record["event_id"]] += 1
         live = -1 if record["kind"] == "REVERSAL" else 1
-        line = Fold(record["seconds"], record["amount"], live)
+        line = Fold(record["seconds"], record["amount"], live, record["functional_amount"])
         key = _fold_key(record)
         folds[key] = folds[key] + line if key in folds else line
     return Ledger(folds, {event_id: times for event_id, times in seen.items() if times > 1})
@@ -189,7 +192,7 @@ def billing_from_records(records: Iterable[Record]) -> Ledger:
 def current_from_records(records: Iterable[Record]) -> Current:
     """The live segments of the current billing state, and why the parked ones are parked."""
     latest = _latest(records, lambda r: (r["root_id"], r["entry_id"], r["segment"]))
-    folds = {_fold_key(record): Fold(record["seconds"], record["amount"]) for record in latest}
+    folds = {_fold_key(r): Fold(r["seconds"], r["amount"], functional=r["functional_amount"]) for r in latest}
     parked = {
         record["entry_id"]: Parked(record["exception_class"], tuple(record["missing_keys"] or ()))
         for record in latest

@@ -167,8 +167,8 @@ def _ordered(keys: set[V]) -> list[V]:
     return sorted(keys, key=text)
 
 
-def _figures(fold: Fold | None) -> tuple[int, Decimal | None] | None:
-    return None if fold is None else (fold.seconds, fold.amount)
+def _figures(fold: Fold | None) -> tuple[int, Decimal | None, Decimal | None] | None:
+    return None if fold is None else (fold.seconds, fold.amount, fold.functional)
 
 
 def _money(fold: Fold | None) -> Decimal:
@@ -185,7 +185,8 @@ def _fold_words(fold: Fold | None, key: FoldKey) -> str:
         return "nothing"
     if fold.amount is None:
         return f"{fold.seconds} s of unknown worth"
-    return f"{fold.seconds} s {fold.amount} {key.currency or ''}".rstrip()
+    books = "" if fold.functional in (None, fold.amount) else f" ({fold.functional} in the books)"
+    return f"{fold.seconds} s {fold.amount} {key.currency or ''}".rstrip() + books
 
 
 def _row_words(row: object) -> str:

@@ -18,6 +18,7 @@ from .books import Books
 from .closes import Booking, Closes, book
 from .drafts import DraftKey, drafts_of
 from .earned import sums_by_month
+from .functional import functional
 from .groups import GroupKey, GroupUtilization, group
 from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, propose
@@ -53,13 +54,15 @@ class FoldKey(NamedTuple):
 class Fold:
     """The sum of ledger lines of one key.
 
-    ``amount`` None is unknown money, as all that is parked. ``live`` is charges less reversals: a sum
-    of 0 seconds and no money is something only while it is not 0 (a parked milestone), else nothing.
+    ``amount`` None is unknown money, as all that is parked; ``functional`` is what of it is known in the books of the
+    legal entity. ``live`` is charges less reversals: a sum of 0 seconds and no money is something only while it is not 0
+    (a parked milestone), else nothing.
     """
 
     seconds: int
     amount: Decimal | None
     live: int = 1
+    functional: Decimal | None = None
 
     @property
     def is_nothing(self) -> bool:
@@ -67,11 +70,16 @@ class Fold:
         return self.seconds == 0 and not self.amount and self.live == 0
 
     def __add__(self, other: Fold) -> Fold:
-        if self.amount is None or other.amount is None:
-            amount = self.amount if other.amount is None else other.amount
-        else:
-            amount = self.amount + other.amount
-        return Fold(self.seconds + other.seconds, amount, self.live + other.live)
+        return Fold(
+            self.seconds + other.seconds,
+            _plus(self.amount, other.amount),
+            self.live + other.live,
+            _plus(self.functional, other.functional),
+        )
+
+
+def _plus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return one if other is None else other if one is None else one + other
 
 
 class Parked(NamedTuple):
@@ -144,7 +152,7 @@ def compute_from_rows(rows: Rows) -> Expected:
     closes = Closes(rows, books)
     sums = sums_by_month(segments, items, rows, closes)
     return Expected(
-        billing=fold_segments(segments),
+        billing=fold_segments(segments, rows),
         daily=daily,
         windows=windows,
         groups=group(daily, windows, rows),
@@ -163,7 +171,7 @@ def compute_from_rows(rows: Rows) -> Expected:
         delivered={
             (*line, month): dict(sums[line][month].by_person) for line in sums for month in sums[line]
         },
-        booked=fold_bookings(book(closes)),
+        booked=fold_bookings(book(closes), rows),
     )
 
 
@@ -182,19 +190,20 @@ def allocate_all(items: list[Item], rows: Rows) -> list[Segment]:
     return segments
 
 
-def fold_segments(segments: list[Segment]) -> dict[FoldKey, Fold]:
+def fold_segments(segments: list[Segment], rows: Rows) -> dict[FoldKey, Fold]:
     """Segments by fold key. A segment has one key, and so has each key one segment."""
-    return {_key(segment): Fold(segment.seconds, segment.amount) for segment in segments}
+    return {_key(one): Fold(one.seconds, one.amount, functional=functional(one, rows)) for one in segments}
 
 
-def fold_bookings(booked: list[Booking]) -> dict[FoldKey, Fold]:
+def fold_bookings(booked: list[Booking], rows: Rows) -> dict[FoldKey, Fold]:
     """The sums of what was booked by fold key, less what was taken back."""
     folds: dict[FoldKey, Fold] = {}
     for segment, is_back in booked:
-        key, amount = _key(segment), segment.amount
-        fold = Fold(segment.seconds, amount)
+        key, amount, in_books = _key(segment), segment.amount, functional(segment, rows)
+        fold = Fold(segment.seconds, amount, functional=in_books)
         if is_back:
-            fold = Fold(-segment.seconds, None if amount is None else -amount, -1)
+            negated = (None if money is None else -money for money in (amount, in_books))
+            fold = Fold(-segment.seconds, next(negated), -1, next(negated))
         folds[key] = folds[key] + fold if key in folds else fold
     return folds
 

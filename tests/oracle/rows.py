@@ -17,6 +17,7 @@ class LegalEntity:
 
     id: str
     by_right: bool = False
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

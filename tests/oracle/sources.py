@@ -152,7 +152,7 @@ def _seconds_or_none(hours: Decimal | None) -> int | None:
 
 
 def _legal_entity(x: SourceRow) -> r.LegalEntity:
-    return r.LegalEntity(_erp(x["id"]), x["late_acts"] == "by_right")
+    return r.LegalEntity(_erp(x["id"]), x["late_acts"] == "by_right", x["currency"])
 
 
 def _client(x: SourceRow) -> r.Client:

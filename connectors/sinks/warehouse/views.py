@@ -61,9 +61,12 @@ SELECT date_trunc('month', line.accounting_date::timestamp)::date AS accounting_
        line.legal_entity_id, line.contract_line_id, line.bucket, line.currency,
        sum(line.seconds)::bigint AS seconds,
        round(sum(line.seconds) / 3600.0, 4) AS hours,
-       sum(line.amount) AS amount
+       sum(line.amount) AS amount,
+       line.functional_currency,
+       CASE WHEN count(*) FILTER (WHERE line.amount IS NOT NULL AND line.functional_amount IS NULL) = 0
+            THEN sum(line.functional_amount) END AS functional_amount
 FROM fact_billing_event AS line
-GROUP BY 1, 2, 3, 4, 5
+GROUP BY 1, 2, 3, 4, 5, line.functional_currency
 HAVING sum(line.seconds) <> 0 OR sum(line.amount) <> 0""",
         # Where the ledger and the current state disagree, all months together; empty once both topics are loaded to
         # the end.

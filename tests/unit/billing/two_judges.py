@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 from histories import History
@@ -34,6 +35,7 @@ from agents.billing import (
 from agents.billing.booking import Booked as KeptLines
 from agents.billing.booking import diff_books
 from agents.billing.closes import EntryBooks, as_it_is, book_entry
+from agents.billing.functional import in_functional
 from agents.posting import InvoicingView
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
 
@@ -51,6 +53,8 @@ class Judgement:
     months: dict[tuple[str, str], str | None]
     booked: Booked
     """What the ledger says by entry, segment, bucket and accounting month: seconds and amount."""
+    functional: dict[tuple[str, str], Decimal | None]
+    """What each segment is worth in the books of the legal entity, None where it is unknown."""
     approved: dict[str, int]
     dates: dict[str, date]
     """Accounting dates of entries."""
@@ -119,6 +123,12 @@ class Agents:
         weeks = [row for fact in facts for row in fact.windows if row["window"] == "week"]
         return Judgement(
             *self._fold(),
+            functional={
+                of.segment.key: of.segment.functional_amount
+                for on_root in self._live.values()
+                for of in on_root.values()
+                if of.segment is not None
+            },
             approved={entry.id: entry.seconds for entry in entries},
             dates={item.entry_id: item.accounting_date for item in items if item.item_kind == "entry"},
             parked={
@@ -173,6 +183,9 @@ class Agents:
                         books = EntryBooks(
                             others | own.bookings, books.earned | own.earned, books.last | own.last
                         )
+            fx = reference.fx
+            target = {key: in_functional(segment, terms, fx) for key, segment in target.items()}
+            books = books.mapped(partial(in_functional, terms=terms, fx=fx))
             change = diff_books(self._live[root], self._books[root], target, books)
             self._live[root] |= change.changed
             self._books[root] |= {key: of for key, of in change.booked.items() if of is not None}
@@ -258,6 +271,7 @@ class Oracle:
             },
             months={(key.entry, key.segment): key.month for key in out.billing},
             booked=_booked(out),
+            functional={(key.entry, key.segment): fold.functional for key, fold in out.billing.items()},
             approved=dict(out.approved),
             dates={entry.id: rate_by_the_oracle(entry, rows, books).accounting_date for entry in entries},
             parked={entry: (why.exception_class, why.missing_keys) for entry, why in out.parked.items()},

@@ -76,6 +76,7 @@ def segment(key: FoldKey, fold: Fold) -> dict[str, Any]:
         "work_date": key.day,
         "seconds": fold.seconds,
         "amount": fold.amount,
+        "functional_amount": fold.functional,
     }
 
 
@@ -143,6 +144,7 @@ def reversal(record: dict[str, Any]) -> dict[str, Any]:
         "event_id": record["event_id"].replace("CHARGE", "REVERSAL"),
         "seconds": -record["seconds"],
         "amount": None if amount is None else -amount,
+        "functional_amount": None if record["functional_amount"] is None else -record["functional_amount"],
     }
 
 

@@ -123,7 +123,7 @@ VALID: dict[str, dict[str, Any]] = {
     "engagement": ENGAGEMENT,
     "rate": RATE,
     "invoice_line": INVOICE_LINE,
-    "legal_entity": {"id": "LE", "late_acts": None},
+    "legal_entity": {"id": "LE", "late_acts": None, "currency": "EUR"},
     "client": {"id": "A", "status": "active", "tax_region": "EU", "crm_account_id": None},
     "account": {"id": "A", "status": "active"},
     "opportunity": {
