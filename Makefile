@@ -39,8 +39,8 @@ types: $(VENV)/.dev ## mypy, strict
 layers: $(VENV)/.dev ## import-linter: streams below, agents and connectors apart
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev ## Tests without I/O
-	$(BIN)/pytest -q tests/unit
+unit: $(VENV)/.dev ## Tests without I/O, on all cores
+	$(BIN)/pytest -q -n auto --dist worksteal tests/unit
 
 integration: $(VENV)/.dev ## Tests with real servers
 	$(BIN)/pytest -q --ignore=tests/integration/compat tests/integration
