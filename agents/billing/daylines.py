@@ -21,6 +21,8 @@ from streams.money import FIXED, price_seconds
 
 # A day line is made anew from its day, so what was posted of it never goes stale by version.
 DAY_VERSION: Final = 1
+# What the ids of day lines begin with; those of items begin with their system.
+DAY_PREFIX: Final = "day:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def day_line_id(item: OfDay) -> str | None:
         return None
     if item.consultant_id is None or item.contract_line_id is None:
         return None
-    return f"day:{item.consultant_id}:{item.contract_line_id}:{item.work_date.isoformat()}"
+    return f"{DAY_PREFIX}{item.consultant_id}:{item.contract_line_id}:{item.work_date.isoformat()}"
 
 
 def _worth(seconds: int, first: Item) -> Decimal:

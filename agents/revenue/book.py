@@ -16,7 +16,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from agents.billing.daylines import day_line_id
+from agents.billing.daylines import DAY_PREFIX, day_line_id
 from agents.billing.items import order_bytes
 from agents.revenue.entries import EntryState, Rated
 from agents.revenue.sums import Months, MonthSums
@@ -73,6 +73,8 @@ def put_day(state: Overlay, root_id: str, entry_id: str, old: Rated | None, new:
 
 def day_line_on(state: Overlay, root_id: str, entry_id: str) -> date | None:
     """The accounting date of a day line: that of the day's first item. None for what is none, or has no item."""
+    if not entry_id.startswith(DAY_PREFIX):
+        return None
     for _, day in state.scan(_key(DAY, root_id, entry_id) + b"\0"):
         return date.fromisoformat(day.decode())
     return None

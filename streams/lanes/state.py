@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
+
+# So many keys are put into their order one by one; more are sorted together.
+FEW_KEYS: Final = 16
 
 
 class Store(Protocol):
@@ -59,11 +63,14 @@ class MemoryStore:
 class Overlay:
     """A store with the pending changes of one slice on top; thrown away if the slice fails."""
 
-    __slots__ = ("_store", "changes")
+    __slots__ = ("_new", "_ordered", "_store", "changes")
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.changes: dict[bytes, bytes | None] = {}
+        # The changed keys in order, and those that are not among them yet: a scan costs what it finds.
+        self._ordered: list[bytes] = []
+        self._new: list[bytes] = []
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key as this slice sees it."""
@@ -72,19 +79,22 @@ class Overlay:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key."""
+        if key not in self.changes:
+            self._new.append(key)
         self.changes[key] = value
 
     def delete(self, key: bytes) -> None:
         """Delete a key."""
+        if key not in self.changes:
+            self._new.append(key)
         self.changes[key] = None
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Items whose key begins with ``prefix``, in key order, as this slice sees them."""
-        pending = {k: v for k, v in self.changes.items() if k.startswith(prefix) and k >= start}
-        if not pending:
+        fresh = self._pending(prefix, start)
+        if not fresh:
             yield from self._store.scan(prefix, start)
             return
-        fresh = sorted(pending.items(), reverse=True)
         for key, value in self._store.scan(prefix, start):
             while fresh and fresh[-1][0] < key:
                 new_key, new_value = fresh.pop()
@@ -99,3 +109,18 @@ class Overlay:
         for new_key, new_value in reversed(fresh):
             if new_value is not None:
                 yield new_key, new_value
+
+    def _pending(self, prefix: bytes, start: bytes) -> list[tuple[bytes, bytes | None]]:
+        """The changes that a scan must show, the first of them last."""
+        ordered, new = self._ordered, self._new
+        if len(new) <= FEW_KEYS:
+            for key in new:
+                insort(ordered, key)
+        else:
+            ordered += new
+            ordered.sort()
+        new.clear()
+        first = last = bisect_left(ordered, max(prefix, start))
+        while last < len(ordered) and ordered[last].startswith(prefix):
+            last += 1
+        return [(key, self.changes[key]) for key in reversed(ordered[first:last])]

@@ -21,6 +21,7 @@ from streams.lanes.state import MemoryStore, Overlay
 
 KEYS = st.binary(min_size=1, max_size=3).map(lambda data: bytes(byte % 3 + 97 for byte in data))
 CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=2), max_size=12)
+MANY_CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=2), max_size=39)
 
 
 def model(*layers: dict[bytes, bytes | None]) -> dict[bytes, bytes]:
@@ -36,21 +37,45 @@ def scanned(items: dict[bytes, bytes], prefix: bytes, start: bytes) -> list[tupl
     return sorted((k, v) for k, v in items.items() if k.startswith(prefix) and k >= start)
 
 
-@given(CHANGES, CHANGES, st.binary(max_size=2), st.binary(max_size=2))
+def write(overlay: Overlay, changes: dict[bytes, bytes | None]) -> None:
+    """Put and delete as a stage does."""
+    for key, value in changes.items():
+        if value is None:
+            overlay.delete(key)
+        else:
+            overlay.put(key, value)
+
+
+@given(CHANGES, st.lists(MANY_CHANGES, max_size=3), st.binary(max_size=2), st.binary(max_size=2))
 def test_a_scan_of_an_overlay_is_that_of_the_merged_items(
-    stored: dict[bytes, bytes | None], pending: dict[bytes, bytes | None], prefix: bytes, start: bytes
+    stored: dict[bytes, bytes | None], rounds: list[dict[bytes, bytes | None]], prefix: bytes, start: bytes
 ) -> None:
-    """New, replaced and deleted keys appear in order, each once, with the pending value."""
+    """New, replaced and deleted keys appear in order, each once, with the pending value, whatever was read before."""
     prefix, start = bytes(b % 3 + 97 for b in prefix), bytes(b % 3 + 97 for b in start)
     store = MemoryStore()
     store.write(stored)
     overlay = Overlay(store)
-    overlay.changes.update(pending)
-    expected = model(stored, pending)
-    assert list(overlay.scan(prefix, start)) == scanned(expected, prefix, start)
-    for key in stored | pending:
-        assert overlay.get(key) == expected.get(key)
+    layers = [stored]
+    for pending in [{}, *rounds]:
+        write(overlay, pending)
+        layers.append(pending)
+        expected = model(*layers)
+        assert list(overlay.scan(prefix, start)) == scanned(expected, prefix, start)
+        assert list(overlay.scan(b"")) == scanned(expected, b"", b"")
+        for key in {key for layer in layers for key in layer}:
+            assert overlay.get(key) == expected.get(key)
     assert store.items == model(stored), "the store was changed before the slice was committed"
+
+
+def test_a_scan_beside_many_changes_costs_what_it_finds() -> None:
+    """Scans of single keys among 20,000 pending ones: not a look at each of them."""
+    overlay = Overlay(MemoryStore())
+    keys = [b"%06d" % number for number in range(20_000)]
+    started = time.process_time()
+    for key in keys:
+        overlay.put(key, b"")
+        assert [found for found, _ in overlay.scan(key)] == [key]
+    assert time.process_time() - started < 2  # some 8 s where each scan looks at all of them
 
 
 @pytest.fixture(scope="module")
