@@ -164,7 +164,7 @@ class _Run:
         rerating = Rerating(lambda: self._pipeline.fetch("worker", "/metrics"))
         raise_default_prices(self._environment["TALLYSTREAM_ERP_DSN"])
         reached: list[int] = []
-        figures = self._measure(lambda: reached.append(rerating.look()))
+        figures = self._measure(lambda: reached.append(rerating.look()), rerating.look)
         self._show("rating the rest again", 0, 0)
         done, took = rerating.wait(self._pipeline.check)
         return {
@@ -175,13 +175,16 @@ class _Run:
             "entries_per_s": round(done / took) if took else 0,
         }
 
-    def _measure(self, look: Callable[[], object] = lambda: None) -> dict[str, Any]:
+    def _measure(
+        self, look: Callable[[], object] = lambda: None, look_on: Callable[[], object] = lambda: None
+    ) -> dict[str, Any]:
+        """Write, ``look`` meanwhile, and ``look_on`` until nothing arrives any more."""
         start = datetime.now(UTC) + timedelta(seconds=WARM_UP_S)
         with Arrivals(self._bootstrap) as arrivals:
             before, began = self._cpu(), time.monotonic()
             written = self._write(lambda: len(arrivals.seen), look)
             after, took = self._cpu(), time.monotonic() - began
-            self._quiet(lambda: len(arrivals.seen))
+            self._quiet(lambda: len(arrivals.seen), look_on)
         with contextlib.closing(Registry(self._environment["TALLYSTREAM_REGISTRY_URL"])) as registry:
             decode = Decoder(registry).decode
             ways = way_of_each_change([(seen.at, decode(seen.value)) for seen in arrivals.seen], start)
@@ -233,11 +236,12 @@ class _Run:
             raise DependencyUnavailable(f"the writer made only {rate:.0f} of {settings.per_second} changes/s")
         return written
 
-    def _quiet(self, seen: Callable[[], int]) -> None:
-        """Return once nothing has arrived for a while."""
+    def _quiet(self, seen: Callable[[], int], look: Callable[[], object]) -> None:
+        """Return once nothing has arrived for a while, and look meanwhile."""
         before = -1
         while before != (before := seen()):
             self._pipeline.check()
+            look()
             time.sleep(4 * PROGRESS_S)
 
     def _cpu(self) -> dict[str, float]:
