@@ -67,7 +67,7 @@ class Fold:
     @property
     def is_nothing(self) -> bool:
         """Whether this fold is the same as no fold at all."""
-        return self.seconds == 0 and not self.amount and self.live == 0
+        return self.seconds == 0 and not self.amount and not self.functional and self.live == 0
 
     def __add__(self, other: Fold) -> Fold:
         return Fold(

@@ -25,7 +25,7 @@ Tables = Mapping[str, Sequence[SourceRow]]
 # Every table that a rule of validity or of computation reads, with the columns read.
 COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "erp": {
-        "legal_entity": "id late_acts",
+        "legal_entity": "id late_acts currency",
         "client": "id status tax_region crm_account_id",
         "engagement": "id client_id legal_entity_id currency cap_money cap_hours over_cap_action status"
         " starts_on ends_on fx_rate_type fx_direction po_number opportunity_id",

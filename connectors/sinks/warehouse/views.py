@@ -67,7 +67,7 @@ SELECT date_trunc('month', line.accounting_date::timestamp)::date AS accounting_
             THEN sum(line.functional_amount) END AS functional_amount
 FROM fact_billing_event AS line
 GROUP BY 1, 2, 3, 4, 5, line.functional_currency
-HAVING sum(line.seconds) <> 0 OR sum(line.amount) <> 0""",
+HAVING sum(line.seconds) <> 0 OR sum(line.amount) <> 0 OR sum(line.functional_amount) <> 0""",
         # Where the ledger and the current state disagree, all months together; empty once both topics are loaded to
         # the end.
         "v_billing_tie_out": """

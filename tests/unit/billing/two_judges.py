@@ -252,6 +252,7 @@ class Agents:
             else:
                 of = charges.pop(line.reverses)
                 assert (line.segment.seconds, line.segment.amount or 0) == (-of.seconds, -(of.amount or 0))
+                assert (line.segment.functional_amount or 0) == -(of.functional_amount or 0)
 
 
 class Oracle:

@@ -82,7 +82,8 @@ def nothing_twice(world: World) -> None:
         if line["kind"] == "REVERSAL":
             charge = charges[line["reverses"]]
             assert charge["seconds"] == -line["seconds"]
-            assert (charge["amount"] or 0) == -(line["amount"] or 0)
+            for money in ("amount", "functional_amount"):
+                assert (charge[money] or 0) == -(line[money] or 0)
 
 
 def time_is_conserved(world: World) -> None:
