@@ -8,32 +8,28 @@ state (``billing.current``) together.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from agents.billing import converted
-from agents.billing.adjustments import Adjustment
-from agents.billing.allocation import allocate, allocate_item
+from agents.billing.allocation import allocate_item
 from agents.billing.authority import LIMIT
 from agents.billing.book import Books, EntryBook, new_book
 from agents.billing.booking import BookDiff, diff_books
-from agents.billing.closes import book_entry
 from agents.billing.conservation import Gaps
 from agents.billing.decided import Decided
 from agents.billing.drafts import put_on_draft
+from agents.billing.entrybooks import book_entry
 from agents.billing.filing import ADJUSTMENT, LINE, Filing
 from agents.billing.functional import in_functional
 from agents.billing.index import ANY
-from agents.billing.items import Item
 from agents.billing.ledger import LiveSegment
-from agents.billing.posted import POSTED
 from agents.billing.rate_stage import RULES
 from agents.billing.reference import BillingReference
 from agents.billing.reports import report_of
-from agents.billing.running import RunningAllocation
 from agents.billing.segments import Key, Segment
-from agents.billing.terms import Terms
+from agents.billing.sharedroots import SharedRoots
 from agents.rejects import RAISED, Rejects
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord, decoded
@@ -68,7 +64,7 @@ class AllocateStage:
         self._decided = Decided()
         self._gaps = Gaps(environment.partition)
         self._roots: OrderedDict[str, dict[str, EntryBook]] = OrderedDict()
-        self._running: dict[str, RunningAllocation] = {}  # of some of them
+        self._shared = SharedRoots(self._reference)
         # Of the slice: entries taken in per root, with the cause of each; None is the whole root.
         self._dirty: dict[str, dict[str | None, dict[str, Any]]] = {}
         self._taken: dict[tuple[str, str], EntryBook] = {}
@@ -110,15 +106,7 @@ class AllocateStage:
             entry_id = entry_id or self._holder(state, root_id, row["id"])
         if root_id is None or entry_id is None:
             return set()
-        if kind == LINE and self._is_posted(state, root_id, entry_id, row):
-            # Every posted line counts against the caps: the whole root is allocated anew.
-            self._running.pop(root_id, None)
         return self._filing.take(state, root_id, entry_id, kind, value, row)
-
-    def _is_posted(self, state: Overlay, root_id: str, entry_id: str, row: dict[str, Any]) -> bool:
-        """Whether an invoice line is, or was before."""
-        before = self._filing.holder(state, root_id, LINE, row["id"]) or entry_id
-        return row["status"] == POSTED or row["id"] in self._book(state, root_id, before).lines
 
     def reevaluate(self, keys: Iterable[bytes], context: SliceContext, cause: Cause) -> None:
         """Allocate again whole roots, whose terms changed, or entries, as a period closed."""
@@ -170,7 +158,7 @@ class AllocateStage:
         self._taken.clear()
         while len(self._roots) > 1 and sum(map(len, self._roots.values())) > CACHED_ENTRIES:
             root_id, _ = self._roots.popitem(last=False)
-            self._running.pop(root_id, None)
+            self._shared.forget(root_id)
 
     def reject(self, record: InputRecord, error: RecordError, context: SliceContext) -> None:
         """To the dead letters and exceptions."""
@@ -232,7 +220,7 @@ class AllocateStage:
             self._decided.note(context.state, root_id, terms.legal_entity_id, facts)
             put_on_draft(target, book.item, facts.drafts, terms)
         # Should the root get limits again, what was kept of it has missed this.
-        self._running.pop(root_id, None)
+        self._shared.forget(root_id)
         target = self._in_functional(target, terms, context.state)
         if books is not None:
             books = books.mapped(lambda segment: in_functional(segment, terms, self._reference.fx))
@@ -250,46 +238,32 @@ class AllocateStage:
         context: SliceContext,
     ) -> None:
         books = self._root(context.state, root_id)
-        terms = self._reference.terms(root_id)
-        running = self._running.get(root_id)
-        if running is not None and running.terms == terms and None not in causes:
-            updated = running.update(self._facts({e: books[e] for e in causes if e is not None}))
-            target = {key: segment for segments in updated.values() for key, segment in segments.items()}
-            entries: Iterable[str] = updated
-        else:
-            target = self._whole(root_id, books, terms)
-            entries = books
-            for entry_id, book in books.items() if None in causes else ():
+        changed = {entry_id for entry_id in causes if entry_id is not None}
+        if None in causes:
+            for entry_id, book in books.items():
                 self._filing.remember_all(context.state, root_id, entry_id, book)
-        known = [(entry_id, books[entry_id]) for entry_id in entries if entry_id in books]
-        for _, book in known:
-            put_on_draft(target, book.item, book.drafts.values(), terms)
-        target = self._in_functional(target, terms, context.state)
+        found = self._shared.allocate(root_id, books, None if None in causes else changed)
+        terms, fx = self._reference.terms(root_id), self._reference.fx
+        self._decided.note_root(context.state, root_id, terms, found.last)
+        target = self._in_functional(found.segments, terms, context.state)
+        in_books = (
+            None if found.books is None else found.books.mapped(lambda one: in_functional(one, terms, fx))
+        )
+        known = [(entry_id, books[entry_id]) for entry_id in found.entries if entry_id in books]
         live = {(e, s): state for e, book in known for s, state in book.live.items()}
         booked = {(e, s): of for e, book in known for s, of in book.booked.items()}
-        change = diff_books(live, booked, target)
-        for entry_id, _ in change.changed:
+        change = diff_books(live, booked, target, in_books)
+        for entry_id, _ in (*change.changed, *change.booked):
             if entry_id not in books:  # a day line's first
                 books[entry_id] = new_book()
+        moved = {e for (e, s), of in change.booked.items() if books[e].booked.get(s) != of}
         self._publish(live, change, books, causes, latest, context)
-        for entry_id in {e for e, _ in change.changed} | {e for e in causes if e is not None}:
+        for entry_id in {e for e, _ in change.changed} | moved | changed:
             self._write(context.state, root_id, entry_id, books[entry_id])
 
     def _write(self, state: Overlay, root_id: str, entry_id: str, book: EntryBook) -> None:
         self._gaps.look(root_id, entry_id, book)
         self._books.write(state, root_id, entry_id, book)
-
-    def _whole(self, root_id: str, books: dict[str, EntryBook], terms: Terms) -> dict[Key, Segment]:
-        """All segments of a root; what can be is kept, so that the next changes cost only what they change."""
-        lines = [line for book in books.values() for line in book.lines.values()]
-        if terms.has_day_lines:
-            self._running.pop(root_id, None)
-            items = (book.item for book in books.values() if book.item is not None)
-            adjustments = (adjustment for book in books.values() for adjustment in self._limited(book))
-            return allocate(items, lines, adjustments, terms)
-        running = self._running[root_id] = RunningAllocation(terms, lines)
-        updated = running.update(self._facts(books))
-        return {key: segment for segments in updated.values() for key, segment in segments.items()}
 
     def _in_functional(
         self, target: Mapping[Key, Segment], terms: Terms, state: Overlay
@@ -300,14 +274,6 @@ class AllocateStage:
         if terms.functional_currency != terms.currency:
             converted.note(state, terms, found.values())
         return found
-
-    def _limited(self, book: EntryBook) -> list[Adjustment]:
-        """The adjustments of an entry, with the limits of who approved them."""
-        return self._reference.limits.limited(book.adjustments.values())
-
-    def _facts(self, books: Mapping[str, EntryBook]) -> dict[str, tuple[Item | None, Sequence[Adjustment]]]:
-        """Item and adjustments of entries."""
-        return {entry: (book.item, self._limited(book)) for entry, book in books.items()}
 
     def _publish(
         self,

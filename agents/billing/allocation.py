@@ -115,6 +115,14 @@ def allocate_alone(
     return live.segments, _place_item(item, live.of(entry_id), adjustments, live.segments)
 
 
+def allocate_day(entry_id: str, day: DayLine | None, nets: Sequence[NetLine], terms: Terms) -> Segments:
+    """The segments of a day line; ``nets`` are the posted lines of it, ``day`` is None where there is no amount."""
+    live = _place_posted(nets, {}, set() if day is None else {entry_id}, terms)
+    if day is not None:
+        _place_day(day, live.of(entry_id), live.segments)
+    return live.segments
+
+
 def put_parts(
     item: Item, parts: Iterable[Part], adjustments: Sequence[Adjustment], segments: Segments
 ) -> None:

@@ -54,11 +54,11 @@ class EntryBook:
         return Facts(
             entry_id,
             self.item,
-            list(self.lines.values()),
-            list(self.adjustments.values()),
-            list(self.drafts.values()),
-            list(self.versions.values()),
-            list(self.released.values()),
+            tuple(self.lines.values()),
+            tuple(self.adjustments.values()),
+            tuple(self.drafts.values()),
+            tuple(self.versions.values()),
+            tuple(self.released.values()),
         )
 
     def put_rated(self, value: bytes, record: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from agents.billing.closes import Booking, EntryBooks, as_it_is
+from agents.billing.entrybooks import Booking, EntryBooks, as_it_is
 from agents.billing.ledger import (
     REVERSAL,
     LedgerLine,

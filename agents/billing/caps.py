@@ -191,5 +191,10 @@ class Limits:
         return parts
 
 
+def caps_of(net: NetLine) -> tuple[Limit, Limit]:
+    """The caps that a posted line counts against, where these are set."""
+    return _line(net.line.contract_line_id or ""), _ENGAGEMENT
+
+
 def _line(line_id: str) -> Limit:
     return ("line", line_id, None)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from agents.billing.contracts import PER_DIEM, TM
-from agents.billing.items import ENTRY, FIXED_FEE, PRICED, Item
+from agents.billing.items import ENTRY, FIXED_FEE, PRICED, Item, order_key
 from agents.billing.segments import PER_DIEM_SEGMENT, UNBILLED, UPLIFT_SEGMENT, Segment
 from agents.billing.terms import Terms
 from streams.money import FIXED, price_seconds
@@ -98,6 +98,42 @@ def day_lines(items: Iterable[Item], terms: Terms) -> list[DayLine]:
     for day_id, (first, *_) in fixed.items():
         lines.append(DayLine(day_id, PER_DIEM_SEGMENT, diems[first.contract_line_id or ""], first))
     return lines
+
+
+class RunningDays:
+    """The items of each day, for the day lines of a root whose items change one by one."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._days: dict[str, dict[str, Item]] = {}
+        self._day_of: dict[str, str] = {}
+
+    def put(self, entry_id: str, item: Item | None) -> set[str]:
+        """Take in an entry as it is now; the day lines that this may change, itself if it is one."""
+        touched = {entry_id} if entry_id in self._days else set()
+        before = self._day_of.pop(entry_id, None)
+        if before is not None:
+            touched.add(before)
+            del self._days[before][entry_id]
+            if not self._days[before]:
+                del self._days[before]
+        if item is not None and self._terms.has_days_of(item.contract_line_id):
+            day_id = day_line_id(item)
+            if day_id is not None:
+                touched.add(day_id)
+                self._day_of[entry_id] = day_id
+                self._days.setdefault(day_id, {})[entry_id] = item
+        return touched
+
+    def line(self, day_id: str) -> DayLine | None:
+        """The day line, where the day has an amount of its own."""
+        ordered = sorted(self._days.get(day_id, {}).values(), key=order_key)
+        return next(iter(day_lines(ordered, self._terms)), None)
+
+    def first(self, day_id: str) -> Item | None:
+        """The day's first item."""
+        line = self.line(day_id) if day_id in self._days else None
+        return None if line is None else line.first
 
 
 class OfDay(Protocol):

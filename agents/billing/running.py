@@ -6,7 +6,8 @@ nothing changes either. The items are the leaves of a tree in item order, whose 
 draw on each limit. A node whose items would come to the same is stepped over by one subtraction, so that a
 change costs a path of the tree and the items whose parts really change.
 
-Day lines are not kept this way: a root whose terms have them is allocated as a whole.
+Posted lines move the rooms that the first item finds. Day lines hang on the items of their day alone, and are made
+anew with them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from agents.billing.adjustments import Adjustment
-from agents.billing.allocation import Segments, allocate_alone, put_parts
-from agents.billing.caps import Draw, Limits, Part, Room
+from agents.billing.allocation import Segments, allocate_alone, allocate_day, put_parts
+from agents.billing.caps import Draw, Limits, Part, Room, caps_of
+from agents.billing.closes import Facts
+from agents.billing.daylines import RunningDays
 from agents.billing.inclusions import Limit
 from agents.billing.items import Item, OrderKey, order_key
 from agents.billing.posted import NetLine, PostedLine, net_lines
@@ -90,40 +93,66 @@ class _Node:
 
 
 class RunningAllocation:
-    """The allocation of a root without day lines. Posted lines and terms are fixed: others make a new one."""
+    """The allocation of a root. Terms are fixed: others make a new one."""
 
-    def __init__(self, terms: Terms, posted_lines: Iterable[PostedLine]) -> None:
-        nets = net_lines(posted_lines)
+    def __init__(self, terms: Terms) -> None:
         self.terms = terms
-        self._nets: dict[str, list[NetLine]] = {}
-        for net in nets:
-            self._nets.setdefault(net.line.entry_id, []).append(net)
-        self._limits = Limits(terms, nets)
+        self._nets: dict[str, Sequence[NetLine]] = {}
+        self._limits = Limits(terms, ())
+        # Of caps, before the first item; inclusions are untouched then.
         self._rooms = dict(self._limits.rooms)
         self._leaves: dict[str, _Leaf] = {}
         self._root = _Node([], [], True)
+        self._days = RunningDays(terms)
 
-    def update(self, changes: Mapping[str, tuple[Item | None, Sequence[Adjustment]]]) -> dict[str, Segments]:
-        """Take in entries as they are now, None being gone, with their adjustments.
+    def update(self, changes: Mapping[str, Facts]) -> dict[str, Segments]:
+        """Take in entries as they are now, an item of None being gone; their drafts are no matter of it.
 
-        Returns all segments of the entries given, and of each other whose parts have changed.
+        Credits come with the charge that they name. Returns all segments of the entries given, and of each other
+        whose parts have changed; day lines are entries, too.
         """
         found: dict[str, Segments] = {}
-        for entry_id, (item, adjustments) in changes.items():
-            nets = self._nets.get(entry_id, ())
+        days: set[str] = set()
+        rooms = dict(self._rooms)
+        for entry_id, facts in changes.items():
+            item, adjustments = facts.item, facts.adjustments
+            nets = self._post(entry_id, facts.lines)
             alone, rest = allocate_alone(entry_id, item, nets, adjustments, self.terms)
             self._put(entry_id, item if rest is not None else None, adjustments, alone, rest or (0, ZERO))
             found[entry_id] = alone
+            days |= self._days.put(entry_id, item)
         self._limits.rooms = dict(self._rooms)
         moved: list[_Leaf] = []
-        if self._root.stale:
+        if self._root.stale or rooms != self._rooms:
             self._renew(self._root, moved)
         for leaf in moved:
             found[leaf.item.entry_id] = leaf.segments()
         for entry_id in changes:
             if entry_id in self._leaves:
                 found[entry_id] = self._leaves[entry_id].segments()
+        for day_id in days:
+            day, nets = self._days.line(day_id), self._nets.get(day_id, ())
+            found[day_id] = allocate_day(day_id, day, nets, self.terms)
         return found
+
+    def item_of(self, entry_id: str) -> Item | None:
+        """The item of an entry that limits are for, or that dates a day line: its first."""
+        leaf = self._leaves.get(entry_id)
+        return self._days.first(entry_id) if leaf is None else leaf.item
+
+    def _post(self, entry_id: str, lines: Iterable[PostedLine]) -> Sequence[NetLine]:
+        """Put the posted lines of an entry in the place of those that were there; every one counts against caps."""
+        before, nets = self._nets.pop(entry_id, ()), net_lines(lines)
+        if nets:
+            self._nets[entry_id] = nets
+        if before != nets:
+            for some, sign in ((before, -1), (nets, 1)):
+                for net in some:
+                    for limit in caps_of(net):
+                        if limit in self._rooms:
+                            less = sign * net.seconds, sign * net.amount
+                            self._rooms[limit] = self._rooms[limit].less(*less)
+        return nets
 
     def _put(
         self,

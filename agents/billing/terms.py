@@ -37,6 +37,11 @@ class Terms:
         """Whether there can be amounts of a consultant's day."""
         return any(_has_days(line) for line in self.lines.values())
 
+    def has_days_of(self, line_id: str | None) -> bool:
+        """Whether a contract line can have them."""
+        line = self.lines.get(line_id or "")
+        return line is not None and _has_days(line)
+
 
 def _has_days(line: LineTerms) -> bool:
     return line.day_minimum_seconds > 0 or line.method == PER_DIEM

@@ -117,16 +117,13 @@ class EntryState:
             if placed is None:
                 continue
             if in_months:
-                _add_earned(parts, placed.earned, money)
+                _add_earned(parts, name, placed.earned, money)
                 continue
             line_id, booked_on = placed.contract_line_id, placed.accounting_date
             if placed.bucket in EARNED:
                 _add(parts, line_id, month_of or booked_on, **{money: placed.amount})
-            elif placed.bucket == COVERED and name.startswith(LOT_SEGMENT):
-                of_lot = ((name.removeprefix(LOT_SEGMENT), placed.seconds),)
-                _add(parts, line_id, month_of or booked_on, lots=of_lot)
             elif placed.bucket == COVERED:
-                _add(parts, line_id, month_of or booked_on, covered=placed.seconds)
+                _add(parts, line_id, month_of or booked_on, **_covered(name, placed.seconds))
             if placed.bucket == BILLED:
                 _add(parts, line_id, booked_on, billed=placed.amount)
         return {key: sums for key, sums in parts.items() if not sums.is_nothing}
@@ -158,19 +155,26 @@ class EntryState:
         return state
 
 
-def _add_earned(parts: Parts, earned: tuple[str, ...], money: str) -> None:
-    """What a segment adds to several months, as billing has worked it out from what stood at each close."""
+def _add_earned(parts: Parts, name: str, earned: tuple[str, ...], money: str) -> None:
+    """What the segment ``name`` adds to several months, as billing has worked it out from what stood at each close."""
     for text in earned:
         month, billed_in, seconds, amount, bucket, line_id = text.split(" ", 5)
         on = date.fromisoformat(f"{month}-01")
         if bucket in EARNED:
             _add(parts, line_id, on, **{money: Decimal(amount)})
         elif bucket == COVERED:
-            _add(parts, line_id, on, covered=int(seconds))
+            _add(parts, line_id, on, **_covered(name, int(seconds)))
         if bucket not in (PARKED, NON_CHARGEABLE):
             _add(parts, line_id, on, worked=int(seconds))
         if bucket == BILLED:
             _add(parts, line_id, date.fromisoformat(f"{billed_in}-01"), billed=Decimal(amount))
+
+
+def _covered(name: str, seconds: int) -> dict[str, Any]:
+    """By the lot that the segment names, else by what the line itself includes."""
+    if name.startswith(LOT_SEGMENT):
+        return {"lots": ((name.removeprefix(LOT_SEGMENT), seconds),)}
+    return {"covered": seconds}
 
 
 def _add(parts: Parts, line_id: str | None, on: date | None, **sums: Any) -> None:

@@ -1,11 +1,11 @@
 """What each accounting period's ledger must say: a closed month is never changed by what is decided later.
 
 A legal entity closes at c1 < c2 < ... Let S(c) be the allocation from all that was decided before c, and S(now) the
-one from everything. What is in S(ck) and was not so in S(ck-1) was decided in between, and is booked then: on its
-own day (of the work; of the posting, for what is posted or due back), unless that day's period was closed at ck-1;
-then on the first day of the first period open at ck-1. What S(ck-1) had and S(ck) has not is taken back on the day
-found in the same way. So what stood in a month at its close stays there, the sums over all periods are S(now), and
-nothing depends on what arrived first.
+one from everything; each of the whole contract, since entries may share a cap, a lot, a day. What is in S(ck) and
+was not so in S(ck-1) was decided in between, and is booked then: on its own day (of the work; of the posting, for
+what is posted or due back), unless that day's period was closed at ck-1; then on the first day of the first period
+open at ck-1. What S(ck-1) had and S(ck) has not is taken back on the day found in the same way. So what stood in a
+month at its close stays there, the sums over all periods are S(now), and nothing depends on what arrived first.
 
 Decided before c: an entry's version approved before it and not corrected, withdrawn or deleted before it; an invoice
 or credit line posted before it; an adjustment decided before it and not released before it; a milestone accepted
@@ -24,8 +24,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
 
-from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
+from .allocation import adjustments_by_root, allocate, invoice_lines_by_root, item_order
 from .books import Books
+from .daylines import day_items
 from .drafts import is_draft
 from .rating import Item, rate_entry, rate_milestone
 from .rows import InvoiceLine, Rows, TimeEntry
@@ -85,14 +86,13 @@ class Closes:
         every = (self.now, *self.moments.values())
         self.roots = sorted({root for moment in every for root in (*moment.items, *moment.lines)})
 
-    def states(self, root: str, shared: bool = False) -> list[tuple[datetime | None, Moment]]:
+    def states(self, root: str) -> list[tuple[datetime | None, Moment]]:
         """From when on (None: from the first day) a contract was as in each moment, the last of which is now.
 
-        None of contracts whose legal entity has closed nothing, and, unless ``shared``, of those whose entries
-        share something, a cap, a lot or a day line.
+        None of contracts whose legal entity has closed nothing.
         """
         engagement = self.rows.engagements.get(root)
-        if engagement is None or (shares(root, self.rows) and not shared):
+        if engagement is None:
             return []
         entity = engagement.legal_entity_id
         periods = [period for period in self.rows.periods.values() if period.legal_entity_id == entity]
@@ -113,14 +113,14 @@ class Earned(NamedTuple):
     is_back: bool
 
 
-def book(closes: Closes, shared: bool = False) -> list[Booking]:
+def book(closes: Closes) -> list[Booking]:
     """What is in the books of all periods together.
 
     Contracts that have no `Closes.states` are booked as they are now, as if all had been decided so at once.
     """
     booked: list[Booking] = []
     for root in closes.roots:
-        states = closes.states(root, shared)
+        states = closes.states(root)
         if states:
             entity = closes.rows.engagements[root].legal_entity_id
             booked += _book_root(root, entity, states, closes.books)
@@ -134,14 +134,15 @@ def earn(closes: Closes, root: str) -> list[Earned]:
     that have no `Closes.states`.
 
     As in the ledger, only that what is posted is earned on the day of the work all the same, as it was then; what is
-    of no entry any more on that of the posting.
+    of no entry and no line of a day any more on that of the posting.
     """
     found = []
     kinds = {item.entry_id: item.kind for item in closes.now.items.get(root, [])}
     stands: dict[tuple[str, str], tuple[Segment, Item | None]] = {}
     for since, moment in closes.states(root):
         entity = closes.rows.engagements[root].legal_entity_id
-        items = {item.entry_id: item for item in moment.items.get(root, [])}
+        of_root = sorted(moment.items.get(root, []), key=item_order)
+        items = {item.entry_id: item for item in (*of_root, *day_items(of_root, closes.rows))}
         here = {(s.entry_id, s.segment): (s, items.get(s.entry_id)) for s in moment.without_drafts(root)}
         for key in {*stands, *here}:
             old, new = stands.get(key), here.get(key)
@@ -158,26 +159,6 @@ def earn(closes: Closes, root: str) -> list[Earned]:
                     found.append(Earned(segment, kind, earned_on, billed_on, is_back))
         stands = here
     return found
-
-
-def shares(root: str, rows: Rows) -> bool:
-    """Whether the entries of a contract have a cap, a lot or lines of a day in common."""
-    engagement = rows.engagements[root]
-    if engagement.cap_money is not None or engagement.cap_seconds is not None:
-        return True
-    return any(
-        line.cap_money is not None
-        or line.cap_seconds is not None
-        or (line.billing_method in ("retainer", "prepaid") and bool(line.included_seconds))
-        or (
-            line.billing_method == "prepaid"
-            and any(lot.contract_line_id == line.id for lot in rows.prepaid_lots.values())
-        )
-        or line.billing_method == "per_diem"
-        or bool(line.day_minimum_seconds)
-        for line in rows.contract_lines.values()
-        if line.engagement_id == root
-    )
 
 
 class Moment:

@@ -106,7 +106,10 @@ def sums_by_month(
                     month.delivered += sign * money
                     if one.segment.work.consultant is not None:
                         month.by_person[one.segment.work.consultant] += sign * money
-            if bucket == "covered":
+            if one.segment.segment.startswith("lot:"):
+                lot = one.segment.segment.removeprefix("lot:")
+                month.lots[lot] = month.lots.get(lot, 0) + sign * one.segment.seconds
+            elif bucket == "covered":
                 month.covered += sign * one.segment.seconds
             if bucket not in ("parked", "non_chargeable"):
                 month.worked += sign * one.segment.seconds

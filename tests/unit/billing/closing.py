@@ -27,13 +27,38 @@ moments = st.integers(0, 60).map(lambda days: datetime(2026, 3, 25, 12, tzinfo=U
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[tuple[str, str | int, dict[str, object]]]:
-    """Rows of two entries with their versions, of postings, credits and adjustments, in any order."""
-    sources = closing()
+def contracts(draw: st.DrawFn) -> Sources:
+    """March and April closed, of a contract whose entries share something."""
+    sources, one_of = closing(), st.sampled_from
+    cap = {"cap_money": draw(one_of([None, D(700), D(1300)])), "cap_hours": draw(one_of([None, D(9)]))}
+    sources.put("engagement", "E", **cap, over_cap_action=draw(one_of(["hold", "write_off", "bill"])))
+    method = draw(one_of(["tm", "tm", "per_diem", "retainer", "prepaid"]))
+    terms: dict[str, object] = {"billing_method": method}
+    if method == "tm":
+        minimum = draw(one_of([None, D(8), D(14)]))
+        terms |= {"day_minimum_hours": minimum, "cap_money": draw(one_of([None, D(900)]))}
+    if method == "per_diem":
+        terms |= {"per_diem_amount": D(800)}
+    if method in ("retainer", "prepaid"):
+        terms |= {"included_hours": draw(one_of([None, D(0), D(5)])), "fee": D(1000)}
+    if method == "retainer":
+        terms |= {"unused_hours": "roll_over", "starts_on": day("03-01")}
+    if method == "prepaid" and draw(st.booleans()):
+        ends = draw(one_of([None, day("03-31")]))
+        sources.put("prepaid_lot", "B", contract_line_id="L", hours=D(6), fee=D(900), expires_on=ends)
+    return sources.put("contract_line", "L", **terms)
+
+
+@st.composite
+def histories(
+    draw: st.DrawFn, of: st.SearchStrategy[Sources] | None = None, entries: int = 2
+) -> list[tuple[str, str | int, dict[str, object]]]:
+    """Rows of entries with their versions, of postings, credits and adjustments, in any order."""
+    sources = closing() if of is None else draw(of)
     for month in (MARCH, APRIL):
         closed = draw(st.none() | moments)
         sources.put("accounting_period", month, closed_at=closed, status="closed" if closed else "open")
-    for number in (1, 2):
+    for number in range(1, entries + 1):
         sources.work(number, draw(st.sampled_from(["03-30", "04-02"])), draw(st.integers(1, 9)))
         sources.put("time_entry", number, approved_at=draw(st.none() | moments))
         for _ in range(draw(st.integers(0, 2))):
@@ -67,5 +92,8 @@ def histories(draw: st.DrawFn) -> list[tuple[str, str | int, dict[str, object]]]
                 released_at=released,
                 **given,
             )
+    if sources.tables["contract_line"]["L"]["billing_method"] == "per_diem" and draw(st.booleans()):
+        of_day = {"entry_id": "day:erp:C:erp:L:2026-03-30", "posted_at": draw(moments)}
+        sources.charge("ID", 0, 0, 800, **of_day)
     rows = [(t, native, row) for t, of_table in sources.tables.items() for native, row in of_table.items()]
     return draw(st.permutations(rows))

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from agents.billing import Adjustment, BillingReference, DraftLine, Entry, Item, PostedLine, rate_entry
+from agents.billing import Adjustment, BillingReference, DraftLine, Entry, Item, PostedLine, Terms, rate_entry
+from agents.billing.allocation import Segments
 from agents.billing.closes import Facts, Released, Version
+from agents.billing.entrybooks import EntryBooks, book_entry, book_states
+from agents.billing.rootstates import RootStates
 
 Records = Sequence[tuple[str, dict[str, Any]]]
+
+
+@dataclass
+class Kept:
+    """The states of roots, brought up to date by what changed wherever that is possible."""
+
+    segments: dict[str, dict[str, Segments]] = field(default_factory=dict)
+    updates: int = 0
+    _roots: dict[str, RootStates] = field(default_factory=dict)
+    _facts: dict[str, dict[str, Facts]] = field(default_factory=dict)
+
+    def update(
+        self, root: str, terms: Terms, closes: Sequence[datetime], facts: dict[str, Facts]
+    ) -> RootStates:
+        """As they are now; ``segments`` are of each entry."""
+        before, states = self._facts.get(root, {}), self._roots.get(root)
+        self._facts[root] = facts
+        gone = {entry_id: Facts(entry_id, None) for entry_id in before.keys() - facts.keys()}
+        changed = gone | {entry_id: of for entry_id, of in facts.items() if before.get(entry_id) != of}
+        if states is not None and states.takes(terms, closes, changed):
+            self.updates += 1
+            self.segments[root] |= states.update(closes, changed)
+        else:
+            states = self._roots[root] = RootStates(terms, closes)
+            self.segments[root] = states.replay(facts)
+        return states
 
 
 @dataclass(frozen=True)
@@ -40,6 +70,33 @@ class History:
     def roots(self) -> set[str]:
         """Roots that something of it was on."""
         return {version.item.root_id for version in self.versions}
+
+    def books(
+        self,
+        root: str,
+        items: Sequence[Item],
+        lines: Sequence[PostedLine],
+        adjustments: Sequence[Adjustment],
+        drafts: Sequence[DraftLine],
+        *,
+        reference: BillingReference,
+        kept: Kept | None = None,
+    ) -> dict[str, EntryBooks]:
+        """The books of the entries of a root that are not in them as they are; ``kept`` is of an earlier time."""
+        terms, periods = reference.terms(root), reference.periods
+        facts = {one.entry_id: one for one in self.by_entry(root, items, lines, adjustments, drafts)}
+        found: dict[str, EntryBooks | None] = {}
+        if terms.is_independent:
+            for entry_id, one in facts.items():
+                found[entry_id] = book_entry(one, one.allocate(terms), terms, periods)
+        else:
+            closes = periods.hard_closes(terms.legal_entity_id or "")
+            kept = Kept() if kept is None else kept
+            states = kept.update(root, terms, closes, facts)
+            for entry_id, now in kept.segments[root].items():
+                one = facts.get(entry_id) or Facts(entry_id, None)
+                found[entry_id] = book_states(one, states.states(entry_id), now, terms, periods)
+        return {entry_id: books for entry_id, books in found.items() if books is not None}
 
     def by_entry(
         self,

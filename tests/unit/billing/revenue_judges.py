@@ -24,7 +24,6 @@ from agents.billing import (
     rate_entry,
     rate_milestone,
 )
-from agents.billing.closes import book_entry
 from agents.revenue.reference import ENTITIES
 from agents.revenue.stage import REVENUE
 from streams.testing import TopologyDriver
@@ -158,13 +157,9 @@ def _contents(sources: Sources) -> Iterator[tuple[str, Content]]:
             reference.terms(root),
         )
         current |= {(root, *key): segment.fields() for key, segment in segments.items()}
-        terms = reference.terms(root)
-        if not terms.is_independent:
-            continue
         on_root = [[one for one in some if one.root_id == root] for some in (items, lines, decided)]
-        for facts in history.by_entry(root, *on_root, []):  # type: ignore[arg-type]
-            books = book_entry(facts, facts.allocate(terms), terms, reference.periods)
-            for key, earned in {} if books is None else books.earned.items():
+        for books in history.books(root, *on_root, [], reference=reference).values():  # type: ignore[arg-type]
+            for key, earned in books.earned.items():
                 gone = {**books.last[key].fields(), "seconds": 0, "amount": None, "deleted": True}
                 current[(root, *key)] = {**current.get((root, *key), gone), "earned": list(earned)}
     yield "billing.current", current

@@ -11,14 +11,16 @@ from billing_builders import ROOT, an_adjustment, day, item, money, small_firm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.billing import Adjustment, Item, PostedLine, Segment, Terms, allocate, running
+from agents.billing import Item, PostedLine, Segment, Terms, allocate, running
 from agents.billing.caps import Limits
+from agents.billing.closes import Facts
 from agents.billing.contracts import Cap, LineTerms, Lot, Rollover
 from agents.billing.running import RunningAllocation
 
 one_of = st.sampled_from
 BASIS = item(small_firm(), 1, "03-01", 8)
 ENTRIES = [f"time:{number}" for number in range(30)]
+DAYS = [f"day:{BASIS.consultant_id}:{line}:2026-03-01" for line in ("erp:L1", "erp:L2")]
 POSTED_AT = datetime(2026, 3, 31, tzinfo=UTC)
 DATES = [day("02-27"), day("03-01"), day("03-02"), day("04-01")]
 MONEY = st.one_of(st.none(), one_of([money(0), money("333.33"), money(1500), money(9000)]))
@@ -32,7 +34,7 @@ def terms(draw: st.DrawFn) -> Terms:
     """Two lines with caps and inclusions in one engagement with a cap, all or none of them."""
     lines = {
         line_id: LineTerms(
-            draw(one_of(["tm", "retainer", "prepaid"])),
+            draw(one_of(["tm", "tm", "retainer", "prepaid", "per_diem"])),
             Cap(draw(MONEY), draw(SECONDS), draw(ACTIONS)),
             draw(one_of([0, 3600, 100000])),
             expires_on=draw(one_of([None, day("03-01")])),
@@ -40,6 +42,8 @@ def terms(draw: st.DrawFn) -> Terms:
                 one_of([None, None, Rollover(day("02-01")), Rollover(day("01-01"), None, 1800, 1)])
             ),
             lots=draw(one_of([(), LOTS[:1], LOTS])),
+            per_diem_amount=money(900),
+            day_minimum_seconds=draw(one_of([0, 30000])),
         )
         for line_id in ("erp:L1", "erp:L2")
     }
@@ -62,29 +66,38 @@ def items(draw: st.DrawFn, entry_id: str, of: Terms) -> Item | None:
         version=draw(st.integers(1, 2)),
         seconds=seconds,
         quantity_seconds=seconds,
-        disposition="priced" if priced else "non_chargeable",
+        disposition="priced" if priced else draw(one_of(["non_chargeable", "fixed_fee"])),
         amount=draw(one_of([Decimal(0), (Decimal(seconds) / 36).quantize(Decimal("0.01"))])),
     )
 
 
 @st.composite
-def posted_lines(draw: st.DrawFn) -> list[PostedLine]:
-    """A few posted lines, of entries that may be there in this version or not."""
+def posted_lines(draw: st.DrawFn, entry_id: str) -> list[PostedLine]:
+    """A posted line or two of an entry that may be there in this version or not."""
     return [
         PostedLine(
-            f"erp:I{number}",
+            f"{entry_id}:I{number}",
             ROOT,
             draw(one_of(["erp:L1", "erp:L2"])),
             "charge",
             None,
-            draw(one_of(ENTRIES)),
+            entry_id,
             draw(st.integers(1, 2)),
             draw(st.integers(0, 20000)),
             draw(one_of([money(0), money("33.33"), money(400)])),
             POSTED_AT,
         )
-        for number in range(draw(st.integers(0, 3)))
+        for number in range(draw(one_of([0, 0, 0, 1, 2])))
     ]
+
+
+@st.composite
+def facts(draw: st.DrawFn, entry_id: str, of: Terms) -> Facts:
+    """All that is known of an entry, or of a day line, at some time."""
+    if entry_id in DAYS:
+        return Facts(entry_id, None, draw(posted_lines(entry_id)))
+    adjustments = [draw(an_adjustment("erp:A1", entry_id))] if draw(st.booleans()) else []
+    return Facts(entry_id, draw(items(entry_id, of)), draw(posted_lines(entry_id)), adjustments)
 
 
 @pytest.fixture(autouse=True)
@@ -98,26 +111,23 @@ def small_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_after_any_changes_it_is_the_allocation_of_the_whole_root(data: st.DataObject) -> None:
     """Entries come, change and go anywhere in the order; only entries given, or changed, are returned."""
     of = data.draw(terms())
-    lines = data.draw(posted_lines())
-    kept = RunningAllocation(of, lines)
-    present: dict[str, Item | None] = {entry: data.draw(items(entry, of)) for entry in ENTRIES}
-    offs: dict[str, list[Adjustment]] = {entry: [] for entry in ENTRIES}
-    found = kept.update({entry: (made, ()) for entry, made in present.items()})
+    kept = RunningAllocation(of)
+    present = {entry: data.draw(facts(entry, of)) for entry in (*ENTRIES, *DAYS)}
+    found = kept.update(present)
     for _ in range(data.draw(st.integers(1, 5))):
-        changed = data.draw(st.lists(one_of(ENTRIES), min_size=1, max_size=3, unique=True))
-        for entry in changed:
-            present[entry] = data.draw(items(entry, of))
-            if data.draw(st.booleans()):
-                offs[entry] = [data.draw(an_adjustment("erp:A1", entry))]
-        update = kept.update({entry: (present[entry], offs[entry]) for entry in changed})
+        changed = data.draw(st.lists(one_of([*ENTRIES, *DAYS]), min_size=1, max_size=3, unique=True))
+        present |= {entry: data.draw(facts(entry, of)) for entry in changed}
+        update = kept.update({entry: present[entry] for entry in changed})
         for entry, segments in update.items():
-            # What is wholly on hold stays so, wherever a cap cuts it.
-            assert entry in changed or offs[entry] or segments != found[entry]
+            # What is wholly on hold stays so, wherever a cap cuts it; a day line is made anew with its day.
+            one = present.get(entry)
+            is_held = one is not None and bool(one.adjustments)
+            assert entry in changed or is_held or entry.startswith("day:") or segments != found[entry]
         found |= update
         whole = allocate(
-            [made for made in present.values() if made is not None],
-            lines,
-            [off for own in offs.values() for off in own],
+            [one.item for one in present.values() if one.item is not None],
+            [line for one in present.values() for line in one.lines],
+            [off for one in present.values() for off in one.adjustments],
             of,
         )
         merged: dict[tuple[str, str], Segment] = {}
@@ -139,13 +149,13 @@ def test_a_change_costs_no_more_on_a_large_root(cap: Cap, monkeypatch: pytest.Mo
     monkeypatch.setattr(Limits, "place", counted)
     of = Terms(ROOT, "EUR", cap=cap, lines={"erp:L1": LineTerms("tm")})
     entries = {f"time:{number}": BASIS._replace(entry_id=f"time:{number}") for number in range(3_000)}
-    kept = RunningAllocation(of, ())
-    kept.update({entry: (made, ()) for entry, made in entries.items()})
+    kept = RunningAllocation(of)
+    kept.update({entry: Facts(entry, made) for entry, made in entries.items()})
     assert len(placed) == 3_000
     for entry in ("time:0", "time:1499", "time:1500", "time:2999", "time:3000"):
         placed.clear()
         less = BASIS._replace(entry_id=entry, seconds=3600, quantity_seconds=3600, amount=money(100))
-        assert entry in kept.update({entry: (less, ())})
+        assert entry in kept.update({entry: Facts(entry, less)})
         assert len(placed) <= 4
 
 
@@ -158,9 +168,9 @@ def test_a_change_of_a_month_whose_hours_roll_over_moves_what_binds(
     of = Terms(ROOT, "EUR", "erp:CL1", "erp:LE1", Cap(None, None, "hold"), {"erp:L1": line})
     work = BASIS._replace(method="retainer", seconds=3600, quantity_seconds=3600, amount=money(100))
     days = [day("01-05")] * 500 + [day("02-05")] * 1_000
-    many = {f"time:{n}": (work._replace(entry_id=f"time:{n}", work_date=on), ()) for n, on in enumerate(days)}
-    kept = RunningAllocation(of, [])
-    kept.update(many)
+    many = [work._replace(entry_id=f"time:{n}", work_date=on) for n, on in enumerate(days)]
+    kept = RunningAllocation(of)
+    kept.update({one.entry_id: Facts(one.entry_id, one) for one in many})
     placed = []
     place = Limits.place
 
@@ -169,6 +179,6 @@ def test_a_change_of_a_month_whose_hours_roll_over_moves_what_binds(
         return place(self, *args)
 
     monkeypatch.setattr(Limits, "place", counted)
-    half = many["time:0"][0]._replace(seconds=1800, quantity_seconds=1800, amount=money(50))
-    assert len(kept.update({"time:0": (half, ())})) == 1
+    half = many[0]._replace(seconds=1800, quantity_seconds=1800, amount=money(50))
+    assert len(kept.update({"time:0": Facts("time:0", half)})) == 1
     assert len(placed) <= 2

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol
 
-from histories import History
+from histories import History, Kept
 from oracle import Expected, Fold, canonical_rows, compute_from_rows
 from oracle.books import Books
 from oracle.rating import rate_entry as rate_by_the_oracle
@@ -34,7 +34,7 @@ from agents.billing import (
 )
 from agents.billing.booking import Booked as KeptLines
 from agents.billing.booking import diff_books
-from agents.billing.closes import EntryBooks, as_it_is, book_entry
+from agents.billing.entrybooks import EntryBooks, as_it_is
 from agents.billing.functional import in_functional
 from agents.posting import InvoicingView
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
@@ -91,6 +91,7 @@ class Agents:
     lines: tuple[LedgerLine, ...] = ()
     ledger: list[LedgerLine] = field(default_factory=list)
     _proposing: Proposing = field(default_factory=Proposing)
+    _kept: Kept = field(default_factory=Kept)
     _live: dict[str, dict[tuple[str, str], LiveSegment]] = field(default_factory=lambda: defaultdict(dict))
     _books: dict[str, dict[tuple[str, str], KeptLines]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -175,14 +176,9 @@ class Agents:
             )
             target = allocate(*facts[:3], terms, facts[3])
             books = EntryBooks(as_it_is(target), {}, {})
-            if terms.is_independent:
-                for one in history.by_entry(root, *facts):
-                    own = book_entry(one, one.allocate(terms), terms, reference.periods)
-                    if own is not None:
-                        others = {key: of for key, of in books.bookings.items() if key[0] != one.entry_id}
-                        books = EntryBooks(
-                            others | own.bookings, books.earned | own.earned, books.last | own.last
-                        )
+            for entry_id, own in history.books(root, *facts, reference=reference, kept=self._kept).items():
+                others = {key: of for key, of in books.bookings.items() if key[0] != entry_id}
+                books = EntryBooks(others | own.bookings, books.earned | own.earned, books.last | own.last)
             fx = reference.fx
             target = {key: in_functional(segment, terms, fx) for key, segment in target.items()}
             books = books.mapped(partial(in_functional, terms=terms, fx=fx))

@@ -27,7 +27,7 @@ def closing(*more: object) -> Rows:
 
 def booked(rows: Rows) -> Booked:
     """Hours and money by entry, segment, bucket and month, of contracts that share something, too."""
-    folds = fold_bookings(book(Closes(rows, Books(rows)), shared=True), rows)
+    folds = fold_bookings(book(Closes(rows, Books(rows))), rows)
     return {
         (key.entry, key.segment, key.bucket, key.month): (fold.seconds // HOUR, fold.amount)
         for key, fold in folds.items()
