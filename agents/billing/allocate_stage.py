@@ -8,7 +8,7 @@ state (``billing.current``) together.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from agents.billing.rate_stage import RULES
 from agents.billing.reference import BillingReference
 from agents.billing.reports import report_of
 from agents.billing.segments import Key, Segment
+from agents.billing.terms import Terms
 from agents.billing.sharedroots import SharedRoots
 from agents.rejects import RAISED, Rejects
 from streams.errors import RecordError
@@ -149,7 +150,7 @@ class AllocateStage:
         """Allocate what the slice touched."""
         for root_id, causes in self._dirty.items():
             latest = next(reversed(causes.values()))
-            if self._reference.terms(root_id).is_independent:
+            if self._reference.terms_history(root_id).is_independent:
                 self._allocate_entries(root_id, causes, context)
             else:
                 self._allocate_root(root_id, causes, latest, context)

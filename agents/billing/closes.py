@@ -12,9 +12,10 @@ posted before c counts against its caps. Early work that is approved after a clo
 month, from entries whose closed month stays as it was (`agents.billing.rootstates`).
 
 When things are decided: an entry's version is approved and later ended (corrected, withdrawn, deleted), a milestone
-accepted, an invoice or credit line posted, an adjustment decided and released. Contracts, rates and exchange rates
-are as they are now: their rows don't say when they were decided. A draft decides nothing: it names a part of what is
-to be billed, in the month where that stands now.
+accepted, an invoice or credit line posted, an adjustment decided and released; terms of a contract by the end of the
+version before (`agents.billing.termshistory`). Rates, exchange rates, lots and all else of a contract are as they are
+now: their rows don't say when they were decided. A draft decides nothing: it names a part of what is to be billed, in
+the month where that stands now.
 
 Only versions of time entries and releases of adjustments are kept as they were: a posting, an acceptance or an
 adjustment whose row is changed or deleted later is as if it had always been so.

@@ -140,10 +140,10 @@ class LineTerms:
     lots: tuple[Lot, ...] = ()
 
     @classmethod
-    def from_record(cls, record: Record) -> LineTerms:
-        """The terms of a decoded ``canonical.contract_line``; an amount that is not set is none."""
+    def from_record(cls, record: Record, method: str) -> LineTerms:
+        """The terms of a decoded ``canonical.contract_line``, or a version of it; an amount that is not set is none."""
         return cls(
-            record["billing_method"] or "",
+            method,
             Cap.from_record(record),
             record["included_seconds"] or 0,
             record["per_diem_amount"] or Decimal(0),
@@ -179,7 +179,7 @@ class ContractLine:
             record["billing_method"] or "",
             record["quantity_increment_seconds"] or None,
             record["rounding"] or HALF_UP,
-            LineTerms.from_record(record),
+            LineTerms.from_record(record, record["billing_method"] or ""),
         )
 
 

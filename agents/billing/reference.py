@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from operator import attrgetter
 from typing import Final, TypeVar
@@ -26,6 +27,7 @@ from agents.billing.periods import PeriodTable
 from agents.billing.rates import RateTable
 from agents.billing.rights import RightTable
 from agents.billing.terms import Terms
+from agents.billing.termshistory import EngagementVersion, LineVersion, TermsHistory
 from agents.billing.touches import Touch
 from agents.owned import OwnedRows
 from streams.errors import ContractViolation
@@ -62,6 +64,8 @@ REFERENCE_ENTITIES: Final = (
     "period_right",
     "approval_limit",
     "prepaid_lot",
+    "engagement_version",
+    "contract_line_version",
 )
 
 Row = TypeVar("Row")
@@ -88,8 +92,10 @@ class BillingReference:
         self.limits = LimitTable()
         self._lines_of: dict[str, set[str]] = {}
         self._lots: OwnedRows[str, Lot] = OwnedRows(attrgetter("contract_line_id"))
+        self._cap_versions: OwnedRows[str, EngagementVersion] = OwnedRows(attrgetter("engagement_id"))
+        self._line_versions: OwnedRows[str, LineVersion] = OwnedRows(attrgetter("contract_line_id"))
         # Of known engagements only, so that it stays as small as the engagement table.
-        self._terms: dict[str, Terms] = {}
+        self._terms: dict[str, TermsHistory] = {}
 
     def apply(self, entity: str, row_id: str, record: Record | None) -> list[Touch]:
         """Take in the latest state of a row and return what it touches.
@@ -128,18 +134,30 @@ class BillingReference:
                 return self.limits.replace(row_id, None if gone else ApprovalLimit.from_record(row))
             case "prepaid_lot":
                 return self._replace_lot(row_id, None if gone else Lot.from_record(row))
+            case "engagement_version":
+                versions = self._cap_versions.replace(
+                    row_id, None if gone else EngagementVersion.from_record(row)
+                )
+                return self._touch_roots(version.engagement_id for version in versions)
+            case "contract_line_version":
+                of_lines = self._line_versions.replace(row_id, None if gone else LineVersion.from_record(row))
+                return self._touch_roots(self._roots_of(version.contract_line_id for version in of_lines))
             case _:
                 raise ContractViolation(f"billing keeps no reference table of {entity!r}")
 
     def terms(self, root_id: str) -> Terms:
         """The caps and inclusions of an allocation root; empty for a root that is no known engagement."""
-        terms = self._terms.get(root_id)
-        if terms is not None:
-            return terms
+        return self.terms_history(root_id).now
+
+    def terms_history(self, root_id: str) -> TermsHistory:
+        """The same, with what they were before amendments."""
+        history = self._terms.get(root_id)
+        if history is not None:
+            return history
         lines = {line_id: self._line_terms(line_id) for line_id in sorted(self._lines_of.get(root_id, ()))}
         engagement = self.engagements.get(root_id)
         if engagement is None:
-            return Terms(root_id, lines=lines)
+            return TermsHistory(Terms(root_id, lines=lines))
         entity = self.legal_entities.get(engagement.legal_entity_id)
         terms = Terms(
             root_id,
@@ -151,8 +169,9 @@ class BillingReference:
             None if entity is None else entity.currency,
             engagement.fx_rule.rate_type,
         )
-        self._terms[root_id] = terms
-        return terms
+        of_lines = [version for line_id in lines for version in self._line_versions.of(line_id)]
+        history = self._terms[root_id] = TermsHistory.of(terms, self._cap_versions.of(root_id), of_lines)
+        return history
 
     def _replace_line(self, line_id: str, new: ContractLine | None) -> list[Touch]:
         old = self.lines.pop(line_id, None)
@@ -178,8 +197,17 @@ class BillingReference:
         return replace(terms, lots=lots) if lots else terms
 
     def _replace_lot(self, lot_id: str, new: Lot | None) -> list[Touch]:
-        lines = [self.lines.get(lot.contract_line_id) for lot in self._lots.replace(lot_id, new)]
-        roots = sorted({line.engagement_id for line in lines if line is not None})
+        lots = self._lots.replace(lot_id, new)
+        return self._touch_roots(self._roots_of(lot.contract_line_id for lot in lots))
+
+    def _roots_of(self, line_ids: Iterable[str]) -> set[str]:
+        """The engagements of lines, as far as these are known."""
+        lines = (self.lines.get(line_id) for line_id in line_ids)
+        return {line.engagement_id for line in lines if line is not None}
+
+    def _touch_roots(self, root_ids: Iterable[str]) -> list[Touch]:
+        """Roots whose terms have changed, now or before."""
+        roots = sorted(set(root_ids))
         for root_id in roots:
             self._terms.pop(root_id, None)
         return [Touch(f"terms:{root_id}") for root_id in roots]

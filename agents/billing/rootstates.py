@@ -7,7 +7,7 @@ entries have changed on the way. Of each entry the states are kept that differ: 
 
 What is decided after the last close changes S(now) alone, at the cost of that change. A close that arrives before
 anything that was decided after it costs nothing. Whatever else arrives late, or changes what was decided before a
-close, makes it all be done again: `RootStates.takes` says no.
+close, makes it all be done again, as terms that changed do: `RootStates.takes` says no. S(c) is by the terms of c.
 
 Example: cap 1,000 at 100 an hour. X of 5 March, 6 h, and Y of 6 March, 6 h, are approved in March, which closes on
 3 April; W of 4 March, 3 h, on 5 April. States: of W 3 h/300 from the close on, of X 6 h/600, of Y first 4 h/400 with
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from agents.billing.allocation import Segments
@@ -26,19 +26,20 @@ from agents.billing.closes import LONG_AGO, Facts
 from agents.billing.entrybooks import State, content
 from agents.billing.running import RunningAllocation
 from agents.billing.terms import Terms
+from agents.billing.termshistory import TermsHistory
 
 
 class RootStates:
     """One root as it was at ``closes``, those of its legal entity in order, and as it is now.
 
-    ``last`` is the latest decision about any of its entries.
+    ``last`` is the latest decision about any of its entries, or about its terms.
     """
 
-    def __init__(self, terms: Terms, closes: Sequence[datetime]) -> None:
-        self.terms = terms
-        self.last = LONG_AGO
+    def __init__(self, history: TermsHistory, closes: Sequence[datetime]) -> None:
+        self.last = max((end for end, _ in history.ended), default=LONG_AGO)
+        self._history = history
         self._closes = tuple(closes)
-        self._running = RunningAllocation(terms)
+        self._running = RunningAllocation(self._terms(0))
         self._facts: dict[str, Facts] = {}
         self._states: dict[str, tuple[State, ...]] = {}
 
@@ -49,15 +50,20 @@ class RootStates:
             for interval in self._note(entry_id, of):
                 by_interval[interval].append(entry_id)
         found: dict[str, Segments] = {entry_id: {} for entry_id in facts}
-        for interval in sorted(by_interval):
-            here = {entry_id: self._as_of(facts[entry_id], interval) for entry_id in by_interval[interval]}
-            found |= self._update(here, interval)
+        amended = {bisect_right(self._closes, end) for end, _ in self._history.ended}
+        for interval in sorted(by_interval.keys() | amended):
+            terms, changed = self._terms(interval), by_interval[interval]
+            were: Iterable[str] = ()
+            if terms != self._running.terms:
+                self._running, changed, were = RunningAllocation(terms), list(facts), self._states
+            here = {entry_id: self._as_of(facts[entry_id], interval) for entry_id in changed}
+            found |= self._update(here, interval, were)
         return found
 
-    def takes(self, terms: Terms, closes: Sequence[datetime], changes: Mapping[str, Facts]) -> bool:
+    def takes(self, history: TermsHistory, closes: Sequence[datetime], changes: Mapping[str, Facts]) -> bool:
         """Whether `update` can take in changes: if they, and closes that are new, leave all that was as it was."""
         known = len(self._closes)
-        if terms != self.terms or tuple(closes[:known]) != self._closes:
+        if history != self._history or tuple(closes[:known]) != self._closes:
             return False
         if len(closes) > known and self.last >= closes[known]:
             return False
@@ -90,11 +96,19 @@ class RootStates:
             (nothing if old is None else old).as_of(closes[at]) != new.as_of(closes[at]) for at in intervals
         )
 
+    def _terms(self, interval: int) -> Terms:
+        return (
+            self._history.as_of(self._closes[interval]) if interval < len(self._closes) else self._history.now
+        )
+
     def _as_of(self, facts: Facts, interval: int) -> Facts:
         return facts.as_of(self._closes[interval]) if interval < len(self._closes) else facts
 
-    def _update(self, changes: Mapping[str, Facts], interval: int) -> dict[str, Segments]:
-        found = self._running.update(changes)
+    def _update(
+        self, changes: Mapping[str, Facts], interval: int, were: Iterable[str] = ()
+    ) -> dict[str, Segments]:
+        """Take in changes; of entries that ``were`` there, such as lines of a day, nothing may be left."""
+        found = {entry_id: Segments() for entry_id in were} | self._running.update(changes)
         for entry_id, segments in found.items():
             before = self._states.get(entry_id, ())
             if before and before[-1].interval == interval:

@@ -46,15 +46,15 @@ class SharedRoots:
         self, root_id: str, books: Mapping[str, EntryBook], changed: Collection[str] | None
     ) -> AllocatedRoot:
         """Take in entries that changed; None is whatever there is."""
-        terms, periods = self._reference.terms(root_id), self._reference.periods
-        entity = terms.legal_entity_id
+        history, periods = self._reference.terms_history(root_id), self._reference.periods
+        terms, entity = history.now, history.now.legal_entity_id
         closes = () if entity is None else periods.hard_closes(entity)
         root = self._roots.get(root_id)
         facts = {} if changed is None else {entry_id: self._facts(books, entry_id) for entry_id in changed}
-        if root is not None and changed is not None and root.takes(terms, closes, facts):
+        if root is not None and changed is not None and root.takes(history, closes, facts):
             found = root.update(closes, facts)
         else:
-            root = self._roots[root_id] = RootStates(terms, closes)
+            root = self._roots[root_id] = RootStates(history, closes)
             facts = {entry_id: self._facts(books, entry_id) for entry_id in books}
             found = root.replay(facts)
         segments: Segments = {}

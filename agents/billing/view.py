@@ -16,6 +16,8 @@ _BY_COORDINATES = {
     "period_right": "right:",
     "approval_limit": "limit:",
     "prepaid_lot": "terms:",  # a lot is one of some line of some root
+    "engagement_version": "terms:",
+    "contract_line_version": "terms:",
 }
 
 

@@ -111,6 +111,42 @@ class ContractLine(Erp):
     rollover_months: Mapped[OptionalSeconds]  # for so many months; null: for 24
 
 
+class EngagementVersion(Erp):
+    """The cap of an engagement as it was until an amendment ended it. Append-only.
+
+    Closed months are told from it: at a close the cap was that of the first version that ended no earlier.
+    """
+
+    __tablename__ = "engagement_version"
+    id: Mapped[Key]
+    engagement_id: Mapped[Code]
+    cap_money: Mapped[OptionalMoney]
+    cap_hours: Mapped[OptionalHours]
+    over_cap_action: Mapped[Code]
+    ended_at: Mapped[Instant]
+
+
+class ContractLineVersion(Erp):
+    """What the work of a contract line shares, as it was until an amendment ended it. Append-only."""
+
+    __tablename__ = "contract_line_version"
+    id: Mapped[Key]
+    contract_line_id: Mapped[Code]
+    cap_money: Mapped[OptionalMoney]
+    cap_hours: Mapped[OptionalHours]
+    over_cap_action: Mapped[Code]
+    included_hours: Mapped[OptionalHours]
+    per_diem_amount: Mapped[OptionalMoney]
+    day_minimum_hours: Mapped[OptionalHours]
+    starts_on: Mapped[OptionalDay]
+    ends_on: Mapped[OptionalDay]
+    expires_on: Mapped[OptionalDay]
+    unused_hours: Mapped[OptionalCode]
+    rollover_hours: Mapped[OptionalHours]
+    rollover_months: Mapped[OptionalSeconds]
+    ended_at: Mapped[Instant]
+
+
 class PlanRevision(Erp):
     """A decision to plan a contract line anew; what is null stays as it was planned before. Append-only.
 

@@ -9,7 +9,8 @@ month at its close stays there, the sums over all periods are S(now), and nothin
 
 Decided before c: an entry's version approved before it and not corrected, withdrawn or deleted before it; an invoice
 or credit line posted before it; an adjustment decided before it and not released before it; a milestone accepted
-before it. Contracts, rates and exchange rates are as they are now: their rows say nothing of when they were decided.
+before it. Caps, inclusions and amounts of a day are those that were agreed then (see `terms`). Rates, exchange rates,
+lots and all else of a contract are as they are now: their rows say nothing of when they were decided.
 A draft decides nothing: it names a part of what is to be billed, in the month where that stands now.
 
 Example: 8 h at 150 of 30 March, approved on 1 April; March closes on 3 April 18:00; corrected to 6 h on 5 April.
@@ -31,6 +32,7 @@ from .drafts import is_draft
 from .rating import Item, rate_entry, rate_milestone
 from .rows import InvoiceLine, Rows, TimeEntry
 from .segments import Segment
+from .terms import engagements_as_of, lines_as_of
 
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -53,6 +55,8 @@ def as_of(rows: Rows, close: datetime) -> Rows:
             stood[version.entry.id].append(version.entry)
     return replace(
         rows,
+        engagements=engagements_as_of(rows, close),
+        contract_lines=lines_as_of(rows, close),
         time_entries={
             entry_id: max(of_entry, key=lambda entry: (entry.approved_at or LONG_AGO, entry.version))
             for entry_id, of_entry in stood.items()
@@ -142,7 +146,7 @@ def earn(closes: Closes, root: str) -> list[Earned]:
     for since, moment in closes.states(root):
         entity = closes.rows.engagements[root].legal_entity_id
         of_root = sorted(moment.items.get(root, []), key=item_order)
-        items = {item.entry_id: item for item in (*of_root, *day_items(of_root, closes.rows))}
+        items = {item.entry_id: item for item in (*of_root, *day_items(of_root, moment.rows))}
         here = {(s.entry_id, s.segment): (s, items.get(s.entry_id)) for s in moment.without_drafts(root)}
         for key in {*stands, *here}:
             old, new = stands.get(key), here.get(key)

@@ -6,6 +6,7 @@ ranges are half-open. Only the fields that some rule reads are kept.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -75,6 +76,16 @@ class ContractLine:
     unused_hours: str | None = None
     rollover_seconds: int | None = None
     rollover_months: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TermsVersion:
+    """Fields of an engagement or a contract line, ``of``, as they were until ``ended_at``."""
+
+    id: str
+    of: str
+    was: Mapping[str, object]
+    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +400,8 @@ class Rows:
     clients: dict[str, Client] = field(default_factory=dict)
     engagements: dict[str, Engagement] = field(default_factory=dict)
     contract_lines: dict[str, ContractLine] = field(default_factory=dict)
+    engagement_versions: dict[str, TermsVersion] = field(default_factory=dict)
+    line_versions: dict[str, TermsVersion] = field(default_factory=dict)
     plan_revisions: dict[str, PlanRevision] = field(default_factory=dict)
     prepaid_lots: dict[str, PrepaidLot] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)

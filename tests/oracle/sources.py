@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from streams.money import hours_to_seconds
 
 from . import rows as r
+from .terms import engagement_version, line_version
 from .validity import what_is_wrong, without_open_end
 
 SourceRow = Mapping[str, Any]
@@ -32,6 +33,10 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "contract_line": "id engagement_id billing_method cap_money cap_hours over_cap_action included_hours"
         " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status"
         " revenue_method fee planned_hours starts_on ends_on expires_on unused_hours rollover_hours rollover_months",
+        "engagement_version": "id engagement_id cap_money cap_hours over_cap_action ended_at",
+        "contract_line_version": "id contract_line_id cap_money cap_hours over_cap_action included_hours"
+        " per_diem_amount day_minimum_hours starts_on ends_on expires_on unused_hours rollover_hours rollover_months"
+        " ended_at",
         "plan_revision": "id contract_line_id fee planned_hours ends_on effective_on decided_at",
         "prepaid_lot": "id contract_line_id hours fee starts_on expires_on",
         "project": "id engagement_id contract_line_id status",
@@ -104,6 +109,8 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         clients=_by_id(map(_client, valid("erp", erp, "client"))),
         engagements=_by_id(map(_engagement, valid("erp", erp, "engagement"))),
         contract_lines=_by_id(map(_contract_line, valid("erp", erp, "contract_line"))),
+        engagement_versions=_by_id(map(engagement_version, valid("erp", erp, "engagement_version"))),
+        line_versions=_by_id(map(line_version, valid("erp", erp, "contract_line_version"))),
         plan_revisions=_by_id(map(_plan_revision, valid("erp", erp, "plan_revision"))),
         prepaid_lots=_by_id(map(_prepaid_lot, valid("erp", erp, "prepaid_lot"))),
         projects=_by_id(map(_project, valid("erp", erp, "project"))),

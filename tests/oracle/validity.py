@@ -94,6 +94,18 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "rollover_hours": _CONTRACT_HOURS,
         "rollover_months": _between(0, 24),
     },
+    "engagement_version": {"cap_money": _money, "cap_hours": _CONTRACT_HOURS, "over_cap_action": _OVER_CAP},
+    "contract_line_version": {
+        "cap_money": _money,
+        "cap_hours": _CONTRACT_HOURS,
+        "over_cap_action": _OVER_CAP,
+        "included_hours": _CONTRACT_HOURS,
+        "per_diem_amount": _money,
+        "day_minimum_hours": _DAY_HOURS,
+        "unused_hours": _one_of("expire", "roll_over"),
+        "rollover_hours": _CONTRACT_HOURS,
+        "rollover_months": _between(0, 24),
+    },
     "prepaid_lot": {"hours": _between(Decimal("0.01"), 1_000_000), "fee": _money},
     "plan_revision": {"fee": _money, "planned_hours": _CONTRACT_HOURS},
     "project": {"status": _ACTIVE_CLOSED},
@@ -142,6 +154,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
 OPEN_ENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "engagement": ("ends_on",),
     "contract_line": ("starts_on", "ends_on", "expires_on"),
+    "contract_line_version": ("starts_on", "ends_on", "expires_on"),
     "plan_revision": ("ends_on",),
     "prepaid_lot": ("starts_on", "expires_on"),
     "consultant": ("left_on",),
@@ -189,7 +202,7 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
         if needed is not None and row[needed] is None:
             return f"{needed} of a {row['kind']} is not there"
     if (
-        table == "contract_line"
+        table in ("contract_line", "contract_line_version")
         and row["unused_hours"] == "roll_over"
         and row["starts_on"] in (None, date.max)
     ):

@@ -14,6 +14,7 @@ from connectors.reference.firm.entries import Entries
 from connectors.reference.firm.invoicing import Invoicing
 from connectors.reference.firm.people import People
 from connectors.reference.firm.signatures import Signatures
+from connectors.reference.firm.termversions import keep_version
 from connectors.reference.firm.world import World, utc
 from streams.money import hours_to_seconds, seconds_to_hours
 
@@ -88,11 +89,13 @@ class Amendments:
     def _multiply(self, table: str, key: str, column: str, factor: Decimal, label: str) -> None:
         value = (self._world.rows[table][key][column] * factor).quantize(Decimal("0.01"))
         with self._world.transaction("erp", label) as tx:
+            keep_version(self._world, tx, table, key)
             tx.update(table, key, **{column: value})
         self._world.features[label] += 1
 
     def _hold(self, engagement: Engagement) -> None:
         with self._world.transaction("erp", "over_cap_action_change") as tx:
+            keep_version(self._world, tx, "engagement", engagement.id)
             tx.update("engagement", engagement.id, over_cap_action="hold")
         self._world.features["over_cap_action_change"] += 1
 

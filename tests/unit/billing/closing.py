@@ -46,7 +46,19 @@ def contracts(draw: st.DrawFn) -> Sources:
     if method == "prepaid" and draw(st.booleans()):
         ends = draw(one_of([None, day("03-31")]))
         sources.put("prepaid_lot", "B", contract_line_id="L", hours=D(6), fee=D(900), expires_on=ends)
-    return sources.put("contract_line", "L", **terms)
+    sources.put("contract_line", "L", **terms)
+    for number in range(draw(st.integers(0, 2))):
+        was = {"cap_money": draw(one_of([None, D(400), D(1000)])), "ended_at": draw(moments)}
+        sources.put("engagement_version", f"V{number}", engagement_id="E", **was)
+    for number in range(draw(st.integers(0, 2))):
+        was = {"cap_money": draw(one_of([None, D(500)])), "ended_at": draw(moments)}
+        was |= {"included_hours": draw(one_of([None, D(7)])), "per_diem_amount": draw(one_of([None, D(700)]))}
+        was |= {
+            "day_minimum_hours": draw(one_of([None, D(10)])),
+            "expires_on": draw(one_of([None, day("03-31")])),
+        }
+        sources.put("contract_line_version", f"V{number}", contract_line_id="L", **was, starts_on=None)
+    return sources
 
 
 @st.composite

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agents.billing import Adjustment, BillingReference, DraftLine, Entry, Item, PostedLine, Terms, rate_entry
+from agents.billing import Adjustment, BillingReference, DraftLine, Entry, Item, PostedLine, rate_entry
 from agents.billing.allocation import Segments
 from agents.billing.closes import Facts, Released, Version
 from agents.billing.entrybooks import EntryBooks, book_entry, book_states
 from agents.billing.rootstates import RootStates
+from agents.billing.termshistory import TermsHistory
 
 Records = Sequence[tuple[str, dict[str, Any]]]
 
@@ -26,7 +27,7 @@ class Kept:
     _facts: dict[str, dict[str, Facts]] = field(default_factory=dict)
 
     def update(
-        self, root: str, terms: Terms, closes: Sequence[datetime], facts: dict[str, Facts]
+        self, root: str, terms: TermsHistory, closes: Sequence[datetime], facts: dict[str, Facts]
     ) -> RootStates:
         """As they are now; ``segments`` are of each entry."""
         before, states = self._facts.get(root, {}), self._roots.get(root)
@@ -83,16 +84,17 @@ class History:
         kept: Kept | None = None,
     ) -> dict[str, EntryBooks]:
         """The books of the entries of a root that are not in them as they are; ``kept`` is of an earlier time."""
-        terms, periods = reference.terms(root), reference.periods
+        history, periods = reference.terms_history(root), reference.periods
+        terms = history.now
         facts = {one.entry_id: one for one in self.by_entry(root, items, lines, adjustments, drafts)}
         found: dict[str, EntryBooks | None] = {}
-        if terms.is_independent:
+        if history.is_independent:
             for entry_id, one in facts.items():
                 found[entry_id] = book_entry(one, one.allocate(terms), terms, periods)
         else:
             closes = periods.hard_closes(terms.legal_entity_id or "")
             kept = Kept() if kept is None else kept
-            states = kept.update(root, terms, closes, facts)
+            states = kept.update(root, history, closes, facts)
             for entry_id, now in kept.segments[root].items():
                 one = facts.get(entry_id) or Facts(entry_id, None)
                 found[entry_id] = book_states(one, states.states(entry_id), now, terms, periods)

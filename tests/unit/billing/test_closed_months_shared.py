@@ -141,6 +141,44 @@ def test_hours_of_a_lot(judge: Judge) -> None:
     assert of(booked, Y) == {("unbilled", MARCH): (6, D(600))}
 
 
+def test_a_cap_that_is_raised_after_the_close(judge: Judge) -> None:
+    """To 1,300 on 10 April: March keeps its 200 over the cap, April takes them back and has them to bill."""
+    sources = capped(cap_money=D(1300))
+    sources.put("engagement_version", "V", engagement_id="E", cap_money=D(1000), ended_at=at("04-10 09:00"))
+    booked = judge(sources).booked
+    assert of(booked, X) == MARCH_OF_X
+    assert of(booked, Y) == {
+        **MARCH_OF_Y,
+        ("unbilled", APRIL): (2, D(200)),
+        ("over_cap", APRIL): (-2, D(-200)),
+    }
+    sources.put("engagement_version", "V", ended_at=at("04-02 09:00"))
+    assert of(judge(sources).booked, Y) == {("unbilled", MARCH): (6, D(600))}
+
+
+def test_a_cap_that_ends_after_the_close(judge: Judge) -> None:
+    """Nothing is shared any more: what was over the cap of March is to bill in April all the same."""
+    sources = capped(cap_money=None)
+    sources.put("engagement_version", "V", engagement_id="E", cap_money=D(1000), ended_at=at("04-10 09:00"))
+    booked = judge(sources).booked
+    assert of(booked, X) == MARCH_OF_X
+    assert of(booked, Y) == {
+        **MARCH_OF_Y,
+        ("unbilled", APRIL): (2, D(200)),
+        ("over_cap", APRIL): (-2, D(-200)),
+    }
+
+
+def test_an_amount_a_day_that_changes_after_the_close(judge: Judge) -> None:
+    """A per diem of 900 was 800 at the close: 100 more in April."""
+    sources = capped(cap_money=None)
+    sources.put("contract_line", "L", billing_method="per_diem", per_diem_amount=D(900))
+    was = {"per_diem_amount": D(800), "ended_at": at("04-10 09:00"), "starts_on": None}
+    sources.put("contract_line_version", "V", contract_line_id="L", **was)
+    booked, diem = judge(sources).booked, ("day:erp:C:erp:L:2026-03-05", "per-diem", "unbilled")
+    assert (booked[*diem, MARCH], booked[*diem, APRIL]) == ((0, D(800)), (0, D(100)))
+
+
 def arrive(rows: list[Row], rng: random.Random) -> tuple[Agents, Sources]:
     """The rows one after the other, the agents looking now and then."""
     agents, sources = Agents(), Sources()

@@ -13,12 +13,15 @@ from agents.billing.caps import Limits
 from agents.billing.closes import Facts, Version
 from agents.billing.contracts import Cap, LineTerms
 from agents.billing.rootstates import RootStates
+from agents.billing.termshistory import TermsHistory
 
 MARCH = datetime(2026, 4, 3, 18, tzinfo=UTC)
 APRIL = datetime(2026, 5, 4, 18, tzinfo=UTC)
 BEFORE, AFTER = MARCH - timedelta(days=3), MARCH + timedelta(days=2)
 WORK = item(small_firm(), 1, "03-05", 1)
-CAPPED = Terms(ROOT, "EUR", "erp:CL1", "erp:LE1", Cap(money=money(1000)), {"erp:L1": LineTerms("tm")})
+CAPPED = TermsHistory(
+    Terms(ROOT, "EUR", "erp:CL1", "erp:LE1", Cap(money=money(1000)), {"erp:L1": LineTerms("tm")})
+)
 
 
 def work(number: int, on: str, hours: int, decided_at: datetime, version: int = 1) -> Item:
@@ -99,7 +102,7 @@ def test_what_it_does_not_take() -> None:
     assert not states.takes(CAPPED, [MARCH, AFTER], {})
     assert not states.takes(CAPPED, [MARCH + timedelta(hours=1)], {})
     assert not states.takes(CAPPED, [], {})
-    assert not states.takes(Terms(ROOT), [MARCH], {})
+    assert not states.takes(TermsHistory(Terms(ROOT)), [MARCH], {})
     assert states.takes(CAPPED, [MARCH, APRIL], {})
     assert not states.takes(CAPPED, [MARCH, APRIL], of(work(4, "04-02", 1, AFTER)))
 
@@ -126,7 +129,9 @@ def test_a_change_costs_no_more_on_a_large_root(cap: Any, monkeypatch: pytest.Mo
         return place(self, made, *rest)
 
     monkeypatch.setattr(Limits, "place", counted)
-    terms = Terms(ROOT, "EUR", "erp:CL1", "erp:LE1", Cap(money=cap), {"erp:L1": LineTerms("tm")})
+    terms = TermsHistory(
+        Terms(ROOT, "EUR", "erp:CL1", "erp:LE1", Cap(money=cap), {"erp:L1": LineTerms("tm")})
+    )
     many = [work(n, "03-05", 1, BEFORE) for n in range(2_000)]
     many += [work(n, "04-05", 1, AFTER + timedelta(days=3)) for n in range(2_000, 3_000)]
     states = RootStates(terms, [MARCH])
