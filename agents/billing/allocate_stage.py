@@ -29,8 +29,8 @@ from agents.billing.rate_stage import RULES
 from agents.billing.reference import BillingReference
 from agents.billing.reports import report_of
 from agents.billing.segments import Key, Segment
-from agents.billing.terms import Terms
 from agents.billing.sharedroots import SharedRoots
+from agents.billing.terms import Terms
 from agents.rejects import RAISED, Rejects
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord, decoded
