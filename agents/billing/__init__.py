@@ -1,7 +1,7 @@
-"""Billing: what approved time and accepted milestones are worth, and in which state of billing it is.
+"""Billing: what approved time, accepted milestones and expenses are worth, and in which state of billing it is.
 
 The modules here are pure: values in, values out. Two stages use them: rating, keyed by entry
-(`rate_entry`, `rate_milestone`), and allocation, keyed by root (`allocate`, `diff`).
+(`rate_entry`, `rate_milestone`, `rate_expense`), and allocation, keyed by root (`allocate`, `diff`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate, allocate_item
 from agents.billing.contracts import Cap, ContractLine, Engagement, LineTerms
 from agents.billing.drafts import DraftLine
+from agents.billing.expenses import Expense, rate_expense
 from agents.billing.explain import RateExplanation, explain_rate
 from agents.billing.inputs import Entry, Milestone
 from agents.billing.items import Item
@@ -33,6 +34,7 @@ __all__ = [
     "DraftLine",
     "Engagement",
     "Entry",
+    "Expense",
     "Item",
     "LedgerDiff",
     "LedgerLine",
@@ -54,5 +56,6 @@ __all__ = [
     "explain_rate",
     "find_rate",
     "rate_entry",
+    "rate_expense",
     "rate_milestone",
 ]

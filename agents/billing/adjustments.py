@@ -1,7 +1,7 @@
 """Bill adjustments: decisions about what is billed of approved time, which itself stays approved.
 
-A write-off takes hours out of what is not posted, a discount money out of what the entry is worth, and a hold
-keeps hours, or everything, from being billed until it is released. Each shows as a segment of its own,
+A write-off takes hours (of an expense: money) out of what is not posted, a discount money out of what the entry is
+worth, and a hold keeps hours, or everything, from being billed until it is released. Each shows as a segment of its own,
 ``adj:<id>``, so that what was given away stays visible. Examples, of 8 h at 150:
 
 - a write-off of 2 h: 2 h/300 written off, 6 h/900 to bill;
@@ -35,7 +35,8 @@ HOLD_KIND: Final = "hold"
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """A decision that counts now. ``seconds`` None, of a hold, is everything; ``amount`` is a discount's.
+    """A decision that counts now. ``seconds`` None, of a hold, is everything; ``amount`` is a discount's, or that
+    of a write-off of an expense.
 
     ``limits`` are the most that its approver could approve then, by currency; None is without a limit.
     """

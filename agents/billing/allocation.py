@@ -16,7 +16,7 @@ from agents.billing.authority import asked_seconds, refusal, standing, worth
 from agents.billing.caps import Limits, Part, share
 from agents.billing.daylines import DAY_VERSION, DayLine, day_lines
 from agents.billing.drafts import DraftLine, put_on_draft
-from agents.billing.items import ENTRY, MILESTONE_ITEM, PARKED, PRICED, Item, order_key
+from agents.billing.items import EXPENSE, MILESTONE_ITEM, PARKED, PRICED, Item, order_key
 from agents.billing.posted import (
     NetLine,
     PostedLine,
@@ -36,7 +36,7 @@ from agents.billing.segments import (
     item_segment,
 )
 from agents.billing.terms import Terms
-from streams.money import EXACT, ZERO, minor_unit
+from streams.money import EXACT, ZERO, minor_unit, round_money
 
 Segments = dict[Key, Segment]
 
@@ -59,7 +59,8 @@ def allocate(
     for adjustment in adjustments:
         decided.setdefault(adjustment.entry_id, []).append(adjustment)
     segments = live.segments
-    limits = None if independent else Limits(terms, nets)
+    scopes = {item.entry_id: item.cap_scope for item in ordered if item.item_kind == EXPENSE}
+    limits = None if independent else Limits(terms, nets, scopes)
     for item in ordered:
         entry_id = item.entry_id
         own = decided.get(entry_id, ())
@@ -182,20 +183,20 @@ def _place_item(
         for net in nets:
             seconds -= net.seconds
         parked = disposition == PARKED
-        # A parked milestone has no seconds and no known amount, and must show all the same.
-        if seconds or (parked and item.item_kind == MILESTONE_ITEM):
+        # A parked milestone has no seconds and no known amount, an expense never has seconds: they must show all the same.
+        if seconds or item.item_kind == EXPENSE or (parked and item.item_kind == MILESTONE_ITEM):
             _put(segments, item_segment(item, BASE, disposition, seconds, None if parked else ZERO))
         return None
     assert item.amount is not None
     taken: list[tuple[Adjustment, Decimal]] = []
-    if adjustments and item.item_kind == ENTRY:
+    if adjustments and item.item_kind != MILESTONE_ITEM:
         _put_refused(item, adjustments, segments)
         adjustments = standing(item, adjustments)
         taken = discounts(item.amount, adjustments, item.currency or "")
         for adjustment, off in taken:
             _put(segments, item_segment(item, adjustment.segment, WRITTEN_OFF, 0, off))
     seconds, amount = _remainder(item, taken, nets)
-    if item.item_kind != ENTRY:
+    if item.item_kind == MILESTONE_ITEM:
         if seconds or amount:
             _put(segments, item_segment(item, BASE, UNBILLED, seconds, amount))
         return None
@@ -276,8 +277,16 @@ def _write_off(
     """Take the write-offs, by id, out of the remainder; each takes at most what is left of it.
 
     Example: 8 h/1,200 with a write-off of 2 h: 2 h/300 written off, 6 h/900 remain. Money that goes back to the
-    client is not written off: of 2 h/-100 the 2 h are, and -100 remain.
+    client is not written off: of 2 h/-100 the 2 h are, and -100 remain. Of an expense money is written off, as much as
+    the decision says: of 220.00, 50.00, and 170.00 remain.
     """
+    if item.item_kind == EXPENSE:
+        for adjustment in of_kind(WRITE_OFF_KIND, adjustments):
+            off_amount = min(round_money(adjustment.amount, item.currency or ""), max(amount, ZERO))
+            if off_amount:
+                _put(segments, item_segment(item, adjustment.segment, WRITTEN_OFF, 0, off_amount))
+            amount -= off_amount
+        return seconds, amount
     for adjustment in of_kind(WRITE_OFF_KIND, adjustments):
         off_seconds = min(adjustment.seconds or 0, seconds)
         if off_seconds <= 0:

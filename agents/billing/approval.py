@@ -12,14 +12,29 @@ the right: the entry waits for an approval by somebody who has it, or for the ri
 
 from __future__ import annotations
 
-from agents.billing.inputs import Entry
+from datetime import date, datetime
+from typing import Protocol
+
 from agents.billing.reference import BillingReference
 from agents.billing.results import CLOSED_PERIOD, SELF_APPROVAL, Parking
 from agents.billing.rights import dependency
 
 
+class Approved(Protocol):
+    """An entry or an expense that somebody has approved."""
+
+    @property
+    def work_date(self) -> date: ...
+    @property
+    def approved_at(self) -> datetime | None: ...
+    @property
+    def approved_by(self) -> str | None: ...
+    @property
+    def is_self_approved(self) -> bool: ...
+
+
 def approval_refused(
-    entry: Entry, legal_entity_id: str, dependencies: list[str], ref: BillingReference
+    entry: Approved, legal_entity_id: str, dependencies: list[str], ref: BillingReference
 ) -> Parking | None:
     """The parking of an entry whose approval does not count; None where it does.
 

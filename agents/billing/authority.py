@@ -10,7 +10,8 @@ A limit is for each adjustment by itself; where the ERP doesn't say who prepared
 worth is today's: an entry that is corrected to be worth more may take an adjustment beyond the limit.
 
 Held against the limit is what the adjustment asks for, at what its entry is worth before any adjustment: the money
-of a discount, the worth of the hours of a write-off or a hold, all of it for a hold of everything.
+of a discount or of a write-off of an expense, the worth of the hours of another write-off or a hold, all of it for a
+hold of everything.
 
 The adjustment shows as a segment ``adj:<id>`` of nothing, in the bucket ``refused``, with the class and the keys. It
 takes effect when the ERP names another approver, or when the limit is raised as of then. Example, of 8 h at 150 and a
@@ -24,10 +25,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from agents.billing.adjustments import DISCOUNT_KIND, Adjustment
+from agents.billing.adjustments import DISCOUNT_KIND, WRITE_OFF_KIND, Adjustment
 from agents.billing.caps import share
 from agents.billing.entities import ApprovalLimit
-from agents.billing.items import Item
+from agents.billing.items import EXPENSE, Item
 from agents.billing.results import APPROVAL_LIMIT, SELF_APPROVAL, Parking
 from agents.billing.touches import Touch
 from agents.owned import OwnedRows
@@ -81,7 +82,7 @@ def worth(adjustment: Adjustment, item: Item) -> Decimal:
     """What an adjustment asks for, of an entry that is priced: 2 of 8 h that are worth 1,200 are 300."""
     assert item.amount is not None
     currency, quantity = item.currency or "", item.quantity_seconds
-    if adjustment.kind == DISCOUNT_KIND:
+    if adjustment.kind == DISCOUNT_KIND or (item.item_kind, adjustment.kind) == (EXPENSE, WRITE_OFF_KIND):
         return round_money(adjustment.amount, currency)
     if adjustment.seconds is None or adjustment.seconds >= quantity:
         return item.amount

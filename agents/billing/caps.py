@@ -3,17 +3,20 @@
 What the line includes covers first (see `inclusions`). What it doesn't cover draws on the cap of the contract line;
 what passes that draws on the cap of the engagement. Example: line cap 500, engagement cap 800; line-1 item A of 600,
 then line-2 item B of 400: A is 500 and 100 over its line, B is 300 and 100 over the engagement.
+
+An expense counts against the caps that its scope names, posted or not: those of line and engagement as work does, the
+engagement's alone, or none. It has no hours, so that only caps of money bind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from agents.billing.contracts import BILL, WRITE_OFF, Cap
 from agents.billing.inclusions import Limit, drawn_on, included
-from agents.billing.items import Item
+from agents.billing.items import ENGAGEMENT_SCOPE, LINE_SCOPE, NO_SCOPE, Item
 from agents.billing.posted import NetLine
 from agents.billing.segments import (
     BASE,
@@ -100,29 +103,40 @@ class Draw(NamedTuple):
 class Limits:
     """Running rooms of a root's caps and inclusions; `place` must be called in item order.
 
-    ``draws`` are the draws of the item that was placed last.
+    ``scopes`` are those of expenses by their ids. ``draws`` are the draws of the item that was placed last.
     """
 
-    def __init__(self, terms: Terms, posted: Iterable[NetLine]) -> None:
-        nets = list(posted)
+    def __init__(
+        self, terms: Terms, posted: Iterable[NetLine], scopes: Mapping[str, str | None] | None = None
+    ) -> None:
         self._lines = terms.lines
         self._buckets: dict[Limit, str] = {}
         self.rooms: dict[Limit, Room] = {}
         self.draws: list[Draw] = []
         if terms.cap.is_set:
-            self._cap(_ENGAGEMENT, terms.cap, nets)
+            self._cap(_ENGAGEMENT, terms.cap)
         for line_id, line in terms.lines.items():
             if line.cap.is_set:
-                own = [net for net in nets if net.line.contract_line_id == line_id]
-                self._cap(_line(line_id), line.cap, own)
+                self._cap(_line(line_id), line.cap)
+        for net in posted:
+            self.count(net, None if scopes is None else scopes.get(net.line.entry_id))
 
-    def _cap(self, limit: Limit, cap: Cap, nets: Iterable[NetLine]) -> None:
-        """The room before the first item. Every posted line counts, one that is due for credit too."""
-        room = Room(cap.seconds, cap.money)
-        for net in nets:
-            room = room.less(net.seconds, net.amount)
-        self.rooms[limit] = room
+    def _cap(self, limit: Limit, cap: Cap) -> None:
+        """The room before anything is posted."""
+        self.rooms[limit] = Room(cap.seconds, cap.money)
         self._buckets[limit] = _OVER_CAP_BUCKETS.get(cap.over_cap_action, OVER_CAP)
+
+    def count(self, net: NetLine, scope: str | None, sign: int = 1) -> None:
+        """Take a posted line out of the rooms, or (sign -1) give it back. One that is due for credit counts too."""
+        for limit in self._caps(net.line.contract_line_id or "", scope):
+            self.rooms[limit] = self.rooms[limit].less(sign * net.seconds, sign * net.amount)
+
+    def _caps(self, line_id: str, scope: str | None) -> list[Limit]:
+        """The caps that there are for something on a line, in the order in which it draws on them."""
+        limits = {NO_SCOPE: (), ENGAGEMENT_SCOPE: (_ENGAGEMENT,)}.get(
+            scope or LINE_SCOPE, (_line(line_id), _ENGAGEMENT)
+        )
+        return [limit for limit in limits if limit in self._buckets]
 
     def room(self, limit: Limit) -> Room:
         """What a limit lets pass now."""
@@ -148,11 +162,11 @@ class Limits:
             covered = split(seconds, amount, taken, None, currency)
             parts.append(Part(segment, COVERED, covered.in_seconds, covered.in_amount))
             seconds, amount = covered.out_seconds, covered.out_amount
-        for limit, over in ((_line(line_id), OVER_LINE), (_ENGAGEMENT, OVER_ENGAGEMENT)):
-            if limit in self._buckets:
-                passed = self._draw(limit, seconds, amount, currency)
-                parts.append(Part(over, self._buckets[limit], passed.out_seconds, passed.out_amount))
-                seconds, amount = passed.in_seconds, passed.in_amount
+        for limit in self._caps(line_id, item.cap_scope):
+            over = OVER_ENGAGEMENT if limit == _ENGAGEMENT else OVER_LINE
+            passed = self._draw(limit, seconds, amount, currency)
+            parts.append(Part(over, self._buckets[limit], passed.out_seconds, passed.out_amount))
+            seconds, amount = passed.in_seconds, passed.in_amount
         parts.append(Part(BASE, UNBILLED, seconds, amount))
         return parts
 
@@ -189,11 +203,6 @@ class Limits:
         whole = not parts.out_seconds and not parts.out_amount and seconds >= 0 and amount >= 0
         self.draws.append(Draw(limit, room, parts.in_seconds, parts.in_amount, whole))
         return parts
-
-
-def caps_of(net: NetLine) -> tuple[Limit, Limit]:
-    """The caps that a posted line counts against, where these are set."""
-    return _line(net.line.contract_line_id or ""), _ENGAGEMENT
 
 
 def _line(line_id: str) -> Limit:

@@ -164,11 +164,14 @@ class ContractLine:
     quantity_increment_seconds: int | None
     rounding: str
     terms: LineTerms
+    expenses_billed: bool = True
+    expense_markup: Decimal | None = None  # percent
 
     @property
-    def rating_part(self) -> tuple[str, str, int | None, str]:
+    def rating_part(self) -> tuple[str, str, int | None, str, bool, Decimal | None]:
         """What a rated item depends on; a change of anything else re-allocates without re-rating."""
-        return (self.engagement_id, self.method, self.quantity_increment_seconds, self.rounding)
+        of_time = (self.engagement_id, self.method, self.quantity_increment_seconds, self.rounding)
+        return (*of_time, self.expenses_billed, self.expense_markup)
 
     @classmethod
     def from_record(cls, record: Record) -> ContractLine:
@@ -180,6 +183,8 @@ class ContractLine:
             record["quantity_increment_seconds"] or None,
             record["rounding"] or HALF_UP,
             LineTerms.from_record(record, record["billing_method"] or ""),
+            record["expenses_billed"] is not False,
+            record["expense_markup"],
         )
 
 

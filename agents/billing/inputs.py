@@ -48,11 +48,11 @@ class Entry(NamedTuple):
             return None
         return cls(
             record["id"],
-            _required(record, "consultant_id"),
-            _required(record, "project_id"),
+            required(record, "consultant_id"),
+            required(record, "project_id"),
             record["task_id"],
-            _required(record, "work_date"),
-            _required(record, "seconds"),
+            required(record, "work_date"),
+            required(record, "seconds"),
             record["kind"] or STANDARD,
             record["version"] or 1,
             record["approved_at"],
@@ -90,15 +90,16 @@ class Milestone(NamedTuple):
             return None
         return cls(
             record["id"],
-            _required(record, "engagement_id"),
-            _required(record, "contract_line_id"),
-            _required(record, "amount"),
+            required(record, "engagement_id"),
+            required(record, "contract_line_id"),
+            required(record, "amount"),
             record["accepted_on"],
             record["accepted_at"],
         )
 
 
-def _required(record: Record, field: str) -> Any:
+def required(record: Record, field: str) -> Any:
+    """A field of a record that counts; raises InvalidValue where it is null."""
     value = record[field]
     if value is None:
         raise InvalidValue(f"{record['id']} has no {field}")

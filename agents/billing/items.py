@@ -1,4 +1,4 @@
-"""What enters an allocation root: a rated time entry or milestone."""
+"""What enters an allocation root: a rated time entry, milestone or expense."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from agents.billing.entities import Record
 # Item kinds.
 ENTRY: Final = "entry"
 MILESTONE_ITEM: Final = "milestone"
+EXPENSE: Final = "expense"
+
+# Which caps an expense counts against, beside (none): that of the engagement, or first that of the line, as work does.
+NO_SCOPE: Final = "none"
+LINE_SCOPE: Final = "line"
+ENGAGEMENT_SCOPE: Final = "engagement"
 
 # Dispositions: what rating made of it.
 PRICED: Final = "priced"
@@ -31,6 +37,7 @@ class Item(NamedTuple):
     ``seconds`` are as approved, ``quantity_seconds`` after the quantity rounding of the contract line,
     ``amount`` is the document amount of the latter (None: not priced), ``rounding_amount`` what the
     difference is worth (None where there is none). ``decided_at`` is the time of the approval or acceptance.
+    ``cap_scope`` is that of an expense; None is `LINE_SCOPE`.
     """
 
     root_id: str
@@ -63,13 +70,14 @@ class Item(NamedTuple):
     exception_class: str | None
     missing_keys: tuple[str, ...] | None
     decided_at: datetime | None = None
+    cap_scope: str | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> Item:
         """The item of a decoded ``billing.rated`` record whose ``op`` is PUT."""
-        *values, applies_to_invoiced, exception_class, keys, decided_at = _values(record)
+        *values, applies_to_invoiced, exception_class, keys, decided_at, cap_scope = _values(record)
         keys = None if keys is None else tuple(keys)
-        return cls._make((*values, bool(applies_to_invoiced), exception_class, keys, decided_at))
+        return cls._make((*values, bool(applies_to_invoiced), exception_class, keys, decided_at, cap_scope))
 
     def fields(self) -> dict[str, Any]:
         """The business fields of the ``billing.rated`` record, by name."""
@@ -104,6 +112,7 @@ class Item(NamedTuple):
             "exception_class": self.exception_class,
             "missing_keys": None if self.missing_keys is None else list(self.missing_keys),
             "decided_at": self.decided_at,
+            "cap_scope": self.cap_scope,
         }
 
 
@@ -122,8 +131,8 @@ class Ordered(Protocol):
 def order_key(item: Ordered) -> OrderKey:
     """The order in which items draw on caps and inclusions: work date, system, native id.
 
-    Time entries come before ERP rows of the same day; ids of digits compare as numbers, before others:
-    ``time:9``, ``time:10``, ``time:A1``, ``erp:M-1``. The id itself makes the order total.
+    Time entries come before ERP rows (milestones, expenses) of the same day; ids of digits compare as numbers,
+    before others: ``time:9``, ``time:10``, ``time:A1``, ``erp:M-1``. The id itself makes the order total.
     """
     system, _, native = item.entry_id.partition(":")
     rank = _SYSTEM_RANK.get(system, 2)

@@ -1,6 +1,6 @@
-"""Stage 1 of billing: rate each entry and milestone, keyed by its own id, and route it to its root.
+"""Stage 1 of billing: rate each entry, milestone and expense, keyed by its own id, and route it to its root.
 
-A version of an entry that stands no more is rated beside it, for what closed months say: it adds to no
+A version of an entry or expense that stands no more is rated beside it, for what closed months say: it adds to no
 utilization and is nobody's exception.
 
 State per entry: the canonical record as received, the last results, a revision that grows when a result
@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from agents.billing.expenses import Expense, at_stake, rate_expense
 from agents.billing.index import PLACE, DependencyIndex, entry_of
 from agents.billing.inputs import Entry, Milestone
-from agents.billing.items import PARKED, Item
+from agents.billing.items import EXPENSE, PARKED, Item
 from agents.billing.rating import rate_entry, rate_milestone
 from agents.billing.reference import BillingReference
 from agents.billing.results import AMBIGUOUS_RATE, RatedResult
@@ -30,10 +31,18 @@ from streams.worker.flow import StageEnvironment
 
 FLOW = "billing"
 RULES = "2026.6"
-INPUTS = ("canonical.time_entry", "canonical.time_entry_version", "canonical.milestone")
+INPUTS = (
+    "canonical.time_entry",
+    "canonical.time_entry_version",
+    "canonical.milestone",
+    "canonical.expense",
+    "canonical.expense_version",
+)
 RATED = "billing.rated"
 STATE = b"e\0"
 VERSION = "time_entry_version"
+EXPENSE_VERSION = "expense_version"
+VERSIONS = (VERSION, EXPENSE_VERSION)
 STANDS: dict[str, Any] = {"version_id": None, "ended_at": None}
 EMPTY: dict[str, Any] = {
     "entity": "",
@@ -71,7 +80,7 @@ class RateStage:
             return
         row = decoded(record, self._decoder.decode, value)
         entity = record.topic.removeprefix("canonical.")
-        key = STATE + (f"{VERSION}:{row['id']}" if entity == VERSION else row["id"]).encode()
+        key = STATE + (f"{entity}:{row['id']}" if entity in VERSIONS else row["id"]).encode()
         stored = context.state.get(key)
         old = self._codec.decode(stored) if stored else EMPTY
         if stored and old["input"] == value:
@@ -94,7 +103,7 @@ class RateStage:
         return self._index.affected(touches, state, after)  # type: ignore[arg-type]
 
     def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
-        """All entries and milestones."""
+        """All entries, milestones and expenses."""
         return (key for key, _ in state.scan(STATE, after) if key > after)
 
     def finish(self, context: SliceContext) -> None:
@@ -139,6 +148,10 @@ class RateStage:
     def _rate(self, entity: str, row: dict[str, Any]) -> RatedResult:
         if entity == "milestone":
             return rate_milestone(Milestone.from_record(row), self._reference)
+        if entity == EXPENSE:
+            return rate_expense(Expense.from_record(row), self._reference)
+        if entity == EXPENSE_VERSION:
+            return rate_expense(Expense.from_version(row), self._reference)
         if entity == VERSION:
             return rate_entry(Entry.from_version(row), self._reference)
         return rate_entry(Entry.from_record(row), self._reference)
@@ -175,6 +188,7 @@ class RateStage:
         subject = (item or old).entry_id  # type: ignore[union-attr]
         record: dict[str, Any] = {"op": "CLEAR", "revision": revision, "flow": FLOW, "subject": subject}
         if item is not None:
+            amount, currency = at_stake(item)
             record |= {
                 "op": "RAISE",
                 "exception_class": item.exception_class,
@@ -182,7 +196,8 @@ class RateStage:
                 "blocks": "billing",
                 "missing_keys": list(item.missing_keys or ()),
                 "seconds": item.seconds,
-                "currency": item.currency,
+                "amount": amount,
+                "currency": currency,
             }
             context.count("parked")
         elif new is not None:
@@ -227,7 +242,7 @@ class RateStage:
 
 def _of_version(entity: str, row: dict[str, Any]) -> dict[str, Any]:
     """Which version it is that stands no more, and since when; both null for what stands."""
-    return {"version_id": row["id"], "ended_at": row["ended_at"]} if entity == VERSION else STANDS
+    return {"version_id": row["id"], "ended_at": row["ended_at"]} if entity in VERSIONS else STANDS
 
 
 def _rates_used(item: Item | None) -> Iterator[str]:
@@ -242,6 +257,8 @@ def _rates_used(item: Item | None) -> Iterator[str]:
 def _signature(row: dict[str, Any], item: Item) -> str:
     if item.item_kind == "milestone":
         return f"{row['contract_line_id']}|{row['engagement_id']}"
+    if item.item_kind == EXPENSE:
+        return f"{EXPENSE}|{item.consultant_id}|{item.project_id}|{row['currency']}"
     return f"{item.consultant_id}|{item.project_id}|{item.task_id or ''}"
 
 

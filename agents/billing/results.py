@@ -13,6 +13,7 @@ AMBIGUOUS_RATE: Final = "AMBIGUOUS_RATE"
 MISSING_FX: Final = "MISSING_FX"
 CLOSED_PERIOD: Final = "CLOSED_PERIOD"
 SELF_APPROVAL: Final = "SELF_APPROVAL"
+INVALID_VALUE: Final = "INVALID_VALUE"  # of expenses only: other rows are not taken in at all
 APPROVAL_LIMIT: Final = "APPROVAL_LIMIT"  # of bill adjustments only
 
 _MESSAGES: Final = {
@@ -21,6 +22,7 @@ _MESSAGES: Final = {
     MISSING_RATE: "no rate is effective on the work date",
     AMBIGUOUS_RATE: "several equally specific rates are effective on the work date",
     CLOSED_PERIOD: "was approved after the period's close, by somebody without the right to late acts",
+    INVALID_VALUE: "has a tax that is more than its amount",
     SELF_APPROVAL: "was approved by its own author",
     MISSING_FX: "no exchange rate of the five days up to the work date",
 }
@@ -50,7 +52,7 @@ class RatedResult(NamedTuple):
     """What rating says; all empty when there is nothing to bill (a draft, a rejection, a deletion).
 
     ``dependencies`` name all that was looked at, misses included: the result can only change when one of
-    them is touched on its work date. A milestone has no ``contribution``.
+    them is touched on its work date. A milestone and an expense have no ``contribution``.
     """
 
     item: Item | None

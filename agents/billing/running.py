@@ -18,7 +18,7 @@ from decimal import Decimal
 
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import Segments, allocate_alone, allocate_day, put_parts
-from agents.billing.caps import Draw, Limits, Part, Room, caps_of
+from agents.billing.caps import Draw, Limits, Part, Room
 from agents.billing.closes import Facts
 from agents.billing.daylines import RunningDays
 from agents.billing.inclusions import Limit
@@ -101,6 +101,7 @@ class RunningAllocation:
         self._limits = Limits(terms, ())
         # Of caps, before the first item; inclusions are untouched then.
         self._rooms = dict(self._limits.rooms)
+        self._scopes: dict[str, str] = {}  # by which the posted lines of expenses count
         self._leaves: dict[str, _Leaf] = {}
         self._root = _Node([], [], True)
         self._days = RunningDays(terms)
@@ -116,7 +117,7 @@ class RunningAllocation:
         rooms = dict(self._rooms)
         for entry_id, facts in changes.items():
             item, adjustments = facts.item, facts.adjustments
-            nets = self._post(entry_id, facts.lines)
+            nets = self._post(entry_id, item, facts.lines)
             alone, rest = allocate_alone(entry_id, item, nets, adjustments, self.terms)
             self._put(entry_id, item if rest is not None else None, adjustments, alone, rest or (0, ZERO))
             found[entry_id] = alone
@@ -140,18 +141,20 @@ class RunningAllocation:
         leaf = self._leaves.get(entry_id)
         return self._days.first(entry_id) if leaf is None else leaf.item
 
-    def _post(self, entry_id: str, lines: Iterable[PostedLine]) -> Sequence[NetLine]:
-        """Put the posted lines of an entry in the place of those that were there; every one counts against caps."""
-        before, nets = self._nets.pop(entry_id, ()), net_lines(lines)
+    def _post(self, entry_id: str, item: Item | None, lines: Iterable[PostedLine]) -> Sequence[NetLine]:
+        """Put the posted lines of an entry in the place of those that were there; each counts by the item's scope."""
+        before, scope_before = self._nets.pop(entry_id, ()), self._scopes.pop(entry_id, None)
+        nets, scope = net_lines(lines), None if item is None else item.cap_scope
         if nets:
             self._nets[entry_id] = nets
-        if before != nets:
-            for some, sign in ((before, -1), (nets, 1)):
-                for net in some:
-                    for limit in caps_of(net):
-                        if limit in self._rooms:
-                            less = sign * net.seconds, sign * net.amount
-                            self._rooms[limit] = self._rooms[limit].less(*less)
+            if scope is not None:
+                self._scopes[entry_id] = scope
+        if (before, scope_before) != (nets, scope):
+            self._limits.rooms = self._rooms
+            for net in before:
+                self._limits.count(net, scope_before, -1)
+            for net in nets:
+                self._limits.count(net, scope)
         return nets
 
     def _put(

@@ -28,7 +28,8 @@ from streams.worker.flow import StageDefinition, StageEnvironment
 
 # What billing reads of it.
 BILLED = tuple(
-    f"canonical.{entity}" for entity in ("time_entry", "milestone", "invoice_line", "bill_adjustment")
+    f"canonical.{entity}"
+    for entity in ("time_entry", "milestone", "expense", "invoice_line", "bill_adjustment")
 )
 # Exceptions that say nothing of a row's values.
 QUOTES_NOTHING = (UNMAPPED, OWNERSHIP)

@@ -9,23 +9,25 @@ from decimal import Decimal
 from typing import Final
 
 from agents.billing.entities import Record
+from agents.billing.expenses import GROSS, Expense, rate_expense
 from agents.billing.inputs import Entry, Milestone
 from agents.billing.posted import CREDIT_LINE, POSTED
 from agents.billing.rating import rate_entry, rate_milestone
 from agents.billing.reference import BillingReference
 from agents.billing.results import RatedResult
 from agents.billing.segments import Segment
-from agents.explain.arithmetic import money_text
+from agents.explain.arithmetic import money_text, plain
 from streams.errors import InvalidValue
 from streams.money import ZERO, seconds_to_hours
 
 TIME_ENTRY: Final = "time_entry"
 MILESTONE: Final = "milestone"
+EXPENSE: Final = "expense"
 
 
 @dataclass(frozen=True, slots=True)
 class EntryView:
-    """The entry or milestone as it is now; ``rating_now`` is what rating says of it with today's references."""
+    """The entry, milestone or expense as it is now; ``rating_now`` is what rating says of it with today's references."""
 
     id: str
     rating_now: str
@@ -41,9 +43,9 @@ class EntryView:
 
 
 def entry_view(entry_id: str, entity: str | None, row: Record | None, ref: BillingReference) -> EntryView:
-    """The view of a ``canonical.time_entry`` or ``canonical.milestone`` record, or that there is none."""
+    """The view of a ``canonical.time_entry``, ``milestone`` or ``expense`` record, or that there is none."""
     if row is None or entity is None:
-        return EntryView(entry_id, "nothing: no time entry or milestone has this id now")
+        return EntryView(entry_id, "nothing: no time entry, milestone or expense has this id now")
     status = "deleted" if row["deleted"] else row["status"]
     position = (
         f"{row['source_system']}, epoch {row['source_epoch']}, LSN {row['source_lsn']}, "
@@ -57,6 +59,18 @@ def entry_view(entry_id: str, entity: str | None, row: Record | None, ref: Billi
             status,
             work_date=row["accepted_on"],
             decided_at=row["accepted_at"],
+            position=position,
+        )
+    if entity == EXPENSE:
+        return EntryView(
+            entry_id,
+            _rating_now(row, entity, ref),
+            entity,
+            status,
+            row["version"],
+            row["incurred_on"],
+            approved_by=row["approved_by"],
+            decided_at=row["approved_at"],
             position=position,
         )
     return EntryView(
@@ -114,6 +128,23 @@ def adjustment_note(row: Record, currency: str | None) -> str:
     )
 
 
+def expense_note(row: Record, segment: Segment, ref: BillingReference) -> str:
+    """What an expense cost, what is put on top of it, and which caps it counts against: by its row of now.
+
+    Example: ``238.00 EUR gross less 38.00 tax; markup 10%; counts against the caps of: line``.
+    """
+    cost = f"{money_text(row['amount'], row['currency'])} {row['currency']} {row['tax_basis']}"
+    if row["tax_basis"] == GROSS and row["tax_amount"] is not None:
+        cost += f" less {money_text(row['tax_amount'], row['currency'])} tax"
+    line = ref.lines.get(segment.contract_line_id or "")
+    markup, whose = row["markup"], ""
+    if markup is None and line is not None and line.expense_markup is not None:
+        markup, whose = line.expense_markup, " (the contract line's)"
+    added = "no markup" if markup is None else f"markup {plain(markup)}%{whose}"
+    billed = "" if line is None or line.expenses_billed else "; the contract line bills no expenses"
+    return f"{cost}; {added}; counts against the caps of: {row['cap_scope']}{billed}"
+
+
 def _rating_now(row: Record, entity: str, ref: BillingReference) -> str:
     try:
         result = _rate(row, entity, ref)
@@ -132,6 +163,8 @@ def _rating_now(row: Record, entity: str, ref: BillingReference) -> str:
 def _rate(row: Record, entity: str, ref: BillingReference) -> RatedResult:
     if entity == MILESTONE:
         return rate_milestone(Milestone.from_record(row), ref)
+    if entity == EXPENSE:
+        return rate_expense(Expense.from_record(row), ref)
     return rate_entry(Entry.from_record(row), ref)
 
 

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
-from agents.billing.entities import Record
+from agents.billing.entities import Rate, Record
 from agents.billing.fx import SPOT, serves
 from agents.billing.ledger import REVERSAL, LedgerLine
 from agents.billing.reference import BillingReference
@@ -31,11 +31,13 @@ from agents.billing.segments import (
 from agents.explain.arithmetic import Arithmetic, money_text, plain, priced, without_price
 from agents.explain.chainview import ChainLink, chain_links, limit_notes
 from agents.explain.entryview import (
+    EXPENSE,
     MILESTONE,
     EntryView,
     adjustment_note,
     draft_note,
     entry_view,
+    expense_note,
     posted_remarks,
 )
 from agents.explain.neighbours import Neighbours, ledger_line
@@ -225,7 +227,7 @@ def _arithmetic(segment: Segment, is_milestone: bool, facts: Facts, live: Sequen
         line = ref.lines.get(segment.contract_line_id or "")
         return priced(
             segment,
-            None if rate is None else rate.currency,
+            _price_currency(rate, facts),
             None if line is None else line.rounding,
             None if line is None else line.terms.day_minimum_seconds,
             live,
@@ -246,6 +248,13 @@ def _arithmetic(segment: Segment, is_milestone: bool, facts: Facts, live: Sequen
     return without_price(*remarks)
 
 
+def _price_currency(rate: Rate | None, facts: Facts) -> str | None:
+    """Of the rate; of an expense its own."""
+    if facts.entry_entity == EXPENSE and facts.entry is not None:
+        return str(facts.entry["currency"])
+    return None if rate is None else rate.currency
+
+
 def _notes(segment: Segment, facts: Facts, links: Sequence[ChainLink]) -> list[str]:
     notes = []
     for link in links:
@@ -255,6 +264,8 @@ def _notes(segment: Segment, facts: Facts, links: Sequence[ChainLink]) -> list[s
             notes.append(f"{link.what}: the line has {link.on_line}, the references lead to {link.now} now")
     notes += limit_notes(segment, facts.reference)
     notes += _fx_notes(segment, facts.reference)
+    if facts.entry_entity == EXPENSE and facts.entry is not None:
+        notes.append(expense_note(facts.entry, segment, facts.reference))
     if segment.draft_amount is not None:
         notes.append(draft_note(segment))
     if facts.adjustment is not None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from agents.billing.reference import BillingReference
 from agents.billing.segments import ADJUSTMENT_SEGMENT, DUE_SEGMENT, POSTED_SEGMENT
 from agents.billing.view import BillingView
-from agents.explain.entryview import MILESTONE, TIME_ENTRY
+from agents.explain.entryview import EXPENSE, MILESTONE, TIME_ENTRY
 from agents.explain.eventid import EventId
 from agents.explain.explanation import Facts
 from agents.explain.neighbours import Neighbours
@@ -53,7 +53,8 @@ class FactsReader:
         entity, entry = None, None
         if not wanted.is_day_line:
             # A milestone has no person; a posted line of an entry that is gone has none either.
-            order = (TIME_ENTRY, MILESTONE) if record["consultant_id"] else (MILESTONE, TIME_ENTRY)
+            of_somebody = bool(record["consultant_id"])
+            order = (TIME_ENTRY, EXPENSE, MILESTONE) if of_somebody else (MILESTONE, TIME_ENTRY, EXPENSE)
             for entity in order:
                 entry = self._latest(PREFIX + entity, {"id": wanted.entry_id})
                 if entry is not None:

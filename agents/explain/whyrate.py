@@ -69,7 +69,8 @@ def why_rate(
     """
     if segment.rate_id is None:
         because = no_rate_reason(segment, is_milestone)
-        if segment.bucket != PARKED or segment.exception_class not in _OF_RATES:
+        is_expense = segment.price is not None
+        if is_expense or segment.bucket != PARKED or segment.exception_class not in _OF_RATES:
             return RateStory(None, because, None, None, because, ())
     elif segment.segment == UPLIFT_SEGMENT:
         where = f"; see {first_of_day}" if first_of_day else ""
@@ -108,6 +109,8 @@ def no_rate_reason(segment: Segment, is_milestone: bool) -> str:
     if segment.bucket == PARKED:
         keys = ", ".join(segment.missing_keys or ())
         return f"it is parked as {segment.exception_class}, waiting for {keys}; its money is unknown, not 0"
+    if segment.price is not None and segment.rate_id is None:
+        return "an expense is worth its net cost with its markup, whoever paid it"
     if is_milestone:
         return "an accepted milestone is worth its own amount"
     if segment.segment == PER_DIEM_SEGMENT:

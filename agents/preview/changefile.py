@@ -37,7 +37,7 @@ from agents.preview.values import NULLS, kind_name, read_value
 from streams.contracts import load_schema
 from streams.errors import UsageError
 
-FACT_ENTITIES: Final = ("time_entry", "milestone", "invoice_line", "bill_adjustment")
+FACT_ENTITIES: Final = ("time_entry", "milestone", "expense", "invoice_line", "bill_adjustment")
 ENTITIES: Final = (*REFERENCE_ENTITIES, *FACT_ENTITIES)
 _KEYS: Final = frozenset(("entity", "id", "where", "set", "delete"))
 

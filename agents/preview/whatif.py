@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import allocate
 from agents.billing.drafts import DraftLine
+from agents.billing.expenses import Expense, rate_expense
 from agents.billing.inputs import Entry, Milestone
 from agents.billing.items import Item
 from agents.billing.posted import PostedLine
@@ -150,6 +151,8 @@ def _meaning(entity: str, row: Row, reference: BillingReference) -> Meaning | No
         return None if decided is None else reference.limits.limited([decided])[0]
     if entity == "milestone":
         return rate_milestone(Milestone.from_record(row), reference).item
+    if entity == "expense":
+        return rate_expense(Expense.from_record(row), reference).item
     return rate_entry(Entry.from_record(row), reference).item
 
 

@@ -1,4 +1,4 @@
-"""One entry, milestone or day line on one root: its rated item, its segments, and what they add to which month.
+"""One entry, milestone, expense or day line on one root: its rated item, its segments, and what they add to which month.
 
 Work is earned in the accounting month of its approval, whatever happens to its billing: a posted segment has the
 date of the posting, so the month is the item's. What nobody may ask the client for is not earned: over a cap and
@@ -17,7 +17,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from agents.billing.items import FIXED_FEE, MILESTONE_ITEM, NON_CHARGEABLE, PARKED, PRICED
+from agents.billing.items import EXPENSE, FIXED_FEE, MILESTONE_ITEM, NON_CHARGEABLE, PARKED, PRICED
 from agents.billing.segments import BILLED, COVERED, LOT_SEGMENT, ON_DRAFT, ON_HOLD, UNBILLED
 from agents.revenue.sums import MonthSums, first_of
 from streams.errors import InvalidValue
@@ -59,23 +59,31 @@ PLACED: Final = Placed._fields[:5]  # as records have them
 class EntryState:
     """Mutable state of one entry on one root. ``parts`` are those that are in the sums."""
 
-    __slots__ = ("_revision", "_segments", "parts", "rated")
+    __slots__ = ("_is_expense", "_revision", "_segments", "parts", "rated")
 
     def __init__(self) -> None:
         self.rated: Rated | None = None
         self.parts: Parts = {}
+        self._is_expense = False
         self._revision = 0
         self._segments: dict[str, tuple[int, Placed | None]] = {}
 
     def put_rated(self, record: Mapping[str, Any]) -> bool:
         """Apply a decoded ``billing.rated`` record unless a later one is there; says whether it did."""
+        is_new_kind = record["op"] == "PUT" and self.put_kind(record)
         if record["revision"] < self._revision:
-            return False
+            return is_new_kind
         self._revision = record["revision"]
         self.rated = None
         if record["op"] == "PUT":
             self.rated = Rated(*(record[name] for name in Rated._fields))
         return True
+
+    def put_kind(self, record: Mapping[str, Any]) -> bool:
+        """Learn from a decoded ``billing.rated`` record if it is an expense, which it is for ever; says if that is new."""
+        is_new = record["item_kind"] == EXPENSE and not self._is_expense
+        self._is_expense = self._is_expense or is_new
+        return is_new
 
     def put_segment(self, record: Mapping[str, Any]) -> bool:
         """Apply a decoded ``billing.current`` record unless a later one is there; says whether it did.
@@ -112,7 +120,9 @@ class EntryState:
                 _add(parts, rated.contract_line_id, month_of, parked_items=1, parked_seconds=rated.seconds)
             elif rated.disposition in (PRICED, FIXED_FEE) and not in_months:
                 _add(parts, rated.contract_line_id, month_of, worked=rated.seconds)
-        money = "accepted" if rated is not None and rated.item_kind == MILESTONE_ITEM else "delivered"
+        money = "expenses" if self._is_expense else "delivered"
+        if rated is not None and rated.item_kind == MILESTONE_ITEM:
+            money = "accepted"
         for name, (_, placed) in self._segments.items():
             if placed is None:
                 continue
@@ -136,17 +146,18 @@ class EntryState:
         }
         parts = [[line_id, month.isoformat(), sums.packed()] for (line_id, month), sums in self.parts.items()]
         rated = None if self.rated is None else _texts(self.rated)
-        return packed([self._revision, rated, segments, parts])
+        return packed([self._revision, rated, segments, parts, self._is_expense])
 
     @classmethod
     def unpacked(cls, data: bytes) -> EntryState:
         """Of `packed`."""
         state = cls()
-        state._revision, rated, segments, parts = json.loads(data)
+        state._revision, rated, segments, parts, *rest = json.loads(data)
+        state._is_expense = any(rest)  # earlier versions knew none
         if rated is not None:
-            kind, line_id, consultant_id, worked_on, booked_on, *rest = rated
+            kind, line_id, consultant_id, worked_on, booked_on, *of_rated = rated
             days = date.fromisoformat(worked_on), date.fromisoformat(booked_on)
-            state.rated = Rated(kind, line_id, consultant_id, *days, *rest)
+            state.rated = Rated(kind, line_id, consultant_id, *days, *of_rated)
         for name, (revision, values) in segments.items():
             state._segments[name] = (revision, None if values is None else _placed(values))
         state.parts = {

@@ -133,12 +133,13 @@ def _earned(line: LineFacts) -> Earned:
 
 
 def _beside_the_fee(method: str, sums: MonthSums) -> tuple[Decimal, Decimal]:
-    """What time and milestones earn.
+    """What time and milestones earn, and expenses, which are extra.
 
     Milestones of a fee only say when it is billed; the fee of a fixed price pays for all time, that of a retainer or
     a lot for what it covers.
     """
     delivered = ZERO if method == PERCENT_COMPLETE else sums.delivered
+    delivered += sums.expenses
     return delivered, ZERO if method in FEE_METHODS else sums.accepted
 
 

@@ -64,11 +64,13 @@ class RevenueStage:
         if record.value is None:
             return
         row = self._decode(record.value)
-        if record.topic == RATED and row["version_id"] is not None:
-            return  # what an entry was once adds nothing to what it is
         root_id, entry_id = row["root_id"], row["entry_id"]
         entry, times = self._entry(context.state, root_id, entry_id), {name: row[name] for name in _LINEAGE}
-        if record.topic == RATED:
+        if record.topic == RATED and row["version_id"] is not None:
+            if not entry.put_kind(row):
+                return  # what it was once adds nothing else to what it is
+            is_new = True
+        elif record.topic == RATED:
             before = entry.rated
             is_new = entry.put_rated(row)
             if is_new:

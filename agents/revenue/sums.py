@@ -1,4 +1,4 @@
-"""What entries and milestones add to the months of a contract line."""
+"""What entries, milestones and expenses add to the months of a contract line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from streams.money import ZERO
 
+# What sums were stored without by earlier versions: lots, and expenses.
+_LATER: Final[tuple[Any, ...]] = ((), "0")
 # Of a line: by the first day of an accounting month.
 Months = dict[date, "MonthSums"]
 
@@ -19,7 +21,8 @@ class MonthSums(NamedTuple):
     ``delivered`` is what approved time is worth, day lines among it, ``accepted`` what milestones are;
     ``billed`` is posted less what was credited of it since, in the month of the posting. ``worked`` is approved
     chargeable time, whether or not it has a price, ``covered`` what the line's own lot or retainer paid for, ``lots``
-    what each other lot did, by its id in order. What is parked is worth nobody knows what.
+    what each other lot did, by its id in order, ``expenses`` is what approved ones are billed for. What is parked is
+    worth nobody knows what.
     """
 
     delivered: Decimal = ZERO
@@ -30,6 +33,7 @@ class MonthSums(NamedTuple):
     parked_items: int = 0
     parked_seconds: int = 0
     lots: tuple[tuple[str, int], ...] = ()
+    expenses: Decimal = ZERO
 
     def plus(self, other: MonthSums, sign: int = 1) -> MonthSums:
         """The sum, or with sign -1 the difference."""
@@ -42,6 +46,7 @@ class MonthSums(NamedTuple):
             self.parked_items + sign * other.parked_items,
             self.parked_seconds + sign * other.parked_seconds,
             _together(self.lots, other.lots, sign) if self.lots or other.lots else (),
+            self.expenses + sign * other.expenses,
         )
 
     @property
@@ -56,14 +61,16 @@ class MonthSums(NamedTuple):
 
     def packed(self) -> list[Any]:
         """As JSON has it."""
-        return [*(str(amount) for amount in self[:3]), *self[3:]]
+        return [*(str(amount) for amount in self[:3]), *self[3:8], str(self.expenses)]
 
     @classmethod
     def unpacked(cls, values: list[Any]) -> MonthSums:
         """Of `packed`."""
         delivered, accepted, billed = (Decimal(text) for text in values[:3])
+        lots, expenses, *_ = [*values[7:], *_LATER[len(values) - 7 :]]
         found = cls(delivered, accepted, billed, *values[3:7])
-        return found._replace(lots=tuple((lot, seconds) for of in values[7:] for lot, seconds in of))
+        of_lots = tuple((lot, seconds) for lot, seconds in lots)
+        return found._replace(lots=of_lots, expenses=Decimal(expenses))
 
 
 def _together(

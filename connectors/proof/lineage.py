@@ -18,6 +18,10 @@ OF_FOLDS: Final = ("ledger", "current")
 _LINE_FACTS: Final = (
     *("engagement_id", "revenue_method", "fee", "planned_seconds", "starts_on", "ends_on", "expires_on"),
 )
+_EXPENSE_FACTS: Final = (
+    *("project_id", "consultant_id", "incurred_on", "amount", "currency", "tax_basis", "tax_amount"),
+    *("markup", "cap_scope", "status", "version", "approved_at", "approved_by"),
+)
 _LOT_FACTS: Final = ("contract_line_id", "seconds", "fee", "starts_on", "expires_on")
 _REVISION_FACTS: Final = (
     *("contract_line_id", "fee", "planned_seconds", "ends_on", "effective_on", "decided_at"),
@@ -151,6 +155,10 @@ def sources_of(difference: Difference, rows: Any) -> tuple[SourceRow, ...]:
         row = rows.milestones[entry]
         facts = {"amount": row.amount, "status": row.status, "accepted_on": row.accepted_on}
         return (SourceRow(*_native(entry, "milestone"), facts),)
+    if entry in rows.expenses:
+        row = rows.expenses[entry]
+        facts = {name: getattr(row, name) for name in _EXPENSE_FACTS}
+        return (SourceRow(*_native(entry, "expense"), facts),)
     if entry in rows.time_entries:
         return (_time_entry(rows.time_entries[entry]),)
     table = "time_entry" if entry.startswith("time:") else "milestone"

@@ -22,6 +22,7 @@ from connectors.reference.columns import (
     OptionalHours,
     OptionalInstant,
     OptionalMoney,
+    OptionalPercent,
     OptionalSeconds,
     Price,
     Seconds,
@@ -109,6 +110,8 @@ class ContractLine(Erp):
     unused_hours: Mapped[OptionalCode]  # of a retainer's month: expire (also null) | roll_over
     rollover_hours: Mapped[OptionalHours]  # the most of a month's that roll on; null: all
     rollover_months: Mapped[OptionalSeconds]  # for so many months; null: for 24
+    expenses_billed: Mapped[bool | None]  # null: yes, unless the line is non_billable
+    expense_markup: Mapped[OptionalPercent]  # on expenses that have none of their own; null: 0
 
 
 class EngagementVersion(Erp):
@@ -374,8 +377,8 @@ class Invoice(Erp):
 class InvoiceLine(Erp):
     """What was billed, with its source link: the entry, and the version of it, that was billed.
 
-    ``entry_id`` is the canonical id (``time:123``, ``erp:M-1`` for a milestone). A credit line has
-    positive seconds and amount, ``kind`` credit, and names the charge line it takes back. Bill-to client,
+    ``entry_id`` is the canonical id (``time:123``, ``erp:M-1`` for a milestone, ``erp:X-1`` for an expense). A
+    credit line has positive seconds and amount, ``kind`` credit, and names the charge line it takes back. Bill-to client,
     project, task, person and work date are as printed; a milestone's line has the day of its acceptance.
     """
 
@@ -402,8 +405,9 @@ class InvoiceLine(Erp):
 class BillAdjustment(Erp):
     """A decision to bill less of approved time, or not yet; the time itself stays approved.
 
-    A ``write_off`` is of hours, a ``discount`` of money in the engagement's currency, a ``hold`` of hours or
-    (null) of everything, until it is released. Signed by another, it has another approver and time of decision.
+    A ``write_off`` is of hours (of an expense, of ``amount``), a ``discount`` of money in the engagement's currency,
+    a ``hold`` of hours or (null) of everything, until it is released. Signed by another, it has another approver and
+    time of decision.
     """
 
     __tablename__ = "bill_adjustment"
@@ -446,3 +450,50 @@ class PrepaidLot(Erp):
     fee: Mapped[Money]  # in the engagement's currency
     starts_on: Mapped[OptionalDay]
     expires_on: Mapped[OptionalDay]  # its last day
+
+
+class Expense(Erp):
+    """What somebody paid for a project, to be billed with a markup: the net cost, without recoverable tax.
+
+    Of ``tax_basis`` net the ``amount`` is the net cost, and a ``tax_amount`` comes on top of it; of gross the
+    ``amount`` contains the ``tax_amount``. A correction raises ``version``, and is approved anew. Its id is no
+    milestone's: both are billed as ``erp:<id>``.
+    """
+
+    __tablename__ = "expense"
+    id: Mapped[Key]
+    project_id: Mapped[Code]
+    consultant_id: Mapped[Code]
+    incurred_on: Mapped[Day]
+    description: Mapped[Code]
+    amount: Mapped[Money]
+    currency: Mapped[Code]
+    tax_basis: Mapped[Code]  # net | gross
+    tax_amount: Mapped[OptionalMoney]  # recoverable
+    markup: Mapped[OptionalPercent]  # 12.5 is 12.5%; null: as the contract line says
+    cap_scope: Mapped[Code]  # none | line (as work does: the line's cap, then the engagement's) | engagement
+    status: Mapped[Code]  # submitted | approved | rejected
+    version: Mapped[Seconds]
+    approved_at: Mapped[OptionalInstant]
+    approved_by: Mapped[OptionalCode]
+
+
+class ExpenseVersion(Erp):
+    """What an approved expense was until it was corrected, rejected or deleted at ``ended_at``. Append-only."""
+
+    __tablename__ = "expense_version"
+    id: Mapped[Key]
+    expense_id: Mapped[Code]
+    project_id: Mapped[Code]
+    consultant_id: Mapped[Code]
+    incurred_on: Mapped[Day]
+    amount: Mapped[Money]
+    currency: Mapped[Code]
+    tax_basis: Mapped[Code]  # net | gross
+    tax_amount: Mapped[OptionalMoney]
+    markup: Mapped[OptionalPercent]
+    cap_scope: Mapped[Code]  # none | line | engagement
+    version: Mapped[Seconds]
+    approved_at: Mapped[OptionalInstant]
+    approved_by: Mapped[OptionalCode]
+    ended_at: Mapped[Instant]

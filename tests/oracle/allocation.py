@@ -14,7 +14,7 @@ from datetime import UTC, date
 from decimal import Decimal
 from typing import Final
 
-from streams.money import ZERO
+from streams.money import ZERO, round_money
 
 from .authority import refused
 from .caps import Allowance, share, split
@@ -167,15 +167,18 @@ class _Root:
         return said._replace(client=said.client or self._client())
 
     def _work(self, item: Item) -> Work:
-        """Of an entry, a milestone or a line of a day; the latter two are on no project."""
+        """Of an entry, an expense, a milestone or a line of a day; the latter two are on no project."""
         project = task = None
         if item.kind == "entry":
             entry = self.rows.time_entries[item.entry_id]
             project, task = entry.project_id, entry.task_id
+        if item.kind == "expense":
+            project = self.rows.expenses[item.entry_id].project_id
         return Work(self._client(), project, task, item.consultant_id, item.work_date)
 
     def _open_caps(self) -> None:
-        """Headroom is the cap less all that is billed, stale lines too."""
+        """Headroom is the cap less all that is billed, stale lines too; of expenses here, what they count against."""
+        scopes = {item.entry_id: item.cap_scope for item in self.items}
         if self.engagement is not None:
             self.root_cap = Allowance(self.engagement.cap_seconds, self.engagement.cap_money)
         for line in self.rows.contract_lines.values():
@@ -183,14 +186,22 @@ class _Root:
                 self.line_caps[line.id] = Allowance(line.cap_seconds, line.cap_money)
         for segment in self.out:
             if segment.bucket == "billed" and segment.amount is not None:
-                self.root_cap.use(segment.seconds, segment.amount)
-                if segment.line_id in self.line_caps:
+                scope = scopes.get(segment.entry_id, "line")
+                if scope != "none":
+                    self.root_cap.use(segment.seconds, segment.amount)
+                if scope == "line" and segment.line_id in self.line_caps:
                     self.line_caps[segment.line_id].use(segment.seconds, segment.amount)
 
     def _add(self, item: Item, segment: str, bucket: str, seconds: int, amount: Decimal | None) -> None:
-        """Add a segment unless it is empty. A parked milestone has no time and unknown money: it stays."""
-        is_parked_milestone = item.kind == "milestone" and bucket == "parked"
-        if seconds == 0 and not amount and not is_parked_milestone:
+        """Add a segment unless it is empty. What has no time by its kind, and no money that is known or to be billed,
+        stays all the same: a parked milestone, an expense that is parked or not billed to anybody.
+        """
+        shows = (item.kind, bucket) in (
+            ("milestone", "parked"),
+            ("expense", "parked"),
+            ("expense", "non_chargeable"),
+        )
+        if seconds == 0 and not amount and not shows:
             return
         self.out.append(self._segment(item, segment, bucket, seconds, amount))
 
@@ -218,7 +229,10 @@ class _Root:
             self._add(item, "base", "parked", item.seconds - posted_seconds, None)
         elif item.disposition in ("fixed_fee", "non_chargeable"):
             self._add(item, "base", item.disposition, item.seconds - posted_seconds, ZERO)
-        elif item.kind != "entry":  # milestones and lines of a day bypass write-offs, lots and caps
+        elif item.kind not in (
+            "entry",
+            "expense",
+        ):  # milestones and lines of a day bypass write-offs, lots and caps
             seconds, money = remaining(item, posted)
             self._add(item, _SEGMENT_OF[item.kind, item.method == "per_diem"], "unbilled", seconds, money)
         else:
@@ -251,7 +265,16 @@ class _Root:
         return taken
 
     def _write_off(self, item: Item, seconds: int, money: Decimal) -> tuple[int, Decimal]:
-        """Take decided write-offs from the remainder, in order of their ids, as far as time is left."""
+        """Take decided write-offs from the remainder, in order of their ids, as far as time is left.
+
+        Of an expense they are of money, as far as there is some.
+        """
+        if item.kind == "expense":
+            for adjustment in self.decided["write_off", item.entry_id]:
+                off = min(round_money(adjustment.amount or ZERO, currency_of(item)), max(money, ZERO))
+                self._add(item, f"adj:{adjustment.id}", "written_off", 0, off)
+                money -= off
+            return seconds, money
         for adjustment in self.decided["write_off", item.entry_id]:
             if seconds <= 0:
                 break
@@ -277,15 +300,21 @@ class _Root:
         return seconds, money
 
     def _cap(self, item: Item, seconds: int, money: Decimal) -> None:
-        """The line's cap first; what passes it uses the engagement's. Over a cap, its action decides."""
+        """The line's cap first; what passes it uses the engagement's. Over a cap, its action decides.
+
+        An expense passes the caps that it does not count against. It has no hours: a cap of hours never binds it.
+        """
         line = self.rows.contract_lines[str(item.line_id)]
         engagement = self.rows.engagements[self.root]
         currency = currency_of(item)
-        at_line = split(seconds, money, self.line_caps[line.id], currency)
-        at_root = split(at_line.seconds, at_line.money, self.root_cap, currency)
+        nothing = Allowance(None, None)
+        line_cap = self.line_caps[line.id] if item.cap_scope == "line" else nothing
+        root_cap = self.root_cap if item.cap_scope != "none" else nothing
+        at_line = split(seconds, money, line_cap, currency)
+        at_root = split(at_line.seconds, at_line.money, root_cap, currency)
         if money >= 0:  # what is given back releases no headroom: only a posted credit does
-            self.line_caps[line.id].use(at_line.seconds, at_line.money)
-            self.root_cap.use(at_root.seconds, at_root.money)
+            line_cap.use(at_line.seconds, at_line.money)
+            root_cap.use(at_root.seconds, at_root.money)
         over_line, over_root = (
             OVER_CAP_BUCKET[line.over_cap_action],
             OVER_CAP_BUCKET[engagement.over_cap_action],

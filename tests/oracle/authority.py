@@ -48,10 +48,10 @@ def refused(adjustment: BillAdjustment, item: Item, rows: Rows) -> Reason | None
 
 
 def _asked_for(adjustment: BillAdjustment, item: Item) -> Decimal:
-    """A discount's money, or what the hours are worth, all of them where it says none."""
+    """A discount's money, a write-off's of an expense, or what the hours are worth, all of them where it says none."""
     assert item.amount is not None
     assert item.currency is not None
-    if adjustment.kind == "discount":
+    if adjustment.kind == "discount" or (item.kind, adjustment.kind) == ("expense", "write_off"):
         return round_money(adjustment.amount or ZERO, item.currency)
     hours = item.quantity if adjustment.seconds is None else min(adjustment.seconds, item.quantity)
     return share(item.amount, hours, item.quantity, item.currency)

@@ -9,8 +9,9 @@ month at its close stays there, the sums over all periods are S(now), and nothin
 
 Decided before c: an entry's version approved before it and not corrected, withdrawn or deleted before it; an invoice
 or credit line posted before it; an adjustment decided before it and not released before it; a milestone accepted
-before it. Caps, inclusions and amounts of a day are those that were agreed then (see `terms`). Rates, exchange rates,
-lots and all else of a contract are as they are now: their rows say nothing of when they were decided.
+before it; an expense as an entry. Caps, inclusions and amounts of a day are those that were agreed then (see `terms`).
+Rates, exchange rates, lots and all else of a contract are as they are now: their rows say nothing of when they were
+decided.
 A draft decides nothing: it names a part of what is to be billed, in the month where that stands now.
 
 Example: 8 h at 150 of 30 March, approved on 1 April; March closes on 3 April 18:00; corrected to 6 h on 5 April.
@@ -29,8 +30,9 @@ from .allocation import adjustments_by_root, allocate, invoice_lines_by_root, it
 from .books import Books
 from .daylines import day_items
 from .drafts import is_draft
+from .expenses import rate_expense
 from .rating import Item, rate_entry, rate_milestone
-from .rows import InvoiceLine, Rows, TimeEntry
+from .rows import Expense, InvoiceLine, Rows, TimeEntry
 from .segments import Segment
 from .terms import engagements_as_of, lines_as_of
 
@@ -53,10 +55,21 @@ def as_of(rows: Rows, close: datetime) -> Rows:
     for version in rows.entry_versions.values():
         if _before(version.entry.approved_at, close) and version.ended_at >= close:
             stood[version.entry.id].append(version.entry)
+    paid: dict[str, list[Expense]] = defaultdict(list)
+    for expense in rows.expenses.values():
+        if expense.status == "approved" and _before(expense.approved_at, close):
+            paid[expense.id].append(expense)
+    for was in rows.expense_versions.values():
+        if _before(was.expense.approved_at, close) and was.ended_at >= close:
+            paid[was.expense.id].append(was.expense)
     return replace(
         rows,
         engagements=engagements_as_of(rows, close),
         contract_lines=lines_as_of(rows, close),
+        expenses={
+            expense_id: max(of_one, key=lambda one: (one.approved_at or LONG_AGO, one.version))
+            for expense_id, of_one in paid.items()
+        },
         time_entries={
             entry_id: max(of_entry, key=lambda entry: (entry.approved_at or LONG_AGO, entry.version))
             for entry_id, of_entry in stood.items()
@@ -180,6 +193,7 @@ class Moment:
         for item in (
             *(rate_entry(entry, rows, books) for entry in approved),
             *(rate_milestone(one, rows, books) for one in accepted),
+            *(rate_expense(one, rows, books) for one in rows.expenses.values() if one.status == "approved"),
         ):
             self.items[item.root].append(item)
         self.lines = invoice_lines_by_root(rows)

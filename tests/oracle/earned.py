@@ -23,10 +23,10 @@ EARNED: Final = ("billed", "on_draft", "unbilled", "on_hold")
 
 @dataclass(slots=True)
 class Month:
-    """Sums of a month: money of entries, money of milestones, money posted; seconds; what is parked.
+    """Sums of a month: money of entries, of milestones, of expenses, money posted; seconds; what is parked.
 
     ``covered`` is by what the line itself includes, ``lots`` by each lot.
-    ``by_person`` is the money of entries by consultant, that of nobody left out.
+    ``by_person`` is the money of entries and expenses by consultant, that of nobody left out.
     """
 
     delivered: Decimal = ZERO
@@ -37,6 +37,7 @@ class Month:
     parked_items: int = 0
     parked_seconds: int = 0
     lots: dict[str, int] = field(default_factory=dict)
+    expenses: Decimal = ZERO
     by_person: dict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO), compare=False)
 
 
@@ -52,6 +53,7 @@ def sums_by_month(
     told as of now.
     """
     told = {root for root in closes.roots if closes.states(root)}
+    expenses = set(rows.expenses) | {version.expense.id for version in rows.expense_versions.values()}
     sums: dict[tuple[str, str], dict[date, Month]] = defaultdict(lambda: defaultdict(Month))
     by_root: dict[str, list[Item]] = defaultdict(list)
     for item in rated:
@@ -81,7 +83,10 @@ def sums_by_month(
             if its_item is not None and its_item.kind == "milestone":
                 month.accepted += segment.amount
             else:
-                month.delivered += segment.amount
+                if segment.entry_id in expenses:
+                    month.expenses += segment.amount
+                else:
+                    month.delivered += segment.amount
                 if segment.work.consultant is not None:
                     month.by_person[segment.work.consultant] += segment.amount
         elif segment.segment.startswith("lot:"):
@@ -103,7 +108,10 @@ def sums_by_month(
                 if one.kind == "milestone":
                     month.accepted += sign * money
                 else:
-                    month.delivered += sign * money
+                    if one.segment.entry_id in expenses:
+                        month.expenses += sign * money
+                    else:
+                        month.delivered += sign * money
                     if one.segment.work.consultant is not None:
                         month.by_person[one.segment.work.consultant] += sign * money
             if one.segment.segment.startswith("lot:"):

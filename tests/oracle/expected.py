@@ -18,6 +18,7 @@ from .books import Books
 from .closes import Booking, Closes, book
 from .drafts import DraftKey, drafts_of
 from .earned import sums_by_month
+from .expenses import rate_expense
 from .functional import functional
 from .groups import GroupKey, GroupUtilization, group
 from .plans import PlanKey, PlanWeek
@@ -147,6 +148,7 @@ def compute_from_rows(rows: Rows) -> Expected:
         for milestone in rows.milestones.values()
         if milestone.status == "accepted" and milestone.accepted_on and milestone.accepted_at
     ]
+    items += [rate_expense(one, rows, books) for one in rows.expenses.values() if one.status == "approved"]
     daily, windows, plans = utilize(approved, rows)
     segments = allocate_all(items, rows)
     closes = Closes(rows, books)

@@ -25,7 +25,9 @@ SATURDAY: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A rated entry or milestone, or a line of a day (``kind`` entry, milestone or day).
+    """A rated entry, milestone or expense, or a line of a day (``kind`` entry, milestone, expense or day).
+
+    ``cap_scope`` says which caps it counts against: none, that of the engagement, or (line) those of both.
 
     ``disposition`` is priced, fixed_fee, non_chargeable or parked. ``quantity`` is ``seconds`` after
     quantity rounding; ``amount`` is the document amount of ``quantity`` in ``currency``, and
@@ -55,6 +57,7 @@ class Item:
     applies_to_invoiced: bool = False
     exception_class: str | None = None
     missing_keys: tuple[str, ...] = ()
+    cap_scope: str = "line"
 
 
 def rate_entry(entry: TimeEntry, rows: Rows, books: Books) -> Item:
@@ -84,10 +87,10 @@ def rate_entry(entry: TimeEntry, rows: Rows, books: Books) -> Item:
         return _on_own_root(entry, [*missing, f"engagement:{line.engagement_id}"])
 
     # From here on the item belongs to the engagement, parked or not.
-    missing += _missing_parties(engagement, rows)
+    missing += missing_parties(engagement, rows)
     if missing:
         return _parked(entry, line, engagement, "MISSING_REFERENCE", missing)
-    if not _is_active(engagement, entry.work_date):
+    if not is_active(engagement, entry.work_date):
         return _parked(entry, line, engagement, "INACTIVE_CONTRACT", [f"engagement:{engagement.id}"])
 
     if line.billing_method == "non_billable" or (task is not None and task.billing_class == "non_billable"):
@@ -131,7 +134,7 @@ def rate_milestone(milestone: Milestone, rows: Rows, books: Books) -> Item:
     if engagement is None:
         missing.append(f"engagement:{milestone.engagement_id}")
     else:
-        missing += _missing_parties(engagement, rows)
+        missing += missing_parties(engagement, rows)
     if missing or line is None or engagement is None:
         return Item(
             kind="milestone",
@@ -211,7 +214,7 @@ def rate_seconds(rate: Rate) -> int:
     return rate.day_seconds if rate.unit == "day" and rate.day_seconds is not None else 3600
 
 
-def _missing_parties(engagement: Engagement, rows: Rows) -> list[str]:
+def missing_parties(engagement: Engagement, rows: Rows) -> list[str]:
     missing = []
     if engagement.client_id not in rows.clients:
         missing.append(f"client:{engagement.client_id}")
@@ -220,7 +223,7 @@ def _missing_parties(engagement: Engagement, rows: Rows) -> list[str]:
     return missing
 
 
-def _is_active(engagement: Engagement, day: date) -> bool:
+def is_active(engagement: Engagement, day: date) -> bool:
     return engagement.starts_on <= day and (engagement.ends_on is None or day < engagement.ends_on)
 
 

@@ -172,6 +172,7 @@ class _Line:
         for month in sorted(known):
             of_month = self.months.get(month, Month())
             delivered = ZERO if self.method == "percent_complete" else of_month.delivered
+            delivered += of_month.expenses  # extra, whatever the fee pays for
             accepted = ZERO if self.method in FEE_METHODS else of_month.accepted
             consumed = of_month.covered + sum(of_month.lots.values())
             moved = {"percent_complete": of_month.worked, "as_consumed": consumed}.get(self.method, 0)

@@ -76,6 +76,8 @@ class ContractLine:
     unused_hours: str | None = None
     rollover_seconds: int | None = None
     rollover_months: int | None = None
+    expenses_billed: bool | None = None
+    expense_markup: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,35 @@ class Milestone:
     accepted_on: date | None
     accepted_at: datetime | None
     due_on: date = date.max
+
+
+@dataclass(frozen=True, slots=True)
+class Expense:
+    """Current state of an expense; ``markup`` is in percent, None that of the contract line."""
+
+    id: str
+    project_id: str
+    consultant_id: str
+    incurred_on: date
+    amount: Decimal
+    currency: str
+    tax_basis: str
+    tax_amount: Decimal | None
+    markup: Decimal | None
+    cap_scope: str
+    status: str
+    version: int
+    approved_at: datetime | None
+    approved_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpenseVersion:
+    """What an approved expense was until it was corrected, rejected or deleted at ``ended_at``."""
+
+    id: str
+    expense: Expense
+    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +445,8 @@ class Rows:
     periods: dict[str, Period] = field(default_factory=dict)
     period_rights: dict[str, PeriodRight] = field(default_factory=dict)
     milestones: dict[str, Milestone] = field(default_factory=dict)
+    expenses: dict[str, Expense] = field(default_factory=dict)
+    expense_versions: dict[str, ExpenseVersion] = field(default_factory=dict)
     invoice_lines: dict[str, InvoiceLine] = field(default_factory=dict)
     bill_adjustments: dict[str, BillAdjustment] = field(default_factory=dict)
     approval_limits: dict[str, ApprovalLimit] = field(default_factory=dict)

@@ -32,7 +32,8 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         " starts_on ends_on fx_rate_type fx_direction po_number opportunity_id",
         "contract_line": "id engagement_id billing_method cap_money cap_hours over_cap_action included_hours"
         " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status"
-        " revenue_method fee planned_hours starts_on ends_on expires_on unused_hours rollover_hours rollover_months",
+        " revenue_method fee planned_hours starts_on ends_on expires_on unused_hours rollover_hours rollover_months"
+        " expenses_billed expense_markup",
         "engagement_version": "id engagement_id cap_money cap_hours over_cap_action ended_at",
         "contract_line_version": "id contract_line_id cap_money cap_hours over_cap_action included_hours"
         " per_diem_amount day_minimum_hours starts_on ends_on expires_on unused_hours rollover_hours rollover_months"
@@ -54,6 +55,10 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "accounting_period": "id legal_entity_id starts_on ends_on status closed_at soft_closed_at",
         "period_right": "id legal_entity_id person_id granted_at revoked_at",
         "milestone": "id engagement_id contract_line_id amount status due_on accepted_on accepted_at",
+        "expense": "id project_id consultant_id incurred_on amount currency tax_basis tax_amount markup cap_scope"
+        " status version approved_at approved_by",
+        "expense_version": "id expense_id project_id consultant_id incurred_on amount currency tax_basis tax_amount"
+        " markup cap_scope version approved_at approved_by ended_at",
         "invoice_line": "id engagement_id contract_line_id kind credits_line_id entry_id entry_version"
         " seconds amount status posted_at client_id project_id task_id consultant_id work_date",
         "bill_adjustment": "id engagement_id entry_id kind hours amount decided_at released_at preparer_id"
@@ -123,6 +128,8 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         periods=_by_id(map(_period, valid("erp", erp, "accounting_period"))),
         period_rights=_by_id(map(_period_right, valid("erp", erp, "period_right"))),
         milestones=_by_id(map(_milestone, valid("erp", erp, "milestone"))),
+        expenses=_by_id(map(_expense, valid("erp", erp, "expense"))),
+        expense_versions=_by_id(map(_expense_version, valid("erp", erp, "expense_version"))),
         invoice_lines=_by_id(map(_invoice_line, valid("erp", erp, "invoice_line"))),
         bill_adjustments=_by_id(map(_bill_adjustment, valid("erp", erp, "bill_adjustment"))),
         approval_limits=_by_id(map(_approval_limit, valid("erp", erp, "approval_limit"))),
@@ -206,6 +213,8 @@ def _contract_line(x: SourceRow) -> r.ContractLine:
         unused_hours=x["unused_hours"],
         rollover_seconds=_seconds_or_none(x["rollover_hours"]),
         rollover_months=x["rollover_months"],
+        expenses_billed=x["expenses_billed"],
+        expense_markup=x["expense_markup"],
     )
 
 
@@ -359,6 +368,31 @@ def _milestone(x: SourceRow) -> r.Milestone:
         accepted_at=x["accepted_at"],
         due_on=x["due_on"],
     )
+
+
+def _expense(x: SourceRow) -> r.Expense:
+    return r.Expense(
+        id=_erp(x["id"]),
+        project_id=_erp(x["project_id"]),
+        consultant_id=_erp(x["consultant_id"]),
+        incurred_on=x["incurred_on"],
+        amount=x["amount"],
+        currency=x["currency"],
+        tax_basis=x["tax_basis"],
+        tax_amount=x["tax_amount"],
+        markup=x["markup"],
+        cap_scope=x["cap_scope"],
+        status=x["status"],
+        version=x["version"],
+        approved_at=x["approved_at"],
+        approved_by=_erp_or_none(x["approved_by"]),
+    )
+
+
+def _expense_version(x: SourceRow) -> r.ExpenseVersion:
+    """The expense as it was approved, under its own id."""
+    expense = _expense({**x, "id": x["expense_id"], "status": "approved"})
+    return r.ExpenseVersion(_erp(x["id"]), expense, x["ended_at"])
 
 
 def _invoice_line(x: SourceRow) -> r.InvoiceLine:

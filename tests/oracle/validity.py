@@ -9,6 +9,7 @@ The rules, by table and column:
 - prices, multipliers and exchange rates are above 0, quantity increments too;
 - planned hours lie in [0, 1,000,000], and fees, caps of money, per diems, milestone amounts, discounts and invoiced
   amounts in [0, 10^12]; invoiced seconds are not negative;
+- an expense's amount and tax lie in [0, 10^8], markups in [0, 1,000] percent; one of basis gross says its tax;
 - hours of a prepaid lot lie in [0.01, 1,000,000];
 - a code of a closed list is one of the list;
 - an effective range, and that of an assignment, does not end before or when it starts;
@@ -63,6 +64,14 @@ _OVER_CAP: Final = _one_of("hold", "write_off", "bill")
 _DAY_HOURS: Final = _between(0, 24)
 _CONTRACT_HOURS: Final = _between(0, 1_000_000)
 
+_EXPENSE: Final[Mapping[str, Check]] = {
+    "amount": _between(0, 100_000_000),
+    "tax_basis": _one_of("net", "gross"),
+    "tax_amount": _between(0, 100_000_000),
+    "markup": _between(0, 1000),
+    "cap_scope": _one_of("none", "line", "engagement"),
+}
+
 CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "account": {"status": _ACTIVE_INACTIVE},
     "opportunity": {"stage": _one_of("prospect", "proposal", "won", "lost")},
@@ -93,6 +102,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "unused_hours": _one_of("expire", "roll_over"),
         "rollover_hours": _CONTRACT_HOURS,
         "rollover_months": _between(0, 24),
+        "expense_markup": _between(0, 1000),
     },
     "engagement_version": {"cap_money": _money, "cap_hours": _CONTRACT_HOURS, "over_cap_action": _OVER_CAP},
     "contract_line_version": {
@@ -128,6 +138,11 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "legal_entity": {"late_acts": _one_of("anybody", "by_right")},
     "accounting_period": {"status": _one_of("open", "soft_closed", "closed")},
     "milestone": {"amount": _money, "status": _one_of("planned", "accepted", "cancelled")},
+    "expense": {
+        **_EXPENSE,
+        "status": _one_of("submitted", "approved", "rejected"),
+    },
+    "expense_version": _EXPENSE,
     "invoice_line": {
         "kind": _one_of("charge", "credit"),
         "seconds": _at_least_zero,
@@ -207,6 +222,8 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
         and row["starts_on"] in (None, date.max)
     ):
         return "starts_on of unused_hours roll_over is not there"
+    if table in ("expense", "expense_version") and row["tax_basis"] == "gross" and row["tax_amount"] is None:
+        return "tax_amount of tax_basis gross is not there"
     since = {"invoice_line": ("posted", "posted_at"), "accounting_period": ("closed", "closed_at")}
     if table in since and row["status"] == since[table][0] and row[since[table][1]] is None:
         return f"{since[table][1]} of what is {since[table][0]} is not there"

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agents.billing import Adjustment, BillingReference, DraftLine, Entry, Item, PostedLine, rate_entry
+from agents.billing import (
+    Adjustment,
+    BillingReference,
+    DraftLine,
+    Entry,
+    Expense,
+    Item,
+    PostedLine,
+    rate_entry,
+    rate_expense,
+)
 from agents.billing.allocation import Segments
 from agents.billing.closes import Facts, Released, Version
 from agents.billing.entrybooks import EntryBooks, book_entry, book_states
@@ -56,10 +66,9 @@ class History:
         versions, released = [], []
         for entity, record in records:
             if entity == "time_entry_version":
-                item = rate_entry(Entry.from_version(record), reference).item
-                assert item is not None
-                kept = Item.from_record(item.fields())
-                versions.append(Version(record["id"], kept, record["ended_at"]))
+                versions.append(_version(record, rate_entry(Entry.from_version(record), reference).item))
+            if entity == "expense_version":
+                versions.append(_version(record, rate_expense(Expense.from_version(record), reference).item))
             if entity == "bill_adjustment" and record["released_at"] is not None:
                 adjustment = Adjustment.as_decided(record)
                 assert adjustment is not None
@@ -129,3 +138,9 @@ class History:
                     if (one.adjustment.root_id, one.adjustment.entry_id) == (root, entry_id)
                 ],
             )
+
+
+def _version(record: dict[str, Any], item: Item | None) -> Version:
+    """As it comes over the wire."""
+    assert item is not None
+    return Version(record["id"], Item.from_record(item.fields()), record["ended_at"])

@@ -17,11 +17,13 @@ from agents.billing import (
     Adjustment,
     BillingReference,
     Entry,
+    Expense,
     Item,
     Milestone,
     PostedLine,
     allocate,
     rate_entry,
+    rate_expense,
     rate_milestone,
 )
 from agents.revenue.reference import ENTITIES
@@ -140,15 +142,24 @@ def _contents(sources: Sources) -> Iterator[tuple[str, Content]]:
     entries = (Entry.from_record(record) for record in by_entity["time_entry"])
     results = [rate_entry(entry, reference) for entry in entries if entry is not None]
     results += [rate_milestone(Milestone.from_record(one), reference) for one in by_entity["milestone"]]
+    results += [rate_expense(Expense.from_record(one), reference) for one in by_entity["expense"]]
     items = [Item.from_record(result.item.fields()) for result in results if result.item is not None]
-    yield "billing.rated", {(item.root_id, item.entry_id): item.fields() for item in items}
+    history = History.of(records, reference)
+    yield (
+        "billing.rated",
+        {(item.root_id, item.entry_id): item.fields() for item in items}
+        | {
+            (one.item.root_id, one.item.entry_id, one.id): one.item.fields()
+            | {"version_id": one.id, "ended_at": one.ended_at}
+            for one in history.versions
+        },
+    )
     lines = [line for one in by_entity["invoice_line"] if (line := PostedLine.from_record(one)) is not None]
     decided = [
         made for one in by_entity["bill_adjustment"] if (made := Adjustment.from_record(one)) is not None
     ]
     decided = reference.limits.limited(decided)
     current: Content = {}
-    history = History.of(records, reference)
     for root in {item.root_id for item in items} | {line.root_id for line in lines} | history.roots:
         segments = allocate(
             [item for item in items if item.root_id == root],

@@ -49,6 +49,22 @@ _OWN: dict[str, dict[str, Any]] = {
         "entry_version": 1,
     },
     "bill_adjustment": {"kind": "write_off"},
+    "expense": {
+        "tax_basis": "net",
+        "description": "train",
+        "cap_scope": "line",
+        "version": 1,
+        "status": "approved",
+        "consultant_id": "C",
+        "project_id": "P",
+    },
+    "expense_version": {
+        "tax_basis": "net",
+        "cap_scope": "line",
+        "version": 1,
+        "consultant_id": "C",
+        "project_id": "P",
+    },
     "time_entry": {"kind": "standard", "status": "approved", "version": 1},
     "time_entry_version": {"kind": "standard", "version": 1},
     "absence": {"kind": "vacation"},
@@ -57,6 +73,8 @@ _OWN: dict[str, dict[str, Any]] = {
 
 
 _VERSIONED = frozenset(SYSTEMS["time"].metadata.tables["time_entry_version"].columns.keys()) - {"id"}
+
+_EXPENSE_VERSIONED = frozenset(SYSTEMS["erp"].metadata.tables["expense_version"].columns.keys()) - {"id"}
 
 
 def day(text: str) -> date:
@@ -99,6 +117,22 @@ class Sources:
         defaults = {} if number in self.tables["time_entry"] else {"approved_at": at(f"{on} 12:00")}
         given = {"work_date": day(on), "hours": D(hours), **defaults, **columns}
         return self.put("time_entry", number, **given)
+
+    def spend(self, native: str, on: str, amount: str | int, **columns: Any) -> Sources:
+        """An approved expense, approved by another at noon UTC of its day."""
+        defaults: dict[str, Any] = {}
+        if native not in self.tables["expense"]:
+            defaults = {"approved_at": at(f"{on} 12:00"), "approved_by": "B"}
+        given = {"incurred_on": day(on), "amount": D(amount), **defaults, **columns}
+        return self.put("expense", native, **given)
+
+    def respend(self, native: str, ended: str, **columns: Any) -> Sources:
+        """End the approved version of an expense; its row then has ``columns``, in the next version."""
+        before = self.tables["expense"][native]
+        kept = {name: before[name] for name in before if name in _EXPENSE_VERSIONED}
+        number = f"V{len(self.tables['expense_version']) + 1}"
+        self.put("expense_version", number, **{**kept, "expense_id": native, "ended_at": at(ended)})
+        return self.put("expense", native, **{"version": before["version"] + 1, **columns})
 
     def correct(self, number: int, ended: str, **columns: Any) -> Sources:
         """End the approved version of an entry; its row then has ``columns``, in the next version."""

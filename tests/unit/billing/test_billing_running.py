@@ -19,7 +19,8 @@ from agents.billing.running import RunningAllocation
 
 one_of = st.sampled_from
 BASIS = item(small_firm(), 1, "03-01", 8)
-ENTRIES = [f"time:{number}" for number in range(30)]
+ENTRIES = [*(f"time:{number}" for number in range(24)), *(f"erp:X{number}" for number in range(6))]
+SCOPES = ["none", "line", "engagement"]
 DAYS = [f"day:{BASIS.consultant_id}:{line}:2026-03-01" for line in ("erp:L1", "erp:L2")]
 POSTED_AT = datetime(2026, 3, 31, tzinfo=UTC)
 DATES = [day("02-27"), day("03-01"), day("03-02"), day("04-01")]
@@ -52,11 +53,13 @@ def terms(draw: st.DrawFn) -> Terms:
 
 @st.composite
 def items(draw: st.DrawFn, entry_id: str, of: Terms) -> Item | None:
-    """An entry as it may be at some time: priced, free of charge, or gone."""
+    """An entry or an expense as it may be at some time: priced, free of charge, or gone."""
     if draw(st.integers(0, 5)) == 0:
         return None
     line_id = draw(one_of(["erp:L1", "erp:L2"]))
-    seconds = draw(st.integers(0, 36000))
+    is_expense = entry_id.startswith("erp:")
+    seconds = 0 if is_expense else draw(st.integers(0, 36000))
+    worth = draw(st.integers(0, 36000)) if is_expense else seconds
     priced = draw(st.integers(0, 5)) > 0
     return BASIS._replace(
         entry_id=entry_id,
@@ -66,8 +69,10 @@ def items(draw: st.DrawFn, entry_id: str, of: Terms) -> Item | None:
         version=draw(st.integers(1, 2)),
         seconds=seconds,
         quantity_seconds=seconds,
+        item_kind="expense" if is_expense else "entry",
+        cap_scope=draw(one_of(SCOPES)) if is_expense else None,
         disposition="priced" if priced else draw(one_of(["non_chargeable", "fixed_fee"])),
-        amount=draw(one_of([Decimal(0), (Decimal(seconds) / 36).quantize(Decimal("0.01"))])),
+        amount=draw(one_of([Decimal(0), (Decimal(worth) / 36).quantize(Decimal("0.01"))])),
     )
 
 

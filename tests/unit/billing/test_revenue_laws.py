@@ -65,6 +65,8 @@ def terms(draw: st.DrawFn) -> dict[str, Any]:
         "cap_hours": draw(one_of([None, None, D(10)])),
         "over_cap_action": draw(one_of(["hold", "bill", "write_off"])),
         "per_diem_amount": D(900),
+        "expenses_billed": draw(one_of([None, True, False])),
+        "expense_markup": draw(one_of([None, D("7.5")])),
         "day_minimum_hours": draw(one_of([None, D(4)])),
         "engagement_id": draw(one_of(["E", "E", "E", "E2"])),
     }
@@ -79,7 +81,7 @@ def acts(draw: st.DrawFn) -> tuple[str, str | int, dict[str, Any] | None]:
             [
                 *("time_entry", "time_entry", "time_entry", "invoice_line", "milestone", "contract_line"),
                 *("plan_revision", "accounting_period", "bill_adjustment", "project", "rate", "engagement"),
-                "prepaid_lot",
+                *("prepaid_lot", "expense", "expense", "expense_version"),
             ]
         )
     )
@@ -97,7 +99,13 @@ def acts(draw: st.DrawFn) -> tuple[str, str | int, dict[str, Any] | None]:
         case "invoice_line":
             entry = draw(
                 one_of(
-                    [*(f"time:{one}" for one in range(1, 6)), "erp:M1", f"day:erp:C:erp:{line}:2026-03-05"]
+                    [
+                        *(f"time:{one}" for one in range(1, 6)),
+                        "erp:M1",
+                        "erp:X1",
+                        "erp:X2",
+                        f"day:erp:C:erp:{line}:2026-03-05",
+                    ]
                 )
             )
             row = {"entry_id": entry, "contract_line_id": line, "entry_version": draw(st.integers(1, 2))}
@@ -115,6 +123,17 @@ def acts(draw: st.DrawFn) -> tuple[str, str | int, dict[str, Any] | None]:
             }
             row |= {"status": draw(one_of(["planned", "accepted", "cancelled"])), "accepted_on": draw(DAYS)}
             row["accepted_at"] = draw(DECIDED)
+        case "expense" | "expense_version":
+            key = f"X{number}"
+            row = {"incurred_on": draw(DAYS), "amount": draw(one_of([D(200), D("0.05"), D(0)]))}
+            row |= {"markup": draw(one_of([None, D(10), D("12.25")])), "approved_at": draw(DECIDED)}
+            row |= {"currency": draw(one_of(["EUR", "EUR", "CHF"])), "project_id": draw(one_of(["P", "P2"]))}
+            row |= {"cap_scope": draw(one_of(["none", "line", "engagement"]))}
+            row |= {"version": draw(st.integers(1, 2)), "approved_by": "B"}
+            if table == "expense":
+                row["status"] = draw(one_of(["approved", "approved", "submitted", "rejected"]))
+            else:
+                row |= {"expense_id": f"X{draw(st.integers(1, 3))}", "ended_at": draw(DECIDED)}
         case "contract_line":
             key, row = line, draw(terms())
         case "plan_revision":

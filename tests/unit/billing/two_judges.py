@@ -22,6 +22,7 @@ from agents.billing import (
     BillingReference,
     DraftLine,
     Entry,
+    Expense,
     Item,
     LedgerLine,
     LiveSegment,
@@ -30,6 +31,7 @@ from agents.billing import (
     Segment,
     allocate,
     rate_entry,
+    rate_expense,
     rate_milestone,
 )
 from agents.billing.booking import Booked as KeptLines
@@ -109,7 +111,12 @@ class Agents:
         entries = [entry for entry in found if entry is not None]
         results = [rate_entry(entry, reference) for entry in entries]
         milestones = [Milestone.from_record(record) for entity, record in records if entity == "milestone"]
-        results_of_all = [*results, *(rate_milestone(one, reference) for one in milestones)]
+        expenses = [Expense.from_record(record) for entity, record in records if entity == "expense"]
+        results_of_all = [
+            *results,
+            *(rate_milestone(one, reference) for one in milestones),
+            *(rate_expense(one, reference) for one in expenses),
+        ]
         items = [
             Item.from_record(result.item.fields()) for result in results_of_all if result.item is not None
         ]

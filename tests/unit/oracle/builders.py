@@ -61,6 +61,8 @@ _TABLES = {
     r.FxRate: "fx_rates",
     r.Period: "periods",
     r.Milestone: "milestones",
+    r.Expense: "expenses",
+    r.ExpenseVersion: "expense_versions",
     r.InvoiceLine: "invoice_lines",
     r.BillAdjustment: "bill_adjustments",
     r.TimeEntry: "time_entries",

@@ -55,6 +55,8 @@ LINE = {
     "unused_hours": None,
     "rollover_hours": None,
     "rollover_months": None,
+    "expenses_billed": None,
+    "expense_markup": None,
 }
 PLAN_REVISION = {
     "id": "V",

@@ -123,7 +123,10 @@ def lineage_is_there(world: World) -> None:
     """Every output says which change caused it, from where and when, and by which rules."""
     causes = {
         (r["source_system"], r["source_epoch"], r["source_lsn"], r["source_ordinal"])
-        for entity in ("time_entry", "time_entry_version", "invoice_line", "bill_adjustment", "milestone")
+        for entity in (
+            *("time_entry", "time_entry_version", "expense", "expense_version"),
+            *("invoice_line", "bill_adjustment", "milestone"),
+        )
         for r in world.records(f"canonical.{entity}")
     } | {("", 0, 0, 0)}  # a reference change
     for topic in ("billing.events", "billing.rated"):
