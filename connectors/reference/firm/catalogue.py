@@ -34,6 +34,7 @@ class LineSpec:
     ``extra_line`` adds a T&M line that a task of the project names instead of the project's line.
     ``fee_percent`` is the fee, in percent of what the expected hours are worth, and ``expires_months`` how many
     months after the first one of the history a lot expires. Milestones of a line with a fee bill it.
+    ``expense_markup`` is in percent; ``expenses_billed`` None is the ERP's default.
     ``rollover`` is how unused hours of a retainer roll over: percent of a month's, and for how many months.
     """
 
@@ -58,6 +59,8 @@ class LineSpec:
     fee_percent: int | None = None
     expires_months: int | None = None
     rollover: tuple[int, int] | None = None
+    expense_markup: Decimal | None = None
+    expenses_billed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,11 @@ class EngagementSpec:
 
 
 STANDARD: Final = tuple(
-    EngagementSpec("standard", (LineSpec("Time and materials", weight=3, invoiced=True),), currency)
+    EngagementSpec(
+        "standard",
+        (LineSpec("Time and materials", weight=3, invoiced=True, expense_markup=Decimal(5)),),
+        currency,
+    )
     for currency in ("EUR", "USD", "GBP", "EUR", "USD")
 )
 
@@ -98,7 +105,7 @@ FEATURES: Final = (
     EngagementSpec("line_money_bill", (LineSpec("Soft cap", cap=Cap("money", 50, "bill")),), "GBP"),
     EngagementSpec(
         "engagement_money_hold",
-        (LineSpec("Design", cap=Cap("money", 40)), LineSpec("Build")),
+        (LineSpec("Design", cap=Cap("money", 40), expense_markup=Decimal("7.5")), LineSpec("Build")),
         cap=Cap("money", 45),
     ),
     EngagementSpec(
@@ -143,7 +150,7 @@ FEATURES: Final = (
     EngagementSpec("goodwill", (LineSpec("Proof of concept", "non_billable", pricing="none"),)),
     EngagementSpec("day_minimum", (LineSpec("Half-day minimum", day_minimum=Decimal(4)),)),
     EngagementSpec("tenth_hour", (LineSpec("Tenths of an hour", increment=36),), "USD"),
-    EngagementSpec("quarter_hour", (LineSpec("Quarter hours", increment=900),)),
+    EngagementSpec("quarter_hour", (LineSpec("Quarter hours", increment=900, expenses_billed=False),)),
     EngagementSpec("half_even", (LineSpec("Banker's rounding", rounding="half_even"),)),
     EngagementSpec("day_rates", (LineSpec("Rates by the day", unit="day", increment=900),), "GBP"),
     EngagementSpec("call_outs", (LineSpec("Fixed price a call", unit="fixed", cap=Cap("money", 20)),)),

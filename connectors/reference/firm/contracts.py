@@ -181,6 +181,8 @@ class Contracts:
             quantity_increment_seconds=spec.increment,
             rounding=spec.rounding,
             status="active",
+            expense_markup=spec.expense_markup,
+            expenses_billed=spec.expenses_billed,
             **rollover,
             **self._revenue_terms(spec, engagement.currency),
         )

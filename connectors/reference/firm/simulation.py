@@ -10,6 +10,7 @@ from connectors.reference.firm.concessions import Concessions
 from connectors.reference.firm.contracts import Contracts
 from connectors.reference.firm.entities import seed_calendars, seed_entities
 from connectors.reference.firm.entries import Entries
+from connectors.reference.firm.expenses import Expenses
 from connectors.reference.firm.fx import Fx
 from connectors.reference.firm.invoicing import Invoicing
 from connectors.reference.firm.lots import PrepaidLots
@@ -67,6 +68,7 @@ def plan(settings: FirmSettings) -> Plan:
     invoicing.schedule()
     Amendments(world, clients, contracts, people, invoicing, entries).schedule()
     Plans(world, contracts).schedule()
+    Expenses(world, contracts, people).schedule()
     PrepaidLots(world, contracts).schedule()
     Concessions(world, contracts, people, invoicing, entries).schedule()
     CodeTrouble(world, people, staffing, contracts, rates).schedule()

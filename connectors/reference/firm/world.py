@@ -29,7 +29,7 @@ from connectors.reference.firm.model import (
 )
 
 # Never read back by the simulation, and by far the longest table.
-_APPEND_ONLY: Final = frozenset({"time_entry_event", "time_entry_version"})
+_APPEND_ONLY: Final = frozenset({"time_entry_event", "time_entry_version", "expense_version"})
 _COLUMNS: Final = {name: tuple(column.name for column in table.columns) for name, table in TABLES.items()}
 _REQUIRED: Final = {
     name: frozenset(column.name for column in table.columns if not column.nullable)

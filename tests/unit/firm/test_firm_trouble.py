@@ -43,6 +43,8 @@ FEATURES = {
         "draft_left",
         "engagement_signed",
     ),
+    *("expense", "expense_approved", "expense_corrected", "expense_credited", "expense_deleted"),
+    *("expense_drafted", "expense_late", "expense_posted", "expense_rejected", "expense_written_off"),
     *("fx_correction", "hire", "invoice_posted", "kind_overtime", "kind_standard", "kind_weekend"),
     *("leave", "line_credited", "line_posted", "milestone_accepted", "milestone_accepted_after_close"),
     *("milestone_amount_change", "milestone_cancelled", "milestone_revoked", "opportunity_lost"),
