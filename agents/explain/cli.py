@@ -58,4 +58,4 @@ def explain(
     if as_json:
         typer.echo(as_text(explanation))
     else:
-        show(Console(), explanation)
+        show(Console(emoji=False), explanation)  # :x: is a part of an id

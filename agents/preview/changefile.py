@@ -18,8 +18,8 @@
         delete: true
 
 Numbers are read as they are written, never by way of a float; ``null`` takes a value away. A corrected time entry
-has the next ``version``, as in its source, unless the file sets one. Its ``approved_at`` stays unless it is set: who
-approves the correction later sets it too.
+or expense has the next ``version``, as in its source, unless the file sets one. Its ``approved_at`` stays unless it
+is set: who approves the correction later sets it too.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from streams.contracts import load_schema
 from streams.errors import UsageError
 
 FACT_ENTITIES: Final = ("time_entry", "milestone", "expense", "invoice_line", "bill_adjustment")
+VERSIONED: Final = ("time_entry", "expense")
 ENTITIES: Final = (*REFERENCE_ENTITIES, *FACT_ENTITIES)
 _KEYS: Final = frozenset(("entity", "id", "where", "set", "delete"))
 

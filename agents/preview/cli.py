@@ -21,7 +21,8 @@ def preview(
     Reads the canonical topics as they are now and emits nothing. The file has a list under `changes`, each with
     an entity (rate, engagement, contract_line, project, time_entry, bill_adjustment and others, as in the
     canonical topics), an id or a `where` of values, and `set` with new values or `delete: true`. An id that is not
-    there is a new row. What the mappings would quarantine is refused; a corrected time entry has the next version:
+    there is a new row. What the mappings would quarantine is refused; a corrected time entry or expense has the next
+    version:
 
     \b
       changes:
@@ -66,4 +67,4 @@ def preview(
     if as_json:
         typer.echo(json.dumps(as_document(found), indent=2))
     else:
-        show(Console(), found)
+        show(Console(emoji=False), found)  # :x: is a part of an id

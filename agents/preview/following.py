@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.preview.changefile import Change
+from agents.preview.changefile import VERSIONED, Change
 from agents.preview.rules import Problem
 from streams.errors import UsageError
 
@@ -95,7 +95,7 @@ class Following:
         if row["deleted"]:
             return row
         says_version = any("version" in change.fields for change in touching)
-        if self._entity == "time_entry" and not is_new and not says_version:
+        if self._entity in VERSIONED and not is_new and not says_version:
             row = {**row, "version": (row["version"] or 1) + 1}  # as its source does with every correction
         self._must_be_possible(row, touching)
         return row

@@ -57,7 +57,7 @@ def prove(
     if as_json:
         typer.echo(json.dumps(figures(proof), indent=2))
     else:
-        console = Console()
+        console = Console(emoji=False)  # :x: is a part of an id
         if not console.is_terminal:
             console.width = 200  # a pipe or file has no width; do not break ids there
         print_report(console, proof)

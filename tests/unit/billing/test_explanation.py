@@ -101,7 +101,7 @@ class Ledger:
         explanation = explain_line(Facts(found, self.firm.ref, **facts))
         assert json.loads(as_text(explanation))["line"]["event_id"] == event_id
         shown = StringIO()
-        show(Console(file=shown, width=200), explanation)
+        show(Console(file=shown, width=200, emoji=False), explanation)
         assert event_id in shown.getvalue()
         return explanation
 
@@ -459,7 +459,7 @@ def test_an_entry_that_is_gone_is_told() -> None:
     ledger = Ledger(firm).settle(items(firm, entry(1, "03-02", 8)))
     gone = ledger.explain("erp:E1:time:1:base:1:CHARGE").entry
     assert gone is not None
-    assert gone.rating_now == "nothing: no time entry or milestone has this id now"
+    assert gone.rating_now == "nothing: no time entry, milestone or expense has this id now"
     row = time_row(1, "03-02", 8, status="withdrawn")
     withdrawn = ledger.explain("erp:E1:time:1:base:1:CHARGE", entry_entity="time_entry", entry=row).entry
     assert withdrawn is not None

@@ -49,10 +49,10 @@ def previewed(
 
 
 def firm() -> Sources:
-    """Two entries under a cap of 1,500, 150 an hour; one on a project that nobody knows; one posted."""
+    """Two entries under a cap of 1,500, 150 an hour, and an expense; one on a project that nobody knows; one posted."""
     sources = Sources().put("rate", "R", price=D(150)).put("engagement", "E", cap_money=D(1500))
     sources.work(1, "03-05", 8).work(2, "03-06", 8).work(3, "04-02", 4, project_code="P-OLD")
-    return sources.work(4, "03-04", 1).charge("I4", 4, 1, 150)
+    return sources.work(4, "03-04", 1).charge("I4", 4, 1, 150).spend("X", "03-07", 100, cap_scope="none")
 
 
 CASES: list[tuple[str, Callable[[Sources], object]]] = [
@@ -101,6 +101,22 @@ CASES: list[tuple[str, Callable[[Sources], object]]] = [
     (
         "{entity: time_entry, where: {work_date: 2026-03-04}, set: {task_id: null, kind: overtime}}",
         lambda s: s.work(4, "03-04", 1, kind="overtime", version=2),
+    ),
+    (
+        "{entity: expense, id: 'erp:X', set: {amount: 300.00}}",
+        lambda s: s.spend("X", "03-07", 300, version=2),
+    ),
+    (
+        "{entity: expense, id: 'erp:X', set: {status: rejected}}",
+        lambda s: s.put("expense", "X", status="rejected"),
+    ),
+    (
+        "{entity: contract_line, id: 'erp:L', set: {expense_markup: 12.50}}",
+        lambda s: s.put("contract_line", "L", expense_markup=D("12.5")),
+    ),
+    (
+        "{entity: contract_line, id: 'erp:L', set: {expenses_billed: false}}",
+        lambda s: s.put("contract_line", "L", expenses_billed=False),
     ),
     (
         "{entity: time_entry, id: 'time:4', set: {seconds: 7200, version: 1}}",

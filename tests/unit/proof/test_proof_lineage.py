@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from oracle import Actual, Expected, Parked, Quarantined, Rows
+from unit.oracle.builders import D, expense, put
 from unit.proof.doctored import a_firm, actual, expected, key_of
 
 from connectors.proof import lineage
@@ -122,6 +123,15 @@ def test_a_milestone_and_a_row_that_is_gone_are_named_too() -> None:
     gone = Difference(Place("topics", "conservation", ("time:77",)), None, None)
     assert [(s.table, s.id) for s in lineage.sources_of(milestone, a_firm())] == [("milestone", "M")]
     assert lineage.sources_of(gone, a_firm()) == (SourceRow("time", "time_entry", "77", {}),)
+
+
+def test_an_expense_is_named_with_what_it_is_billed_by() -> None:
+    """Its facts are those of its canonical record."""
+    rows = put(a_firm(), expense("X", "03-05", "200", markup=D(10)))
+    parked = Difference(Place("topics", "parked", ("erp:X",)), None, None)
+    (source,) = lineage.sources_of(parked, rows)
+    assert (source.table, source.id, source.facts["markup"]) == ("expense", "X", D(10))
+    assert lineage.captured_of(source, record(source, amount=D(1))) == Captured(SEEN, ("amount",))
 
 
 def test_the_capture_of_a_row_is_compared_with_the_row() -> None:
