@@ -18,6 +18,7 @@ from typing import NamedTuple
 from streams.money import ZERO, round_fraction
 
 from .expected import Expected, FoldKey
+from .expenses import net_cost
 from .rows import Opportunity, Rows
 
 
@@ -34,6 +35,7 @@ class ExecutiveKey(NamedTuple):
 class Executive:
     """Figures of a key: effort by work date, billing by the ledger's, revenue by its month, deals by closing day.
 
+    An expense costs its net amount in the month in which it was incurred, of the practice of who paid it.
     ``recognised`` None: the terms of a line in it are missing. ``cost`` None: of some hours (``uncosted``) it is
     not known what they cost. ``margin`` is recognised less cost, None where either is.
     """
@@ -87,6 +89,7 @@ class _Pass:
         self._bill()
         self._recognise()
         self._cost()
+        self._cost_of_expenses()
         return {key: figures for key, figures in self.out.items() if figures != Executive()}
 
     def _client_of(self, deal: Opportunity) -> str | None:
@@ -219,6 +222,29 @@ class _Pass:
             elif figures.cost is not None:
                 exact = Fraction(worked, 3600) * Fraction(rates[0].cost) * fx
                 figures.cost += round_fraction(exact, at.currency or "")
+
+    def _cost_of_expenses(self) -> None:
+        """At the spot rate of the day into the currency of the contract; without a contract in its own."""
+        for one in self.rows.expenses.values():
+            if one.status != "approved":
+                continue
+            project = self.rows.projects.get(one.project_id)
+            line = engagement = None
+            if project is not None and project.engagement_id is not None:
+                line = self.rows.contract_lines.get(project.contract_line_id or "")
+            if line is not None:
+                engagement = self.rows.engagements.get(line.engagement_id)
+            person = self.rows.consultants.get(one.consultant_id)
+            client, currency = None, one.currency
+            if engagement is not None:
+                client, currency = engagement.client_id, engagement.currency
+            practice = None if person is None else person.practice
+            figures = self.out[ExecutiveKey(client, practice, _first(one.incurred_on), currency)]
+            fx = spot(one.currency, currency, one.incurred_on, self.rows)
+            if fx is None:
+                figures.cost = None
+            elif figures.cost is not None:
+                figures.cost += round_fraction(Fraction(net_cost(one)) * fx, currency)
 
 
 def spot(from_currency: str, to_currency: str, day: date, rows: Rows) -> Fraction | None:

@@ -86,14 +86,18 @@ def realize(expected: Expected, rows: Rows) -> dict[ExecutiveKey, Realization]:
     """By client, practice, month of the work and currency.
 
     Money billed of nobody's work (a milestone, a fee) is spread over the fixed-price and covered hours of its line, of
-    all months, and is of the client of the hours. Covered hours of a line of which no fee is billed are ``unlisted``.
+    all months, and is of the client of the hours. Expenses are no work. Covered hours of a line of which no fee is
+    billed are ``unlisted``.
     Example: 10 h at 90 where the card says 100, 8 h of them billed: 720 of 1,000, or 0.72; 90 an hour billed.
     """
     entries: dict[tuple[str, str | None, str, str | None, str, date, str | None], _Entry] = defaultdict(
         _Entry
     )
     pots: dict[_Pot, Decimal] = defaultdict(lambda: ZERO)
+    expenses = expense_ids(rows)
     for key, fold in expected.billing.items():
+        if key.entry in expenses:
+            continue
         if key.consultant is None or key.day is None:
             if key.bucket == "billed" and fold.amount:
                 assert key.month is not None
@@ -172,6 +176,11 @@ def _value(person: str, day: date, seconds: int, currency: str | None, rows: Row
     return round_fraction(hours * Fraction(rate.price) * fx, currency)
 
 
+def expense_ids(rows: Rows) -> set[str]:
+    """All expenses that there are or were."""
+    return set(rows.expenses) | {version.expense.id for version in rows.expense_versions.values()}
+
+
 def _list_rate(person: str, day: date, rows: Rows) -> Rate | None:
     known = rows.consultants.get(person)
     of = {} if known is None else {name: getattr(known, name) for name in ATTRIBUTES}
@@ -199,14 +208,18 @@ def leakage(expected: Expected, rows: Rows, on: date, days: int = 30) -> dict[Fo
     """Unbilled segments that could be billed ``days`` days before ``on``, or earlier, each with since when.
 
     An entry can be billed from its first approval (the UTC date), a line of a day from the first approval of its
-    entries, a milestone from its acceptance. All unbilled segments of an entry together are something, or none of
-    them is any: what is due back to the client does not leak.
+    entries, a milestone from its acceptance, an expense as an entry. All unbilled segments of an entry together are
+    something, or none of them is any: what is due back to the client does not leak.
     Example: posted 8 h/1,200, corrected to 6 h: -1,200 and +900 unbilled, of which nothing leaks.
     """
     of_entry: dict[str, list[date]] = defaultdict(list)
     for entry in [*rows.time_entries.values(), *(one.entry for one in rows.entry_versions.values())]:
         if entry.approved_at is not None:
             of_entry[entry.id].append(entry.approved_at.astimezone(UTC).date())
+    of_expense: dict[str, list[date]] = defaultdict(list)
+    for one in [*rows.expenses.values(), *(version.expense for version in rows.expense_versions.values())]:
+        if one.approved_at is not None:
+            of_expense[one.id].append(one.approved_at.astimezone(UTC).date())
     of_day: dict[tuple[str, str | None, str | None, date | None], list[date]] = defaultdict(list)
     money: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
     seconds: dict[tuple[str, str], int] = defaultdict(int)
@@ -220,7 +233,7 @@ def leakage(expected: Expected, rows: Rows, on: date, days: int = 30) -> dict[Fo
         due = money[key.root, key.entry], seconds[key.root, key.entry]
         if key.bucket != "unbilled" or due <= (ZERO, 0):
             continue
-        since = min(of_entry.get(key.entry, []), default=None)
+        since = min([*of_entry.get(key.entry, []), *of_expense.get(key.entry, [])], default=None)
         if since is None and key.consultant is not None:
             since = min(of_day[key.root, key.line, key.consultant, key.day], default=None)
         since = since or key.day

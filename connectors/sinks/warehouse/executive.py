@@ -5,7 +5,10 @@ A practice is that of the person who did the work, as known now. Money of a cont
 hours before it; without those its practice is null. Parts are in minor units and add up to the whole. A deal's
 practice is the one that `practice_of_service_line` names for its service line; finance fills that table.
 
-Costs are confidential: see `permissions`. No view here that others may read shows one.
+What is recognised and billed of a person's expenses is their practice's too; of a fixed price (`percent_complete`) they
+are recognised with its fee. They cost their net amount, whatever they are billed for.
+
+Costs of people are confidential: see `permissions`. No view here that others may read shows one.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from types import MappingProxyType
 
 from connectors.sinks.warehouse.exact import last_spot, rounded
 
-DEFINITION = "executive-1"
+DEFINITION = "executive-2"
 
+_EXPENSE_COST = rounded("(paid.net * paid.fx[1])", "paid.fx[2]", "paid.currency")
 _DUE = rounded("amount * upto", "whole", "currency")
 _DUE_BEFORE = rounded("amount * (upto - seconds)", "whole", "currency")
 _COST = rounded("(work.seconds * rate.cost * rate.fx[1])", "(3600 * rate.fx[2])", "rate.currency")
@@ -24,26 +28,35 @@ _EARNED = "('billed', 'on_draft', 'unbilled', 'on_hold')"
 # The first day of the first period that was open at the approval, where that of the work was closed.
 _APPROVED_IN = """(
     SELECT min(later.starts_on)
-    FROM dim_time_entry AS entry
+    FROM (
+        SELECT id, approved_at FROM dim_time_entry WHERE is_current
+        UNION ALL
+        SELECT id, approved_at FROM dim_expense WHERE is_current
+    ) AS entry
     JOIN dim_period AS own ON own.legal_entity_id = lines.legal_entity_id AND own.is_current AND NOT own.deleted
         AND own.starts_on <= lines.work_date AND lines.work_date < own.ends_on AND own.closed_at <= entry.approved_at
     JOIN dim_period AS later ON later.legal_entity_id = own.legal_entity_id AND later.is_current AND NOT later.deleted
         AND later.starts_on > own.starts_on
         AND (later.closed_at IS NULL OR later.closed_at > entry.approved_at)
-    WHERE entry.id = lines.entry_id AND entry.is_current)"""
+    WHERE entry.id = lines.entry_id)"""
 
 EXECUTIVE = MappingProxyType(
     {
-        # Each segment of billing, of the practice whose work it is.
+        # Each segment of billing, of the practice whose work or expense it is.
         "v_work": """
 SELECT line.root_id, line.entry_id, line.segment, line.bucket, line.contract_line_id, line.client_id,
        line.consultant_id, person.practice, line.work_date,
        date_trunc('month', line.work_date::timestamp)::date AS work_month,
        date_trunc('month', line.accounting_date::timestamp)::date AS accounting_month,
-       line.currency, line.seconds, line.amount
+       line.currency, line.seconds, line.amount, expense.id IS NOT NULL AS is_expense
 FROM billing_current AS line
 LEFT JOIN dim_consultant AS person
        ON person.id = line.consultant_id AND person.is_current AND NOT person.deleted
+LEFT JOIN (
+    SELECT id FROM dim_expense WHERE is_current AND NOT deleted
+    UNION
+    SELECT expense_id FROM dim_expense_version WHERE is_current AND NOT deleted
+) AS expense ON expense.id = line.entry_id
 WHERE NOT line.deleted""",
         # Each line of the ledger that bills or takes it back: what a closed month billed does not change any more.
         "v_billed": """
@@ -256,6 +269,34 @@ LEFT JOIN LATERAL (
         HAVING count(*) = 1
     ) AS found
 ) AS rate ON true""",
+        # What each approved expense cost: its net amount, in the currency of its contract at the spot rate of its day, or
+        # its own where there is no contract.
+        "v_cost_of_expenses": f"""
+SELECT paid.entry_id, paid.client_id, paid.consultant_id, paid.practice, paid.work_date,
+       date_trunc('month', paid.work_date::timestamp)::date AS month, paid.currency,
+       CASE WHEN paid.fx IS NOT NULL THEN {_EXPENSE_COST} END AS cost,
+       CASE WHEN paid.fx IS NULL THEN 'MISSING_FX' END AS exception_class
+FROM (
+    SELECT found.*, {last_spot("found.own_currency", "found.currency", "found.work_date")} AS fx
+    FROM (
+        SELECT expense.id AS entry_id, contract.client_id, expense.consultant_id, person.practice,
+               expense.incurred_on AS work_date, expense.currency AS own_currency,
+               coalesce(contract.currency, expense.currency) AS currency,
+               expense.amount - CASE WHEN expense.tax_basis = 'gross' THEN coalesce(expense.tax_amount, 0) ELSE 0 END
+                   AS net
+        FROM dim_expense AS expense
+        LEFT JOIN dim_project AS project
+               ON project.id = expense.project_id AND project.is_current AND NOT project.deleted
+              AND project.engagement_id IS NOT NULL
+        LEFT JOIN dim_contract_line AS line
+               ON line.id = project.contract_line_id AND line.is_current AND NOT line.deleted
+        LEFT JOIN dim_engagement AS contract
+               ON contract.id = line.engagement_id AND contract.is_current AND NOT contract.deleted
+        LEFT JOIN dim_consultant AS person
+               ON person.id = expense.consultant_id AND person.is_current AND NOT person.deleted
+        WHERE expense.is_current AND NOT expense.deleted AND expense.status = 'approved'
+    ) AS found
+) AS paid""",
         # Whose hours have no cost, from when to when, and why: none or several cost rates on the day, or no
         # exchange rate. It shows no cost.
         "v_uncosted_work": """
@@ -264,8 +305,9 @@ SELECT consultant_id, exception_class, min(work_date) AS first_day, max(work_dat
 FROM v_cost_of_work
 WHERE exception_class IS NOT NULL
 GROUP BY 1, 2""",
-        # Recognised revenue less what the work of the month cost. Hours whose cost is not known are `uncosted`:
-        # then cost and margin are null, and nothing else is. Confidential.
+        # Recognised revenue less what the work and the expenses of the month cost. Hours whose cost is not known are
+        # `uncosted`: then cost and margin are null, as for an expense without an exchange rate, and nothing else is.
+        # Confidential.
         "v_margin_month": f"""
 SELECT figures.client_id, client.client_name, figures.practice, figures.month, figures.currency,
        CASE WHEN unknown_revenue = 0 THEN recognised END AS recognised,
@@ -284,6 +326,8 @@ FROM (
         FROM v_money_by_practice WHERE measure = 'recognised'
         UNION ALL
         SELECT client_id, practice, month, currency, 0, cost, seconds FROM v_cost_of_work
+        UNION ALL
+        SELECT client_id, practice, month, currency, 0, cost, 0 FROM v_cost_of_expenses
     ) AS parts
     GROUP BY 1, 2, 3, 4
 ) AS figures

@@ -7,6 +7,8 @@ milestone, the fee of a retainer or of prepaid hours) is spread over the fixed-p
 all months, and counts for the client whose hours they are, whoever pays. What is not billed yet counts as nothing
 billed; covered hours of a line of which no fee is posted are in no ratio, but among `unlisted_seconds`.
 
+Expenses are no work: they are in no realization, and in leakage from their first approval, as entries.
+
 Leakage is what is chargeable and unbilled so many days after it could first be billed: an entry from its first
 approval (the UTC date, of all its states and of the versions that the time tracker kept: a correction does not make it
 younger), a line of a day from the first approval of its entries, a milestone from its acceptance. Of an entry only what
@@ -20,8 +22,8 @@ from types import MappingProxyType
 
 from connectors.sinks.warehouse.exact import last_spot, ratio, rounded
 
-DEFINITION = "realization-1"
-LEAKAGE = "leakage-1"
+DEFINITION = "realization-2"
+LEAKAGE = "leakage-2"
 
 _VALUE = rounded(
     "(CASE WHEN list.unit = 'fixed' THEN 1 ELSE work.seconds END * list.price * list.fx[1])",
@@ -56,9 +58,9 @@ FROM (
     LEFT JOIN (
         SELECT DISTINCT root_id, contract_line_id
         FROM v_work
-        WHERE bucket = 'billed' AND amount <> 0 AND (consultant_id IS NULL OR work_date IS NULL)
+        WHERE bucket = 'billed' AND amount <> 0 AND (consultant_id IS NULL OR work_date IS NULL) AND NOT is_expense
     ) AS fee ON fee.root_id = work.root_id AND fee.contract_line_id = work.contract_line_id
-    WHERE work.consultant_id IS NOT NULL AND work.work_date IS NOT NULL
+    WHERE work.consultant_id IS NOT NULL AND work.work_date IS NOT NULL AND NOT work.is_expense
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 ) AS work
 LEFT JOIN dim_consultant AS person ON person.id = work.consultant_id AND person.is_current AND NOT person.deleted
@@ -94,7 +96,7 @@ WITH cells AS (
 pots AS (
     SELECT root_id, contract_line_id, client_id, accounting_month, currency, sum(amount) AS amount
     FROM v_work
-    WHERE bucket = 'billed' AND amount <> 0 AND (consultant_id IS NULL OR work_date IS NULL)
+    WHERE bucket = 'billed' AND amount <> 0 AND (consultant_id IS NULL OR work_date IS NULL) AND NOT is_expense
     GROUP BY 1, 2, 3, 4, 5
 ),
 shares AS (
@@ -162,6 +164,10 @@ WITH approvals AS (
         SELECT id, approved_at FROM dim_time_entry
         UNION ALL
         SELECT entry_id, approved_at FROM dim_time_entry_version WHERE is_current AND NOT deleted
+        UNION ALL
+        SELECT id, approved_at FROM dim_expense
+        UNION ALL
+        SELECT expense_id, approved_at FROM dim_expense_version WHERE is_current AND NOT deleted
     ) AS states
     WHERE approved_at IS NOT NULL
     GROUP BY 1
@@ -183,6 +189,7 @@ LEFT JOIN (
            min(entry.first_approved) AS first_approved
     FROM v_work AS work
     JOIN approvals AS entry ON entry.id = work.entry_id
+    WHERE NOT work.is_expense
     GROUP BY 1, 2, 3, 4
 ) AS day ON day.root_id = work.root_id AND day.contract_line_id = work.contract_line_id
         AND day.consultant_id = work.consultant_id AND day.work_date = work.work_date

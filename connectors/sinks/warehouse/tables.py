@@ -119,6 +119,8 @@ DIMENSIONS = (
     "period",
     "time_entry",
     "time_entry_version",
+    "expense",
+    "expense_version",
 )
 # Of the many rates, those of the default card: with no scope but role, grade and region.
 DEFAULT_CARD = "num_nonnulls(task_id, project_id, contract_line_id, client_id, consultant_id) = 0"

@@ -74,6 +74,8 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worked]:
         of_time = {
             "dim_time_entry": len(made.rows.time_entries),
             "dim_time_entry_version": len(made.rows.entry_versions),
+            "dim_expense": len(made.rows.expenses),
+            "dim_expense_version": len(made.rows.expense_versions),
         }
         for table, count in of_time.items():
             query = f"SELECT count(*) FROM {table} WHERE is_current AND NOT deleted"
@@ -178,7 +180,7 @@ def test_realization_and_effective_rates_are_the_oracles(worked: Worked) -> None
             row.list_value, row.billed_listed, row.unlisted_seconds, row.billed, row.billed_seconds
         )
         assert (row.realization, row.effective_rate) == (figures.realization, figures.effective_rate)
-        assert row.definition == "realization-1"
+        assert row.definition == "realization-2"
         if figures != Realization():
             found[ExecutiveKey(row.client_id, row.practice, row.month, row.currency)] = figures
     assert found == wanted

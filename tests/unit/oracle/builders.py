@@ -190,6 +190,24 @@ def deal(native: str, amount: str, won: str | None = "03-10", **other: Any) -> r
     return r.Opportunity(id=f"crm:{native}", stage=stage, amount=D(amount), closed_on=on, **(values | other))
 
 
+def expense(native: str, on: str, amount: str, **other: Any) -> r.Expense:
+    """An approved expense of ``C`` on ``P`` in EUR, net, approved by another at the end of March."""
+    values: dict[str, Any] = {
+        "project_id": "erp:P",
+        "consultant_id": "erp:C",
+        "currency": "EUR",
+        "tax_basis": "net",
+        "tax_amount": None,
+        "markup": None,
+        "cap_scope": "line",
+        "status": "approved",
+        "version": 1,
+        "approved_at": APPROVED,
+        "approved_by": "erp:B",
+    }
+    return r.Expense(id=f"erp:{native}", incurred_on=day(on), amount=D(amount), **(values | other))
+
+
 def period(month: int, closed_at: datetime | None = None) -> r.Period:
     """A month of 2026 of entity ``LE``."""
     ends_on = date(2026, month + 1, 1)
