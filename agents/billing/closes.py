@@ -17,8 +17,8 @@ version before (`agents.billing.termshistory`). Rates, exchange rates, lots and 
 now: their rows don't say when they were decided. A draft decides nothing: it names a part of what is to be billed, in
 the month where that stands now.
 
-Only versions of time entries and releases of adjustments are kept as they were: a posting, an acceptance or an
-adjustment whose row is changed or deleted later is as if it had always been so.
+Only versions of time entries and expenses, and releases of adjustments, are kept as they were: a posting, an acceptance
+or an adjustment whose row is changed or deleted later is as if it had always been so.
 
 Revenue goes by the same: what an entry has earned is the difference between what stood at closes, whatever is posted
 of it, on the day of the work or in the first period open then. ``billing.current`` has it as ``earned``.
