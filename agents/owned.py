@@ -34,6 +34,11 @@ class OwnedRows(Generic[Owner, Row]):
             self._ids.setdefault(self._owner_of(new), set()).add(row_id)
         return [] if old == new else [row for row in (old, new) if row is not None]
 
+    @property
+    def owners(self) -> set[Owner]:
+        """Everybody whom any row belongs to."""
+        return set(self._ids)
+
     def of(self, owner: Owner) -> list[Row]:
         """The rows that belong to somebody, by id."""
         ids = self._ids.get(owner)

@@ -121,6 +121,19 @@ class Lot:
 
 
 @dataclass(frozen=True, slots=True)
+class Payer:
+    """Somebody who pays a share of a contract, and whom a draft of it may therefore be for."""
+
+    engagement_id: str
+    client_id: str
+
+    @classmethod
+    def from_record(cls, record: Record) -> Payer:
+        """The payer of a decoded ``canonical.payer_split``; shares and days are no matter of billing."""
+        return cls(record["engagement_id"], record["client_id"])
+
+
+@dataclass(frozen=True, slots=True)
 class LineTerms:
     """The part of a contract line that allocation reads and rating doesn't.
 

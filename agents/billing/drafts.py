@@ -8,8 +8,9 @@ Of an entry that is not on the root in the version that the line names, it takes
 counts for nothing.
 
 A draft is stale unless what it takes is what it says, to the second and the cent, of the contract line and for the
-client that it says. Its segment then has the class STALE_DRAFT, and says what the draft says beside what there is;
-it is there also if it takes nothing. What a stale draft does not take is unbilled, and can be put on another one.
+client that it says; where the contract has several payers (``payer_split``), it may be for any of them. The segment of
+a stale one has the class STALE_DRAFT, and says what the draft says beside what there is; it is there also if the draft
+takes nothing. What a stale draft does not take is unbilled, and can be put on another one.
 Examples, of 8 h at 100 on a draft of 8 h/800:
 
 - as it is: 8 h/800 on draft;
@@ -103,6 +104,8 @@ def put_on_draft(
             # Beside what is to be billed of the entry now; once that is gone, on the line's own day.
             booked_on = draft.printed.work_date if item is None else item.accounting_date
             like = line_segment(draft, item, terms)._replace(accounting_date=booked_on)
+        if draft.printed.client_id in terms.payers:
+            like = like._replace(client_id=draft.printed.client_id)
         segments[draft.entry_id, draft.segment] = like._replace(
             segment=draft.segment,
             bucket=ON_DRAFT,

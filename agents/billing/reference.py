@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Final, TypeVar
 
 from agents.billing.authority import LimitTable
-from agents.billing.contracts import ContractLine, Engagement, LineTerms, Lot
+from agents.billing.contracts import ContractLine, Engagement, LineTerms, Lot, Payer
 from agents.billing.entities import (
     ApprovalLimit,
     Client,
@@ -66,6 +66,7 @@ REFERENCE_ENTITIES: Final = (
     "prepaid_lot",
     "engagement_version",
     "contract_line_version",
+    "payer_split",
 )
 
 Row = TypeVar("Row")
@@ -94,6 +95,7 @@ class BillingReference:
         self._lots: OwnedRows[str, Lot] = OwnedRows(attrgetter("contract_line_id"))
         self._cap_versions: OwnedRows[str, EngagementVersion] = OwnedRows(attrgetter("engagement_id"))
         self._line_versions: OwnedRows[str, LineVersion] = OwnedRows(attrgetter("contract_line_id"))
+        self._payers: OwnedRows[str, Payer] = OwnedRows(attrgetter("engagement_id"))
         # Of known engagements only, so that it stays as small as the engagement table.
         self._terms: dict[str, TermsHistory] = {}
 
@@ -142,6 +144,8 @@ class BillingReference:
             case "contract_line_version":
                 of_lines = self._line_versions.replace(row_id, None if gone else LineVersion.from_record(row))
                 return self._touch_roots(self._roots_of(version.contract_line_id for version in of_lines))
+            case "payer_split":
+                return self._replace_payer(row_id, None if gone else Payer.from_record(row))
             case _:
                 raise ContractViolation(f"billing keeps no reference table of {entity!r}")
 
@@ -168,6 +172,7 @@ class BillingReference:
             lines,
             None if entity is None else entity.currency,
             engagement.fx_rule.rate_type,
+            frozenset(payer.client_id for payer in self._payers.of(root_id)),
         )
         of_lines = [version for line_id in lines for version in self._line_versions.of(line_id)]
         history = self._terms[root_id] = TermsHistory.of(terms, self._cap_versions.of(root_id), of_lines)
@@ -220,6 +225,12 @@ class BillingReference:
                 self._terms.pop(root_id, None)
                 touches.append(Touch(f"terms:{root_id}"))
         return touches
+
+    def _replace_payer(self, row_id: str, new: Payer | None) -> list[Touch]:
+        roots = sorted({payer.engagement_id for payer in self._payers.replace(row_id, new)})
+        for root_id in roots:
+            self._terms.pop(root_id, None)
+        return [Touch(f"terms:{root_id}") for root_id in roots]
 
     def _replace_engagement(self, engagement_id: str, new: Engagement | None) -> list[Touch]:
         old = self.engagements.pop(engagement_id, None)

@@ -12,7 +12,8 @@ from agents.billing.contracts import NO_CAP, PER_DIEM, PREPAID, RETAINER, Cap, L
 class Terms:
     """Currency, parties and limits of a root, and of its contract lines by id.
 
-    ``functional_currency`` is the legal entity's, ``fx_rate_type`` by which type of rate it is converted.
+    ``functional_currency`` is the legal entity's, ``fx_rate_type`` by which type of rate it is converted. ``payers`` are
+    the clients that a draft may be for beside ``client_id``.
 
     A root that is no known engagement (internal work, parked entries, an engagement that was deleted)
     has no currency and no limits.
@@ -26,6 +27,7 @@ class Terms:
     lines: Mapping[str, LineTerms] = field(default_factory=dict)
     functional_currency: str | None = None
     fx_rate_type: str | None = None
+    payers: frozenset[str] = frozenset()
 
     @property
     def is_independent(self) -> bool:

@@ -18,6 +18,7 @@ _BY_COORDINATES = {
     "prepaid_lot": "terms:",  # a lot is one of some line of some root
     "engagement_version": "terms:",
     "contract_line_version": "terms:",
+    "payer_split": "terms:",
 }
 
 

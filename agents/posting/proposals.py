@@ -3,7 +3,8 @@
 A segment counts in the proposal of its contract, the month of its accounting date, its client, who pays, and its
 currency: what is unbilled or on a draft, and what was posted in the month. Money that goes back to the client is a
 sum of its own, so that no credit disappears in what is to be billed. What is over a cap, on hold or parked is not
-proposed. So unbilled + draft + credit of all proposals are what is unbilled and on drafts, to the cent.
+proposed. So unbilled + draft + credit of all proposals are what is unbilled and on drafts, to the cent. Where a contract
+has several payers, what is unbilled of an entry counts by payer: see `agents.posting.payers`.
 
 A proposal is a header. Its lines are the segments of ``billing.current`` with its contract, month, client and
 currency: a month of a large contract has thousands, which would be written again with every change of one.
@@ -42,7 +43,7 @@ WITHDRAWN: Final = "withdrawn"
 class Part(NamedTuple):
     """What a segment adds to which proposal of its contract; what is not known is an empty text.
 
-    ``stale`` is the id of its draft line, if that is stale.
+    ``stale`` is the id of its draft line, if that is stale; ``day`` the work date.
     """
 
     month: str
@@ -52,16 +53,27 @@ class Part(NamedTuple):
     seconds: int
     amount: Decimal
     stale: str | None = None
+    day: str = ""
 
     def to_bytes(self) -> bytes:
         """As it is stored."""
-        return packed([*self[:5], _text(self.amount), self.stale])
+        return packed(self.stored())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Part:
         """The inverse of `to_bytes`."""
-        month, currency, payer_id, kind, seconds, amount, stale = json.loads(data)
-        return cls(month, currency, payer_id, kind, seconds, Decimal(amount), stale)
+        return cls.from_stored(json.loads(data))
+
+    def stored(self) -> list[Any]:
+        """As a value of JSON."""
+        return [*self[:5], _text(self.amount), self.stale, self.day]
+
+    @classmethod
+    def from_stored(cls, values: list[Any]) -> Part:
+        """The inverse of `stored`; what rules before payers stored has no work date."""
+        month, currency, payer_id, kind, seconds, amount, stale, *more = values
+        day = more[0] if more else ""
+        return cls(month, currency, payer_id, kind, seconds, Decimal(amount), stale, day)
 
 
 def part_of(record: Mapping[str, Any]) -> Part | None:
@@ -69,10 +81,8 @@ def part_of(record: Mapping[str, Any]) -> Part | None:
     if record["deleted"] or record["bucket"] not in (UNBILLED_BUCKET, ON_DRAFT, BILLED):
         return None
     seconds, amount = record["seconds"], record["amount"] or ZERO
-    kind = {ON_DRAFT: DRAFT, BILLED: POSTED}.get(record["bucket"], UNBILLED)
-    if kind == UNBILLED and (amount < 0 or (not amount and seconds < 0)):
-        kind = CREDIT
-    day = record["accounting_date"]
+    kind = {ON_DRAFT: DRAFT, BILLED: POSTED}.get(record["bucket"]) or kind_of(seconds, amount)
+    day, work_date = record["accounting_date"], record["work_date"]
     is_stale = kind == DRAFT and record["exception_class"] == STALE_DRAFT
     return Part(
         "" if day is None else f"{day:%Y-%m}",
@@ -82,7 +92,13 @@ def part_of(record: Mapping[str, Any]) -> Part | None:
         seconds,
         amount,
         record["invoice_line_id"] if is_stale else None,
+        "" if work_date is None else work_date.isoformat(),
     )
+
+
+def kind_of(seconds: int, amount: Decimal) -> str:
+    """Of what is unbilled: whether it goes back to the client."""
+    return CREDIT if amount < 0 or (not amount and seconds < 0) else UNBILLED
 
 
 class Sum(NamedTuple):

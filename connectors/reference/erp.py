@@ -497,3 +497,18 @@ class ExpenseVersion(Erp):
     approved_at: Mapped[OptionalInstant]
     approved_by: Mapped[OptionalCode]
     ended_at: Mapped[Instant]
+
+
+class PayerSplit(Erp):
+    """The percent of a contract that a client pays, for work dates in ``[valid_from, valid_to)``.
+
+    The shares of a day are 100 together; a day without any is the contract's client's.
+    """
+
+    __tablename__ = "payer_split"
+    id: Mapped[Key]
+    engagement_id: Mapped[Code]
+    client_id: Mapped[Code]
+    share: Mapped[Factor]  # 60 is 60 %
+    valid_from: Mapped[Day]
+    valid_to: Mapped[OptionalDay]

@@ -22,6 +22,7 @@ from .daylines import day_items
 from .decisions import LONG_AGO, Part, Posted, currency_of, discounts, hold, remaining
 from .drafts import is_draft, take
 from .included import Pool, draw
+from .payers import payers_of
 from .rating import Item
 from .rows import BillAdjustment, InvoiceLine, Rows
 from .segments import Draft, Segment, Work
@@ -338,6 +339,8 @@ class _Root:
             like, seconds, money, self.out = take(line, self.out)
         if like is None:
             like = self._nothing_on_draft(line)
+        if line.client_id in payers_of(self.root, self.rows):
+            like = like._replace(work=like.work._replace(client=line.client_id))
         is_as_it_says = (seconds, money, like.line_id) == (line.seconds, line.amount, line.contract_line_id)
         other_client = line.client_id is not None and like.work.client != line.client_id
         draft = Draft(line.seconds, line.amount, other_client or not is_as_it_says)

@@ -4,7 +4,7 @@ A charge line of status draft names an entry and a version of it. Nothing is fro
 allocated as if it were not there, and then it takes, in the order of the lines' ids, its seconds out of
 what the entry has to be billed, at what they are worth today. A line without seconds (a milestone's, a per
 diem's) takes money of what has no seconds either. Where what it gets is not what it says, to the second and the
-cent, the line is stale; it is shown as such also if it gets nothing at all.
+cent, the line is stale; it is shown as such also if it gets nothing at all. It may be for any of a contract's payers.
 """
 
 from __future__ import annotations

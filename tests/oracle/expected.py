@@ -21,6 +21,7 @@ from .earned import sums_by_month
 from .expenses import rate_expense
 from .functional import functional
 from .groups import GroupKey, GroupUtilization, group
+from .payers import Undivided, divide
 from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, propose
 from .rating import Item, rate_entry, rate_milestone
@@ -107,8 +108,8 @@ class Expected:
     of each approved valid entry,
     ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule, ``drafts`` what
     each line of an ERP's draft says and whether it is stale, ``refused`` why bill adjustments have no effect, by entry
-    and segment, ``proposals`` what is to be invoiced, ``delivered`` the money of entries that is earned in each month of
-    (root, line), by consultant.
+    and segment, ``proposals`` what is to be invoiced, ``undivided`` what of a contract can't be divided among its payers,
+    by root and currency, ``delivered`` the money of entries that is earned in each month of (root, line), by consultant.
     """
 
     billing: dict[FoldKey, Fold]
@@ -122,6 +123,7 @@ class Expected:
     drafts: dict[DraftKey, Draft] = field(default_factory=dict)
     refused: dict[tuple[str, str], Reason] = field(default_factory=dict)
     proposals: dict[ProposalKey, Proposal] = field(default_factory=dict)
+    undivided: dict[tuple[str, str], Undivided] = field(default_factory=dict)
     revenue: dict[RevenueKey, Revenue] = field(default_factory=dict)
     booked: dict[FoldKey, Fold] = field(default_factory=dict)
     delivered: dict[tuple[str, str, date], dict[str, Decimal]] = field(default_factory=dict)
@@ -151,6 +153,7 @@ def compute_from_rows(rows: Rows) -> Expected:
     items += [rate_expense(one, rows, books) for one in rows.expenses.values() if one.status == "approved"]
     daily, windows, plans = utilize(approved, rows)
     segments = allocate_all(items, rows)
+    by_payer, undivided = divide(segments, rows)
     closes = Closes(rows, books)
     sums = sums_by_month(segments, items, rows, closes)
     return Expected(
@@ -168,7 +171,8 @@ def compute_from_rows(rows: Rows) -> Expected:
         approved={entry.id: entry.seconds for entry in approved},
         drafts=drafts_of(segments),
         refused={(s.entry_id, s.segment): s.refused for s in segments if s.refused is not None},
-        proposals=propose(segments, rows),
+        proposals=propose(by_payer, rows),
+        undivided=undivided,
         revenue=recognise(sums, rows, books),
         delivered={
             (*line, month): dict(sums[line][month].by_person) for line in sums for month in sums[line]

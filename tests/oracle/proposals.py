@@ -2,7 +2,8 @@
 
 Every segment that is unbilled or on a draft counts in the proposal of its contract, the month of its accounting
 date, its client and its currency; what is billed counts in that of the month of its posting. Money that goes back
-to the client is a sum of its own. What is over a cap, on hold or parked is not proposed.
+to the client is a sum of its own. What is over a cap, on hold or parked is not proposed. Where a contract has several
+payers, its segments come divided among them (`payers`).
 """
 
 from __future__ import annotations

@@ -103,6 +103,18 @@ class PrepaidLot:
 
 
 @dataclass(frozen=True, slots=True)
+class PayerSplit:
+    """The percent of a contract's work dates in ``[valid_from, valid_to)`` that a client pays."""
+
+    id: str
+    engagement_id: str
+    client_id: str
+    share: Decimal
+    valid_from: date
+    valid_to: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanRevision:
     """A decision to plan a contract line anew; what is None stays as it was."""
 
@@ -435,6 +447,7 @@ class Rows:
     line_versions: dict[str, TermsVersion] = field(default_factory=dict)
     plan_revisions: dict[str, PlanRevision] = field(default_factory=dict)
     prepaid_lots: dict[str, PrepaidLot] = field(default_factory=dict)
+    payer_splits: dict[str, PayerSplit] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     consultants: dict[str, Consultant] = field(default_factory=dict)

@@ -40,6 +40,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         " ended_at",
         "plan_revision": "id contract_line_id fee planned_hours ends_on effective_on decided_at",
         "prepaid_lot": "id contract_line_id hours fee starts_on expires_on",
+        "payer_split": "id engagement_id client_id share valid_from valid_to",
         "project": "id engagement_id contract_line_id status",
         "task": "id project_id contract_line_id billing_class status",
         "consultant": "id role grade practice region calendar_id fte hired_on left_on",
@@ -118,6 +119,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         line_versions=_by_id(map(line_version, valid("erp", erp, "contract_line_version"))),
         plan_revisions=_by_id(map(_plan_revision, valid("erp", erp, "plan_revision"))),
         prepaid_lots=_by_id(map(_prepaid_lot, valid("erp", erp, "prepaid_lot"))),
+        payer_splits=_by_id(map(_payer_split, valid("erp", erp, "payer_split"))),
         projects=_by_id(map(_project, valid("erp", erp, "project"))),
         tasks=_by_id(map(_task, valid("erp", erp, "task"))),
         consultants=_by_id(map(_consultant, valid("erp", erp, "consultant"))),
@@ -221,6 +223,11 @@ def _contract_line(x: SourceRow) -> r.ContractLine:
 def _prepaid_lot(x: SourceRow) -> r.PrepaidLot:
     hours, span = hours_to_seconds(x["hours"]), (x["starts_on"], x["expires_on"])
     return r.PrepaidLot(_erp(x["id"]), _erp(x["contract_line_id"]), hours, x["fee"], *span)
+
+
+def _payer_split(x: SourceRow) -> r.PayerSplit:
+    span = x["valid_from"], x["valid_to"]
+    return r.PayerSplit(_erp(x["id"]), _erp(x["engagement_id"]), _erp(x["client_id"]), x["share"], *span)
 
 
 def _plan_revision(x: SourceRow) -> r.PlanRevision:

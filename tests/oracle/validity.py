@@ -10,7 +10,7 @@ The rules, by table and column:
 - planned hours lie in [0, 1,000,000], and fees, caps of money, per diems, milestone amounts, discounts and invoiced
   amounts in [0, 10^12]; invoiced seconds are not negative;
 - an expense's amount and tax lie in [0, 10^8], markups in [0, 1,000] percent; one of basis gross says its tax;
-- hours of a prepaid lot lie in [0.01, 1,000,000];
+- hours of a prepaid lot lie in [0.01, 1,000,000]; a payer's share in [0.0001, 100];
 - a code of a closed list is one of the list;
 - an effective range, and that of an assignment, does not end before or when it starts;
 - a date lies in the years 1900 to 2999; 9999-12-31 is an open end where a row need not have the date;
@@ -117,6 +117,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "rollover_months": _between(0, 24),
     },
     "prepaid_lot": {"hours": _between(Decimal("0.01"), 1_000_000), "fee": _money},
+    "payer_split": {"share": _between(Decimal("0.0001"), 100)},
     "plan_revision": {"fee": _money, "planned_hours": _CONTRACT_HOURS},
     "project": {"status": _ACTIVE_CLOSED},
     "task": {"billing_class": _one_of("billable", "non_billable"), "status": _ACTIVE_CLOSED},
@@ -172,6 +173,7 @@ OPEN_ENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "contract_line_version": ("starts_on", "ends_on", "expires_on"),
     "plan_revision": ("ends_on",),
     "prepaid_lot": ("starts_on", "expires_on"),
+    "payer_split": ("valid_to",),
     "consultant": ("left_on",),
     "cost_rate": ("effective_to",),
     "rate": ("effective_to",),
@@ -236,6 +238,8 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
     starts, ends = row.get("effective_from"), row.get("effective_to")
     if table == "assignment":
         starts, ends = row["starts_on"], row["ends_on"]
+    if table == "payer_split":
+        starts, ends = row["valid_from"], row["valid_to"]
     if ends == date.max:
         ends = None
     if starts is not None and ends is not None and not starts < ends:

@@ -3,13 +3,14 @@
 Twice a month each legal entity bills approved time of its invoiced lines: T&M with one known price by
 (contract line, role) in the contract's currency, no increments, no day minimum, standard hours only, so
 that the amount is certain. The one capped line among them is billed to half of its cap. Some drafts are never
-posted, and what is on them is not billed again. Credit notes have positive lines of kind ``credit``, and a
+posted, and what is on them is not billed again. Where a contract has several payers, each gets an invoice of its own.
+Credit notes have positive lines of kind ``credit``, and a
 negative amount in their header.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -19,6 +20,7 @@ from connectors.reference.firm.contracts import Contracts, Line
 from connectors.reference.firm.days import days_between
 from connectors.reference.firm.entities import ENTITIES
 from connectors.reference.firm.entries import Entries
+from connectors.reference.firm.payers import Figures, Payers, by_payer
 from connectors.reference.firm.people import People
 from connectors.reference.firm.rates import Rates
 from connectors.reference.firm.world import Draft, World, utc
@@ -36,7 +38,7 @@ CREDIT_DELAY: Final = timedelta(days=4, hours=2)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line to write: seconds and amount are positive."""
+    """A line to write: seconds and amount are positive; ``payer`` None is the contract's client."""
 
     line: str
     entry: str
@@ -44,19 +46,27 @@ class Item:
     seconds: int
     amount: Decimal
     credits: str | None = None
+    payer: str | None = None
 
 
 class Invoicing:
     """Bills, credits, and knows what is billed."""
 
     def __init__(
-        self, world: World, contracts: Contracts, people: People, rates: Rates, entries: Entries
+        self,
+        world: World,
+        contracts: Contracts,
+        people: People,
+        rates: Rates,
+        entries: Entries,
+        payers: Payers,
     ) -> None:
         self._world = world
         self._contracts = contracts
         self._roles = {person.id: person.role for person in people.staff}
         self._rates = rates
         self._entries = entries
+        self._payers = payers
         self._rng = world.rng("invoicing")
         self._charges: dict[str, list[str]] = {}  # canonical entry id -> charge lines
         self._credited: dict[str, tuple[int, Decimal]] = {}  # charge line -> seconds and amount taken back
@@ -121,8 +131,26 @@ class Invoicing:
                     items += self._accepted(line)
             if credits:
                 self.credit(engagement.id, credits)
-            if items:
-                self._invoice(engagement.id, engagement.currency, items)
+            of_payers: dict[str | None, list[Item]] = {}
+            for item in items:
+                for part in self._by_payer(engagement.id, engagement.currency, item):
+                    of_payers.setdefault(part.payer, []).append(part)
+            for parts in of_payers.values():
+                self._invoice(engagement.id, engagement.currency, parts)
+
+    def _by_payer(self, engagement: str, currency: str, item: Item) -> Iterator[Item]:
+        """An item as those who share the contract on its work date are billed it."""
+        work_date = self._printed(engagement, item)["work_date"]
+
+        def billed(client: str | None) -> Figures:
+            seconds, amount = 0, ZERO
+            for charge in self._charges.get(item.entry, ()):
+                row = self._world.rows["invoice_line"][charge]
+                if row["entry_version"] == item.version and client in (None, row["client_id"]):
+                    seconds, amount = seconds + self.net(charge)[0], amount + self.net(charge)[1]
+            return seconds, amount
+
+        return by_payer(item, self._payers.shares(engagement, work_date), billed, currency)
 
     def _items(self, line: Line, row: dict[str, Any], credits: list[Item]) -> list[Item]:
         """What is still to bill of an entry; billed versions that are no longer true go to ``credits``."""
@@ -302,7 +330,7 @@ class Invoicing:
         if item.credits is not None:
             charge = rows["invoice_line"][item.credits]
             return {name: charge[name] for name in names}
-        client = rows["engagement"][engagement]["client_id"]
+        client = item.payer or rows["engagement"][engagement]["client_id"]
         system, _, native = item.entry.partition(":")
         if system != "time":
             return dict(

@@ -16,6 +16,7 @@ from connectors.reference.firm.invoicing import Invoicing
 from connectors.reference.firm.lots import PrepaidLots
 from connectors.reference.firm.model import SYSTEM_OF, FirmSettings, Insert, Plan, Transaction, fold
 from connectors.reference.firm.opportunities import Opportunities
+from connectors.reference.firm.payers import Payers
 from connectors.reference.firm.people import People
 from connectors.reference.firm.period_rights import PeriodRights
 from connectors.reference.firm.plans import Plans
@@ -45,6 +46,7 @@ def plan(settings: FirmSettings) -> Plan:
     contracts = Contracts(world, clients)
     rates = Rates(world, contracts, people)
     opportunities = Opportunities(world, clients, contracts, rates)
+    payers = Payers(world, clients, contracts)
     with world.transaction("erp", "seed") as tx:
         seed_entities(world, tx)
         seed_calendars(world, tx)
@@ -53,6 +55,7 @@ def plan(settings: FirmSettings) -> Plan:
         ApprovalLimits(world, people).seed(tx)
         clients.seed_clients(tx)
         contracts.seed(tx)
+        payers.seed(tx)
         rates.seed(tx)
         Fx(world).seed(tx)
         Targets(world, people).seed(tx)
@@ -64,7 +67,7 @@ def plan(settings: FirmSettings) -> Plan:
     entries = Entries(world)
     later = SecondThoughts(world, people, staffing, entries)
     Timesheets(world, people, staffing, entries, later).schedule()
-    invoicing = Invoicing(world, contracts, people, rates, entries)
+    invoicing = Invoicing(world, contracts, people, rates, entries, payers)
     invoicing.schedule()
     Amendments(world, clients, contracts, people, invoicing, entries).schedule()
     Plans(world, contracts).schedule()

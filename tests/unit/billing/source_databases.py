@@ -68,6 +68,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "time_entry": {"kind": "standard", "status": "approved", "version": 1},
     "time_entry_version": {"kind": "standard", "version": 1},
     "absence": {"kind": "vacation"},
+    "payer_split": {"valid_from": date(2026, 1, 1)},
     "assignment": {"consultant_id": "C", "project_id": "P", "status": "planned"},
 }
 

@@ -99,6 +99,7 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "seconds": one_of([3600, 7200]),
         "expires_on": some(*DAYS),
     },
+    "payer_split": {"engagement_id": one_of([ROOT, "erp:E2"]), "client_id": one_of(["erp:CL1", "erp:CL2"])},
     "approval_limit": {
         "approver_id": one_of(["erp:B", "erp:D"]),
         "kind": st.just("write_off"),
@@ -134,6 +135,7 @@ IDS = {
     "period_right": ["erp:W1", "erp:W2"],
     "approval_limit": ["erp:X1", "erp:X2"],
     "prepaid_lot": ["erp:O1", "erp:O2"],
+    "payer_split": ["erp:S1", "erp:S2"],
 }
 # Most edits are of what depends on days; edits of the chain change everything and teach little.
 WEIGHTED = [
@@ -195,6 +197,7 @@ def edits(draw: st.DrawFn) -> Edit:
 # What a row that an edit creates has besides the fields that the edit sets.
 NEW_ROWS: dict[str, dict[str, Any]] = {
     "prepaid_lot": {"contract_line_id": "erp:L1", "seconds": 60},
+    "payer_split": {"engagement_id": ROOT, "client_id": "erp:CL2"},
     "contract_line": {"engagement_id": ROOT, "billing_method": "tm"},
     "engagement": {"client_id": "erp:CL1", "legal_entity_id": "erp:LE1", "currency": "EUR"},
     "rate": {"currency": "EUR", "price": money(90)},

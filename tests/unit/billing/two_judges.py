@@ -13,7 +13,14 @@ from histories import History, Kept
 from oracle import Expected, Fold, canonical_rows, compute_from_rows
 from oracle.books import Books
 from oracle.rating import rate_entry as rate_by_the_oracle
-from proposing import ProposalKey, Proposing, Shown, of_the_oracle
+from proposing import (
+    NotDivided,
+    ProposalKey,
+    Proposing,
+    Shown,
+    of_the_oracle,
+    undivided_of_the_oracle,
+)
 from source_databases import D, Sources, all_records
 
 from agents.billing import (
@@ -62,6 +69,8 @@ class Judgement:
     """Accounting dates of entries."""
     parked: dict[str, tuple[str, tuple[str, ...]]]
     proposals: dict[ProposalKey, Shown]
+    undivided: dict[tuple[str, str], NotDivided]
+    """What of a contract and currency can't be divided among its payers."""
     drafts: dict[tuple[str, str], tuple[int, Decimal | None, bool]]
     """What each draft line says of an entry, in seconds and money, and whether it is stale."""
     days: dict[tuple[str, date], int]
@@ -145,6 +154,7 @@ class Agents:
                 if item.exception_class is not None
             },
             proposals=self._proposing.update(self._live, invoicing),
+            undivided=self._proposing.undivided(invoicing),
             drafts=self._drafts(),
             refused=self._refused(),
             days={(r["consultant_id"], r["day"]): r["billable_seconds"] for f in facts for r in f.daily},
@@ -280,6 +290,7 @@ class Oracle:
             dates={entry.id: rate_by_the_oracle(entry, rows, books).accounting_date for entry in entries},
             parked={entry: (why.exception_class, why.missing_keys) for entry, why in out.parked.items()},
             proposals=of_the_oracle(out),
+            undivided=undivided_of_the_oracle(out),
             drafts={(key.entry, key.line): tuple(draft) for key, draft in out.drafts.items()},
             refused={key: tuple(why) for key, why in out.refused.items()},
             days={(key.consultant_id, key.day): of_day.billable for key, of_day in out.daily.items()},

@@ -32,6 +32,7 @@ CLASSES = [
     "STALE_DRAFT",
     "SELF_APPROVAL",
     "APPROVAL_LIMIT",
+    "PAYER_SPLIT",
     "UNMAPPED",
     "SCHEMA",
     "POISON",

@@ -24,6 +24,7 @@ PLANTED = {
     *("billed_corrected", "billed_withdrawn", "billed_deleted", "draft_corrected"),
     *("target_in_percent", "target_in_percent_fixed"),
     *("assignment_of_a_week", "assignment_of_a_week_fixed", "cost_rate_ended"),
+    *("payer_share_mistyped", "payer_share_mended", "payer_unknown"),
 }
 # Left to chance: certain in a firm of the default size, not in the smallest.
 PLANTED_BY_CHANCE = {
@@ -50,6 +51,7 @@ FEATURES = {
     *("milestone_amount_change", "milestone_cancelled", "milestone_revoked", "opportunity_lost"),
     *("opportunity_proposal", "opportunity_won", "over_cap_action_change", "period_closed"),
     *("period_right_granted", "period_right_revoked", "period_soft_closed"),
+    *("payer_split_changed",),
     *("approval_limit_raised", "adjustment_signed_again", "lot_bought", "lot_extended"),
     *("discount", "discount_after_posting", "hold", "hold_released"),
     *("target_change", "own_target", "own_target_deleted", "assignment"),

@@ -33,23 +33,26 @@ def latest(world: Relinked) -> dict[tuple[str, ...], Row]:
 
 
 def drafted(world: Relinked, count: int) -> list[Row]:
-    """Posted charges of one contract and payer, put back on drafts; as they were."""
+    """Posted charges of one contract without drafts of its own, put back on drafts; as they were."""
     by_contract: dict[str, list[Row]] = {}
-    credited = {line["credits_line_id"] for line in world.tables["invoice_line"].values()}
-    for line in world.tables["invoice_line"].values():
+    lines = world.tables["invoice_line"].values()
+    credited = {line["credits_line_id"] for line in lines}
+    others = {line["engagement_id"] for line in lines if line["status"] == "draft"}
+    for line in lines:
         entry = world.tables["time_entry"].get(int(line["entry_id"].rpartition(":")[2].strip("M-") or 0))
         if (
             line["kind"] == "charge"
             and line["status"] == "posted"
             and line["id"] not in credited
+            and line["engagement_id"] not in others
             and entry is not None
             and (entry["status"], entry["version"]) == ("approved", line["entry_version"])
         ):
             by_contract.setdefault(line["engagement_id"], []).append(dict(line))
-    lines = max(by_contract.values(), key=len)[:count]
-    for line in lines:
+    chosen = max(by_contract.values(), key=len)[:count]
+    for line in chosen:
         world.update("invoice_line", line["id"], status="draft", posted_at=None)
-    return lines
+    return chosen
 
 
 @pytest.mark.parametrize("crash", [0.0, 0.05])
