@@ -117,6 +117,7 @@ DIMENSIONS = (
     "cost_rate",
     "fx_rate",
     "period",
+    "payer_split",
     "time_entry",
     "time_entry_version",
     "expense",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from connectors.sinks.warehouse.executive import EXECUTIVE
+from connectors.sinks.warehouse.payers import PAYERS
 from connectors.sinks.warehouse.payroll import PAYROLL
 from connectors.sinks.warehouse.realization import REALIZATION
 
@@ -38,22 +39,6 @@ LEFT JOIN v_client AS client ON client.client_id = billing.client_id
 LEFT JOIN dim_contract_line AS line ON line.id = billing.contract_line_id AND line.is_current
 WHERE NOT billing.deleted
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10""",
-        # The lines of each invoice proposal: what is to be billed, on drafts, to be credited, and posted.
-        "v_invoice_proposal_line": """
-SELECT proposal.root_id, proposal.month, proposal.payer_id, proposal.currency, proposal.state,
-       proposal.po_number, proposal.tax_region,
-       CASE WHEN line.bucket = 'unbilled' AND (line.amount < 0 OR (line.amount = 0 AND line.seconds < 0))
-            THEN 'credit' ELSE line.bucket END AS kind,
-       line.entry_id, line.segment, line.contract_line_id, line.project_id, line.task_id, line.consultant_id,
-       line.work_date, line.seconds, line.hours, line.amount, line.invoice_line_id,
-       coalesce(line.exception_class = 'STALE_DRAFT', false) AS is_stale,
-       line.draft_seconds, line.draft_amount
-FROM invoice_proposal AS proposal
-JOIN billing_current AS line
-  ON line.root_id = proposal.root_id AND coalesce(line.client_id, '') = proposal.payer_id
- AND coalesce(line.currency, '') = proposal.currency
- AND coalesce(to_char(line.accounting_date, 'YYYY-MM'), '') = proposal.month
-WHERE NOT proposal.deleted AND NOT line.deleted AND line.bucket IN ('unbilled', 'on_draft', 'billed')""",
         # The books: one row for each accounting month in which the ledger has lines, entity, contract line, bucket and
         # currency. What a closed month says here does not change any more; the months add up to what is current.
         "v_books_by_month": """
@@ -123,4 +108,5 @@ WHERE NOT deleted AND dimension = 'practice'""",
     | EXECUTIVE
     | REALIZATION
     | PAYROLL
+    | PAYERS
 )
