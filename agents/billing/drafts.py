@@ -8,9 +8,10 @@ Of an entry that is not on the root in the version that the line names, it takes
 counts for nothing.
 
 A draft is stale unless what it takes is what it says, to the second and the cent, of the contract line and for the
-client that it says; where the contract has several payers (``payer_split``), it may be for any of them. The segment of
-a stale one has the class STALE_DRAFT, and says what the draft says beside what there is; it is there also if the draft
-takes nothing. What a stale draft does not take is unbilled, and can be put on another one.
+client that it says. Where the contract has several payers (``payer_split``), it may be for any of them, and takes what
+it says of money where its seconds are worth something else for rounding alone. The segment of a stale one has the class
+STALE_DRAFT, and says what the draft says beside what there is; it is there also if the draft takes nothing. What a
+stale draft does not take is unbilled, and can be put on another one.
 Examples, of 8 h at 100 on a draft of 8 h/800:
 
 - as it is: 8 h/800 on draft;
@@ -46,7 +47,7 @@ from agents.billing.segments import (
     Segment,
 )
 from agents.billing.terms import Terms
-from streams.money import ZERO
+from streams.money import ZERO, minor_unit
 
 DRAFT: Final = "draft"
 # The segments that can be put on an invoice, in the order in which a draft takes of them.
@@ -98,13 +99,14 @@ def put_on_draft(
     for draft in sorted(drafts, key=_id):
         version = DAY_VERSION if item is None else item.version
         like, seconds, amount = None, 0, ZERO
+        is_shared = draft.printed.client_id in terms.payers
         if draft.entry_version == version:
-            like, seconds, amount = _take(draft, segments)
+            like, seconds, amount = _take(draft, segments, is_shared)
         if like is None:
             # Beside what is to be billed of the entry now; once that is gone, on the line's own day.
             booked_on = draft.printed.work_date if item is None else item.accounting_date
             like = line_segment(draft, item, terms)._replace(accounting_date=booked_on)
-        if draft.printed.client_id in terms.payers:
+        if is_shared:
             like = like._replace(client_id=draft.printed.client_id)
         segments[draft.entry_id, draft.segment] = like._replace(
             segment=draft.segment,
@@ -127,9 +129,11 @@ def _is_as_drafted(draft: DraftLine, like: Segment, seconds: int, amount: Decima
     ) and draft.printed.client_id in (None, like.client_id)
 
 
-def _take(draft: DraftLine, segments: dict[Key, Segment]) -> tuple[Segment | None, int, Decimal]:
+def _take(
+    draft: DraftLine, segments: dict[Key, Segment], is_shared: bool
+) -> tuple[Segment | None, int, Decimal]:
     """Take what the draft can; returns the first segment that it took of, as it was, and how much it took."""
-    first, seconds, amount = None, 0, ZERO
+    first, last, seconds, amount = None, None, 0, ZERO
     for name in _TO_BILL:
         part = segments.get((draft.entry_id, name))
         if part is None or part.bucket != UNBILLED or part.amount is None:
@@ -144,14 +148,34 @@ def _take(draft: DraftLine, segments: dict[Key, Segment]) -> tuple[Segment | Non
             off_amount = ZERO if part.seconds else min(part.amount, draft.amount - amount)
         if not off_seconds and not off_amount:
             continue
-        first = first or part
+        first, last = first or part, part.key
         seconds, amount = seconds + off_seconds, amount + off_amount
         left = part._replace(seconds=part.seconds - off_seconds, amount=part.amount - off_amount)
         if left.seconds or left.amount:
             segments[part.key] = left
         else:
             del segments[part.key]
+    if is_shared and first is not None and last is not None and seconds == draft.seconds:
+        amount += _rounding(draft, first, amount, segments, last)
     return first, seconds, amount
+
+
+def _rounding(
+    draft: DraftLine, first: Segment, amount: Decimal, segments: dict[Key, Segment], last: Key
+) -> Decimal:
+    """What a payer's draft says more than its seconds are worth, for rounding alone; it comes out of what is left.
+
+    Seconds and money of a payer's share are each rounded: they differ by less than a minor unit and what a second is
+    worth. Example: of 1 h/100.00 the second of three drafts 1,200 s/33.34, which are worth 33.33.
+    """
+    more, left = draft.amount - amount, segments.get(last)
+    if left is None or left.amount is None or first.amount is None or not left.seconds:
+        return ZERO
+    most = minor_unit(first.currency or "") * first.seconds + first.amount
+    if abs(more) * first.seconds > most or left.amount < more:
+        return ZERO
+    segments[last] = left._replace(amount=left.amount - more)
+    return more
 
 
 def _worth(part: Segment, seconds: int) -> Decimal:

@@ -335,11 +335,12 @@ class _Root:
         """What the line takes of what its entry has to be billed; nothing of another version's."""
         item = next((item for item in self.items if item.entry_id == line.entry_id), None)
         like, seconds, money = None, 0, ZERO
+        is_payers = line.client_id in payers_of(self.root, self.rows)
         if item is not None and item.version == line.entry_version:
-            like, seconds, money, self.out = take(line, self.out)
+            like, seconds, money, self.out = take(line, self.out, is_payers)
         if like is None:
             like = self._nothing_on_draft(line)
-        if line.client_id in payers_of(self.root, self.rows):
+        if is_payers:
             like = like._replace(work=like.work._replace(client=line.client_id))
         is_as_it_says = (seconds, money, like.line_id) == (line.seconds, line.amount, line.contract_line_id)
         other_client = line.client_id is not None and like.work.client != line.client_id

@@ -4,16 +4,18 @@ A charge line of status draft names an entry and a version of it. Nothing is fro
 allocated as if it were not there, and then it takes, in the order of the lines' ids, its seconds out of
 what the entry has to be billed, at what they are worth today. A line without seconds (a milestone's, a per
 diem's) takes money of what has no seconds either. Where what it gets is not what it says, to the second and the
-cent, the line is stale; it is shown as such also if it gets nothing at all. It may be for any of a contract's payers.
+cent, the line is stale; it is shown as such also if it gets nothing at all. It may be for any of a contract's payers;
+what it says of money counts then, if that is within a minor unit and a second's worth of what it gets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final, NamedTuple
 
-from streams.money import ZERO
+from streams.money import ZERO, minor_unit
 
 from .caps import share
 from .rows import InvoiceLine
@@ -45,12 +47,16 @@ def is_draft(line: InvoiceLine) -> bool:
     return line.status == "draft" and line.kind == "charge"
 
 
-def take(line: InvoiceLine, segments: list[Segment]) -> tuple[Segment | None, int, Decimal, list[Segment]]:
+def take(
+    line: InvoiceLine, segments: list[Segment], is_payers: bool = False
+) -> tuple[Segment | None, int, Decimal, list[Segment]]:
     """The first segment that the line takes of, the seconds and the money that it takes, and what is left.
+
+    ``is_payers`` says that it is for one of the payers of the contract.
 
     Example: of 8 h/800 unbilled, a draft of 5 h takes 5 h/500 and leaves 3 h/300; of 3 h/300 it takes all.
     """
-    like, seconds, money = None, 0, ZERO
+    like, seconds, money, last = None, 0, ZERO, -1
     left = list(segments)
     for name in _TO_BILL:
         for at, segment in enumerate(left):
@@ -75,5 +81,13 @@ def take(line: InvoiceLine, segments: list[Segment]) -> tuple[Segment | None, in
             left[at] = segment._replace(
                 seconds=segment.seconds - off_seconds, amount=segment.amount - off_money
             )
+            last = at
+    if is_payers and like is not None and seconds == line.seconds and left[last].seconds > 0:
+        more, rest = line.amount - money, left[last].amount
+        assert rest is not None
+        assert like.amount is not None
+        second = Fraction(like.amount) / like.seconds
+        if Fraction(abs(more)) <= Fraction(minor_unit(like.currency or "")) + second and more <= rest:
+            money, left[last] = money + more, left[last]._replace(amount=rest - more)
     left = [s for s in left if s.seconds != 0 or s.amount != 0 or s.bucket != "unbilled"]
     return like, seconds, money, left

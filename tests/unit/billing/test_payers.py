@@ -134,6 +134,28 @@ def test_a_draft_of_more_than_a_payers_share(judge: Judge) -> None:
     assert (of_a.state, of_a.stale) == ("stale", ("erp:D1",))
 
 
+def test_the_second_of_three_is_drafted_alone(judge: Judge) -> None:
+    """1,200 s/33.34 to B are its share, though 1,200 s of 1 h/100.00 are worth 33.33: the draft is as it should be."""
+    sources = shared(A=THIRD, B=THIRD, C=REST).put("rate", "R", price=D(100)).work(1, "03-05", 1)
+    judgement = judge(draft(sources, "D1", 1, 0, "33.34", seconds=1200, client_id="B"))
+    assert judgement.drafts == {("time:1", "erp:D1"): (1200, D("33.34"), False)}
+    assert of_payer(judgement, "A") == of_payer(judgement, "C") == unbilled(1200, "33.33")
+    assert of_payer(judgement, "B") == (NONE[1:], (1200, D("33.34")), NONE[1:], NONE[1:])
+
+
+def test_a_draft_of_cents_more_than_rounding_is_stale(judge: Judge) -> None:
+    """0.01 and what a second is worth, 0.0278: 0.03 is rounding, 0.04 is not; without payers nothing is."""
+    sources = shared(A=60, B=40).put("rate", "R", price=D(100)).work(1, "03-05", 1)
+
+    def is_stale(amount: str) -> bool:
+        judgement = judge(draft(sources, "D1", 1, 0, amount, seconds=2160, client_id="A"))
+        return judgement.drafts["time:1", "erp:D1"][2]
+
+    assert [is_stale(amount) for amount in ("59.96", "60.03", "60.04")] == [True, False, True]
+    sources.drop("payer_split", "S-A").drop("payer_split", "S-B")
+    assert [is_stale(amount) for amount in ("59.99", "60.00", "60.01")] == [True, False, True]
+
+
 def test_the_split_of_the_work_date(judge: Judge) -> None:
     """60/40 in March, halves from April on: each entry by its own day, and before there is one, the client's."""
     sources = shared(A=60, B=40).put("rate", "R", price=D(100))
