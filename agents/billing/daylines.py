@@ -108,6 +108,13 @@ class RunningDays:
         self._days: dict[str, dict[str, Item]] = {}
         self._day_of: dict[str, str] = {}
 
+    def fork(self) -> RunningDays:
+        """Another one that says the same."""
+        other = RunningDays(self._terms)
+        other._days = {day_id: dict(of_day) for day_id, of_day in self._days.items()}
+        other._day_of = dict(self._day_of)
+        return other
+
     def put(self, entry_id: str, item: Item | None) -> set[str]:
         """Take in an entry as it is now; the day lines that this may change, itself if it is one."""
         touched = {entry_id} if entry_id in self._days else set()

@@ -88,11 +88,17 @@ def book_entry(facts: Facts, now: Segments, terms: Terms, periods: PeriodTable) 
 
 
 def book_states(
-    facts: Facts, states: Sequence[State], now: Segments, terms: Terms, periods: PeriodTable
+    facts: Facts,
+    states: Sequence[State],
+    now: Segments,
+    terms: Terms,
+    periods: PeriodTable,
+    first_of_day: Item | None = None,
 ) -> EntryBooks | None:
     """The books of an entry that was in some states, one after the other, of which the last still is.
 
-    ``now`` has the same segments as the last, as ``billing.current`` dates them. None where the books say the same.
+    ``now`` has the same segments as the last, as ``billing.current`` dates them; ``first_of_day`` dates a day line now.
+    None where the books say the same.
     """
     entity = terms.legal_entity_id
     closes = () if entity is None else periods.hard_closes(entity)
@@ -108,7 +114,7 @@ def book_states(
         return None if own is None else periods.accounting_date(entity, own, since)
 
     dated = [(since_of(closes, one.interval), one.item, one.segments) for one in states]
-    since, item = dated[-1][0], facts.item or dated[-1][1]
+    since, item = dated[-1][0], facts.item or first_of_day
     is_plain = len(states) == 1 and not facts.is_parked_and_posted
     if is_plain and all(
         day_of(one, since) == one.accounting_date

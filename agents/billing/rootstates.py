@@ -5,9 +5,11 @@ the whole root has an S(c) for each close c, and an S(now). These differ by what
 one running allocation that takes in the facts in the order of the closes comes past each of them, and says which
 entries have changed on the way. Of each entry the states are kept that differ: mostly one.
 
-What is decided after the last close changes S(now) alone, at the cost of that change. A close that arrives before
-anything that was decided after it costs nothing. Whatever else arrives late, or changes what was decided before a
-close, makes it all be done again, as terms that changed do: `RootStates.takes` says no. S(c) is by the terms of c.
+What is decided after the last close changes S(now) alone, at the cost of that change, and a close that arrives before
+anything that was decided after it costs nothing. What arrives late, or changes what was decided before a close, makes
+it all be done again. Mostly more of the kind follows: then a running allocation is kept of each close, which share what
+they have in common, and a late fact costs what it changes of each. Other terms or closes begin anew. S(c) is by the
+terms of c.
 
 Example: cap 1,000 at 100 an hour. X of 5 March, 6 h, and Y of 6 March, 6 h, are approved in March, which closes on
 3 April; W of 4 March, 3 h, on 5 April. States: of W 3 h/300 from the close on, of X 6 h/600, of Y first 4 h/400 with
@@ -18,15 +20,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from agents.billing.allocation import Segments
 from agents.billing.closes import LONG_AGO, Facts
 from agents.billing.entrybooks import State, content
+from agents.billing.items import Item
 from agents.billing.running import RunningAllocation
 from agents.billing.terms import Terms
 from agents.billing.termshistory import TermsHistory
+
+# Of so many closes running allocations are kept at most, each of which holds 100 bytes an entry of its own.
+KEPT_CLOSES: Final = 12
 
 
 class RootStates:
@@ -36,88 +43,147 @@ class RootStates:
     """
 
     def __init__(self, history: TermsHistory, closes: Sequence[datetime]) -> None:
+        self.history = history
+        self.closes = tuple(closes)
         self.last = max((end for end, _ in history.ended), default=LONG_AGO)
-        self._history = history
-        self._closes = tuple(closes)
-        self._running = RunningAllocation(self._terms(0))
+        # By interval, the last of them as it is now; those before are there only while late facts come.
+        self._running: dict[int, RunningAllocation] = {}
+        self._late = 0  # facts since these were made
         self._facts: dict[str, Facts] = {}
         self._states: dict[str, tuple[State, ...]] = {}
 
-    def replay(self, facts: Mapping[str, Facts]) -> dict[str, Segments]:
-        """Take in all entries of the root, of which nothing was known; their segments as they are now."""
+    def replay(self, facts: Mapping[str, Facts], keep: bool = False) -> dict[str, Segments]:
+        """Take in all entries of the root, of which nothing was known; their segments as they are now.
+
+        With ``keep``, late facts can be taken in afterwards.
+        """
         by_interval: dict[int, list[str]] = defaultdict(list)
         for entry_id, of in facts.items():
             for interval in self._note(entry_id, of):
                 by_interval[interval].append(entry_id)
         found: dict[str, Segments] = {entry_id: {} for entry_id in facts}
-        amended = {bisect_right(self._closes, end) for end, _ in self._history.ended}
-        for interval in sorted(by_interval.keys() | amended):
+        running = RunningAllocation(self._terms(0))
+        now = len(self.closes)
+        for interval in range(now + 1):
             terms, changed = self._terms(interval), by_interval[interval]
-            were: Iterable[str] = ()
-            if terms != self._running.terms:
-                self._running, changed, were = RunningAllocation(terms), list(facts), self._states
-            here = {entry_id: self._as_of(facts[entry_id], interval) for entry_id in changed}
-            found |= self._update(here, interval, were)
+            here: dict[str, Segments] = {}
+            if terms != running.terms:
+                # With them may go what nothing else tells of, such as lines of a day.
+                running, changed, here = RunningAllocation(terms), list(facts), {e: {} for e in self._states}
+            changes = {entry_id: self._as_of(facts[entry_id], interval) for entry_id in changed}
+            here |= running.update(changes)
+            for entry_id, segments in here.items():
+                states = list(self._states.get(entry_id, ()))
+                _append(states, interval, _state(interval, entry_id, segments, changes, running))
+                self._states[entry_id] = tuple(states)
+            found |= here
+            if keep and now - KEPT_CLOSES <= interval < now:
+                self._running[interval] = running
+                running = running.fork()
+        self._running[now] = running
         return found
 
+    def is_of(self, history: TermsHistory, closes: Sequence[datetime]) -> bool:
+        """Whether terms and closes are those that it was made for."""
+        return history == self.history and tuple(closes) == self.closes
+
     def takes(self, history: TermsHistory, closes: Sequence[datetime], changes: Mapping[str, Facts]) -> bool:
-        """Whether `update` can take in changes: if they, and closes that are new, leave all that was as it was."""
-        known = len(self._closes)
-        if history != self._history or tuple(closes[:known]) != self._closes:
+        """Whether `update` can take in changes: if these, and closes that are new, leave all that was as it was; or if
+        what they change is kept."""
+        known = len(self.closes)
+        if history != self.history or tuple(closes[:known]) != self.closes:
             return False
         if len(closes) > known and self.last >= closes[known]:
             return False
-        return not any(self._was_otherwise(of, closes) for of in changes.values())
+        first = min((self._changed_from(of, closes) for of in changes.values()), default=len(closes))
+        if first == len(closes):
+            return True
+        # Kept allocations have less and less in common: now and then all are made anew.
+        return tuple(closes) == self.closes and first in self._running and self._late * 2 < len(self._facts)
 
     def update(self, closes: Sequence[datetime], changes: Mapping[str, Facts]) -> dict[str, Segments]:
-        """Take in entries as they are now; what `RunningAllocation.update` says of them and of others."""
-        self._closes = tuple(closes)
+        """Take in entries as they are now; the segments, as they are now, of what is or was otherwise than before."""
+        if len(closes) > len(self.closes):
+            self._running = {len(closes): self._running[len(self.closes)]}
+            self.closes = tuple(closes)
+        now = len(closes)
+        since = {entry_id: self._changed_from(of, closes) for entry_id, of in changes.items()}
+        self._late += sum(interval < now for interval in since.values())
         for entry_id, of in changes.items():
             self._note(entry_id, of)
-        return self._update(changes, len(closes))
+        values: dict[str, dict[int, State]] = defaultdict(dict)
+        found: dict[str, Segments] = {}
+        for interval, running in self._running.items():
+            here = {e: self._as_of(changes[e], interval) for e, first in since.items() if first <= interval}
+            if here:
+                found = running.update(here)
+                for entry_id, segments in found.items():
+                    values[entry_id][interval] = _state(interval, entry_id, segments, here, running)
+        for entry_id, of_entry in values.items():
+            self._restate(entry_id, of_entry)
+            if entry_id not in found:  # only what it was
+                found[entry_id] = self._running[now].segments(entry_id)
+        return found
 
     def states(self, entry_id: str) -> Sequence[State]:
         """What an entry was, one after the other, each other than the one before; none of what never was."""
         return self._states.get(entry_id, ())
 
+    def first_of_day(self, entry_id: str) -> Item | None:
+        """The item that dates a day line now."""
+        return self._running[len(self.closes)].first_of_day(entry_id)
+
     def _note(self, entry_id: str, facts: Facts) -> set[int]:
         self._facts[entry_id] = facts
         decisions = facts.decisions()
         self.last = max(self.last, *decisions) if decisions else self.last
-        return {bisect_right(self._closes, moment) for moment in decisions}
+        return {bisect_right(self.closes, moment) for moment in decisions}
 
-    def _was_otherwise(self, new: Facts, closes: Sequence[datetime]) -> bool:
-        """Whether it changes what an entry was at any close."""
-        old = self._facts.get(new.entry_id)
-        decisions = new.decisions() if old is None else new.decisions() | old.decisions()
-        intervals = {bisect_right(closes, moment) for moment in decisions} - {len(closes)}
-        nothing = Facts(new.entry_id, None)
-        return any(
-            (nothing if old is None else old).as_of(closes[at]) != new.as_of(closes[at]) for at in intervals
-        )
+    def _changed_from(self, new: Facts, closes: Sequence[datetime]) -> int:
+        """The first interval that an entry was otherwise in, or the last: whatever has changed is of now."""
+        old = self._facts.get(new.entry_id) or Facts(new.entry_id, None)
+        intervals = {bisect_right(closes, moment) for moment in new.decisions() | old.decisions()}
+        for at in sorted(intervals - {len(closes)}):
+            if old.as_of(closes[at]) != new.as_of(closes[at]):
+                return at
+        return len(closes)
 
     def _terms(self, interval: int) -> Terms:
-        return (
-            self._history.as_of(self._closes[interval]) if interval < len(self._closes) else self._history.now
-        )
+        return self.history.as_of(self.closes[interval]) if interval < len(self.closes) else self.history.now
 
     def _as_of(self, facts: Facts, interval: int) -> Facts:
-        return facts.as_of(self._closes[interval]) if interval < len(self._closes) else facts
+        return facts.as_of(self.closes[interval]) if interval < len(self.closes) else facts
 
-    def _update(
-        self, changes: Mapping[str, Facts], interval: int, were: Iterable[str] = ()
-    ) -> dict[str, Segments]:
-        """Take in changes; of entries that ``were`` there, such as lines of a day, nothing may be left."""
-        found = {entry_id: Segments() for entry_id in were} | self._running.update(changes)
-        for entry_id, segments in found.items():
-            before = self._states.get(entry_id, ())
-            if before and before[-1].interval == interval:
-                before = before[:-1]
-            if not _is_same(before[-1].segments if before else {}, segments):
-                item = changes[entry_id].item if entry_id in changes else None
-                before = (*before, State(interval, item or self._running.item_of(entry_id), segments))
-            self._states[entry_id] = before
-        return found
+    def _restate(self, entry_id: str, values: Mapping[int, State]) -> None:
+        """Put what an entry was in some intervals in the place of what was known of them."""
+        known = list(self._states.get(entry_id, ()))
+        first = min(values)
+        states = [state for state in known if state.interval < first]
+        was, later = states[-1] if states else None, known[len(states) :]
+        for interval in range(first, len(self.closes) + 1):
+            while later and later[0].interval <= interval:
+                was = later.pop(0)
+            state = values.get(interval, was)
+            if state is was and was is not None and interval > was.interval:
+                # What it said may have been so by another version by now, or another first of the day.
+                state = was._replace(item=self._running[interval].item_of(entry_id) or was.item)
+            _append(states, interval, state)
+        self._states[entry_id] = tuple(states)
+
+
+def _append(states: list[State], interval: int, state: State | None) -> None:
+    """Add what an entry was from an interval on, unless it was so before."""
+    segments = {} if state is None else state.segments
+    if not _is_same(states[-1].segments if states else {}, segments):
+        states.append(State(interval, None if state is None else state.item, segments))
+
+
+def _state(
+    interval: int, entry_id: str, segments: Segments, facts: Mapping[str, Facts], running: RunningAllocation
+) -> State:
+    """What an entry was; ``facts`` are those that it was made of, if they have changed."""
+    item = facts[entry_id].item if entry_id in facts else None
+    return State(interval, item or running.item_of(entry_id), segments)
 
 
 def _is_same(some: Segments, others: Segments) -> bool:

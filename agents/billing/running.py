@@ -13,16 +13,17 @@ anew with them.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from agents.billing.adjustments import Adjustment
-from agents.billing.allocation import Segments, allocate_alone, allocate_day, put_parts
-from agents.billing.caps import Draw, Limits, Part, Room
+from agents.billing.allocation import Segments, allocate_alone, allocate_day
+from agents.billing.caps import Draw, Limits, Room
 from agents.billing.closes import Facts
 from agents.billing.daylines import RunningDays
 from agents.billing.inclusions import Limit
-from agents.billing.items import Item, OrderKey, order_key
+from agents.billing.items import Item, order_key
+from agents.billing.itemtree import Leaf, Node
 from agents.billing.posted import NetLine, PostedLine, net_lines
 from agents.billing.terms import Terms
 from streams.money import ZERO
@@ -32,79 +33,33 @@ from streams.money import ZERO
 CHILDREN = 12
 
 
-class _Leaf:
-    """An item with a remainder that limits are for, and its adjustments; ``alone`` are its other segments."""
-
-    __slots__ = ("adjustments", "alone", "draws", "item", "key", "parts", "rest", "stale")
-
-    def __init__(self, item: Item, key: OrderKey) -> None:
-        self.key = key
-        self.draws: Sequence[Draw] = ()
-        self.parts: list[Part] = []
-        self.renew(item, (), {}, (0, ZERO))
-
-    def renew(
-        self, item: Item, adjustments: Sequence[Adjustment], alone: Segments, rest: tuple[int, Decimal]
-    ) -> None:
-        self.item, self.adjustments, self.alone, self.rest = item, adjustments, alone, rest
-        self.stale = True
-
-    def segments(self) -> Segments:
-        """All segments of the entry."""
-        found = dict(self.alone)
-        put_parts(self.item, self.parts, self.adjustments, found)
-        return found
-
-
-class _Node:
-    """``children`` are leaves or nodes; those of ``children[i]`` have keys from ``keys[i]`` on, but the first's.
-
-    ``draws`` say, of each limit, the room at which the parts below were found, and what they took of it.
-    """
-
-    __slots__ = ("children", "draws", "is_lowest", "keys", "stale")
-
-    def __init__(self, keys: list[OrderKey], children: list[_Leaf | _Node], is_lowest: bool) -> None:
-        self.keys = keys
-        self.children = children
-        self.is_lowest = is_lowest
-        self.draws: Sequence[Draw] = ()
-        self.stale = True
-
-    def path(self, key: OrderKey) -> Iterator[tuple[_Node, int]]:
-        """Down to where a key is or belongs: the nodes, stale from now on, and the place in each."""
-        node = self
-        while True:
-            node.stale = True
-            at = max(bisect_right(node.keys, key) - 1, 0)
-            yield node, at
-            if node.is_lowest:
-                return
-            below = node.children[at]
-            assert isinstance(below, _Node)
-            node = below
-
-    def halve(self) -> _Node:
-        """Keep the first half; returns the second as a node of its own."""
-        middle = len(self.keys) // 2
-        other = _Node(self.keys[middle:], self.children[middle:], self.is_lowest)
-        del self.keys[middle:], self.children[middle:]
-        return other
-
-
 class RunningAllocation:
-    """The allocation of a root. Terms are fixed: others make a new one."""
+    """The allocation of a root. Terms are fixed: others make a new one.
+
+    A `fork` goes its own way from there on. Nodes of the tree are shared until one of the two changes them: each
+    belongs to the ``owner`` that it was made under, and is copied for others.
+    """
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
+        self._owner = object()
         self._nets: dict[str, Sequence[NetLine]] = {}
         self._limits = Limits(terms, ())
         # Of caps, before the first item; inclusions are untouched then.
         self._rooms = dict(self._limits.rooms)
         self._scopes: dict[str, str] = {}  # by which the posted lines of expenses count
-        self._leaves: dict[str, _Leaf] = {}
-        self._root = _Node([], [], True)
+        self._leaves: dict[str, Leaf] = {}
+        self._root = Node([], [], True, self._owner)
         self._days = RunningDays(terms)
+
+    def fork(self) -> RunningAllocation:
+        """Another one that says the same."""
+        other = RunningAllocation(self.terms)
+        other._nets, other._rooms, other._scopes = dict(self._nets), dict(self._rooms), dict(self._scopes)
+        other._leaves, other._root = dict(self._leaves), self._root
+        other._days = self._days.fork()
+        self._owner = object()
+        return other
 
     def update(self, changes: Mapping[str, Facts]) -> dict[str, Segments]:
         """Take in entries as they are now, an item of None being gone; their drafts are no matter of it.
@@ -123,23 +78,38 @@ class RunningAllocation:
             found[entry_id] = alone
             days |= self._days.put(entry_id, item)
         self._limits.rooms = dict(self._rooms)
-        moved: list[_Leaf] = []
+        moved: list[Leaf] = []
         if self._root.stale or rooms != self._rooms:
-            self._renew(self._root, moved)
+            self._renew(self._own_root(), moved)
         for leaf in moved:
             found[leaf.item.entry_id] = leaf.segments()
         for entry_id in changes:
             if entry_id in self._leaves:
                 found[entry_id] = self._leaves[entry_id].segments()
         for day_id in days:
-            day, nets = self._days.line(day_id), self._nets.get(day_id, ())
-            found[day_id] = allocate_day(day_id, day, nets, self.terms)
+            found[day_id] = self._day(day_id)
         return found
+
+    def segments(self, entry_id: str) -> Segments:
+        """Those of an entry that limits are for, or of a day line."""
+        leaf = self._leaves.get(entry_id)
+        return self._day(entry_id) if leaf is None else leaf.segments()
 
     def item_of(self, entry_id: str) -> Item | None:
         """The item of an entry that limits are for, or that dates a day line: its first."""
         leaf = self._leaves.get(entry_id)
-        return self._days.first(entry_id) if leaf is None else leaf.item
+        return self.first_of_day(entry_id) if leaf is None else leaf.item
+
+    def first_of_day(self, entry_id: str) -> Item | None:
+        """The item that dates a day line."""
+        return self._days.first(entry_id)
+
+    def _day(self, day_id: str) -> Segments:
+        return allocate_day(day_id, self._days.line(day_id), self._nets.get(day_id, ()), self.terms)
+
+    def _own_root(self) -> Node:
+        self._root = self._root.owned(self._owner)
+        return self._root
 
     def _post(self, entry_id: str, item: Item | None, lines: Iterable[PostedLine]) -> Sequence[NetLine]:
         """Put the posted lines of an entry in the place of those that were there; each counts by the item's scope."""
@@ -174,15 +144,21 @@ class RunningAllocation:
         if item is None or key is None:
             return
         if leaf is None:
-            leaf = self._leaves[entry_id] = _Leaf(item, key)
+            leaf = self._leaves[entry_id] = Leaf(item, key, self._owner)
             self._insert(leaf)
         else:
-            for _ in self._root.path(key):  # to mark it stale
-                pass
+            *_, (node, at) = self._own_root().path(key)
+            leaf = self._own_leaf(node, at)
         leaf.renew(item, adjustments, alone, rest)
 
-    def _insert(self, leaf: _Leaf) -> None:
-        path = list(self._root.path(leaf.key))
+    def _own_leaf(self, node: Node, at: int) -> Leaf:
+        leaf = node.own(at)
+        assert isinstance(leaf, Leaf)
+        self._leaves[leaf.item.entry_id] = leaf
+        return leaf
+
+    def _insert(self, leaf: Leaf) -> None:
+        path = list(self._own_root().path(leaf.key))
         node, _ = path[-1]
         at = bisect_right(node.keys, leaf.key)
         node.keys.insert(at, leaf.key)
@@ -197,24 +173,25 @@ class RunningAllocation:
                 above.keys.insert(at + 1, other.keys[0])
                 above.children.insert(at + 1, other)
             else:
-                self._root = _Node([node.keys[0], other.keys[0]], [node, other], False)
+                self._root = Node([node.keys[0], other.keys[0]], [node, other], False, self._owner)
 
-    def _remove(self, leaf: _Leaf) -> None:
-        for node, at in reversed(list(self._root.path(leaf.key))):
+    def _remove(self, leaf: Leaf) -> None:
+        for node, at in reversed(list(self._own_root().path(leaf.key))):
             child = node.children[at]
-            if child is leaf or (isinstance(child, _Node) and not child.children):
+            if child is leaf or (isinstance(child, Node) and not child.children):
                 del node.keys[at], node.children[at]
         if not self._root.children:
-            self._root = _Node([], [], True)
+            self._root = Node([], [], True, self._owner)
 
-    def _renew(self, node: _Node, moved: list[_Leaf]) -> None:
+    def _renew(self, node: Node, moved: list[Leaf]) -> None:
         """Find the parts of what is stale below, and of what finds another room that matters to it."""
         limits = self._limits
         before = dict(limits.rooms)
-        for child in node.children:
-            if not child.stale and self._steps_over(child.draws):
+        for at, found in enumerate(node.children):
+            if not found.stale and self._steps_over(found.draws):
                 continue
-            if isinstance(child, _Node):
+            child = node.own(at) if isinstance(found, Node) else self._own_leaf(node, at)
+            if isinstance(child, Node):
                 self._renew(child, moved)
                 continue
             parts = limits.place(child.item, *child.rest)
@@ -247,7 +224,7 @@ class RunningAllocation:
 
 
 def _together(
-    children: Iterable[_Leaf | _Node], before: Mapping[Limit, Room], limits: Limits
+    children: Iterable[Leaf | Node], before: Mapping[Limit, Room], limits: Limits
 ) -> Sequence[Draw]:
     """The draws of children that follow each other; ``before`` are the rooms that the first of them found."""
     sums: dict[Limit, tuple[int, Decimal, bool]] = {}

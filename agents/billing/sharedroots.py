@@ -54,16 +54,18 @@ class SharedRoots:
         if root is not None and changed is not None and root.takes(history, closes, facts):
             found = root.update(closes, facts)
         else:
+            is_late = root is not None and changed is not None and root.is_of(history, closes)
             root = self._roots[root_id] = RootStates(history, closes)
             facts = {entry_id: self._facts(books, entry_id) for entry_id in books}
-            found = root.replay(facts)
+            found = root.replay(facts, keep=is_late)
         segments: Segments = {}
         own = EntryBooks({}, {}, {})
         special: set[str] = set()
         for entry_id, now in found.items():
             if closes:
                 one = facts.get(entry_id) or self._facts(books, entry_id)
-                booked = book_states(one, root.states(entry_id), now, terms, periods)
+                states, first = root.states(entry_id), root.first_of_day(entry_id)
+                booked = book_states(one, states, now, terms, periods, first)
                 if booked is not None:
                     special.add(entry_id)
                     own.add(booked)

@@ -32,6 +32,7 @@ class Kept:
     """The states of roots, brought up to date by what changed wherever that is possible."""
 
     segments: dict[str, dict[str, Segments]] = field(default_factory=dict)
+    keep: bool = True
     updates: int = 0
     _roots: dict[str, RootStates] = field(default_factory=dict)
     _facts: dict[str, dict[str, Facts]] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class Kept:
             self.segments[root] |= states.update(closes, changed)
         else:
             states = self._roots[root] = RootStates(terms, closes)
-            self.segments[root] = states.replay(facts)
+            self.segments[root] = states.replay(facts, keep=self.keep)
         return states
 
 
@@ -106,7 +107,8 @@ class History:
             states = kept.update(root, history, closes, facts)
             for entry_id, now in kept.segments[root].items():
                 one = facts.get(entry_id) or Facts(entry_id, None)
-                found[entry_id] = book_states(one, states.states(entry_id), now, terms, periods)
+                first = states.first_of_day(entry_id)
+                found[entry_id] = book_states(one, states.states(entry_id), now, terms, periods, first)
         return {entry_id: books for entry_id, books in found.items() if books is not None}
 
     def by_entry(

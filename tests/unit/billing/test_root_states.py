@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from billing_builders import ROOT, day, item, money, small_firm
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agents.billing import Item, PostedLine, Terms
 from agents.billing.caps import Limits
@@ -120,7 +122,8 @@ def test_what_was_posted_before_a_close_counts_against_the_cap_then() -> None:
 
 @pytest.mark.parametrize("cap", [money(1), money(150_000), money(1_200_000)])
 def test_a_change_costs_no_more_on_a_large_root(cap: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 3,000 entries over two closes, one that is decided later places a handful; a close in time places none."""
+    """Of 3,000 entries over two closes, one that is decided later places a handful; a close in time places none, and a
+    late one a handful of each close, where these are kept."""
     placed: list[Any] = []
     place = Limits.place
 
@@ -147,3 +150,75 @@ def test_a_change_costs_no_more_on_a_large_root(cap: Any, monkeypatch: pytest.Mo
         assert states.takes(terms, [MARCH, APRIL], change)
         states.update([MARCH, APRIL], change)
         assert len(placed) <= 16
+    states = RootStates(terms, [MARCH, APRIL])
+    states.replay(of(*many), keep=True)
+    for number in (0, 1_500, 3_000):
+        placed.clear()
+        late = of(work(number, "03-05", 2, BEFORE))
+        assert states.takes(terms, [MARCH, APRIL], late)
+        states.update([MARCH, APRIL], late)
+        assert len(placed) <= 3 * 16
+
+
+def test_late_facts_change_what_was_where_that_is_kept() -> None:
+    """W turns out to have been approved before the close: Y was 1 h/100 with 5 h/500 over from the first day on."""
+    states = RootStates(CAPPED, [MARCH])
+    states.replay(of(X, Y, W), keep=True)
+    early = of(work(3, "03-04", 3, BEFORE))
+    assert states.takes(CAPPED, [MARCH], early)
+    assert states.update([MARCH], early).keys() == {"time:2", "time:3"}
+    assert amounts(states, 2) == [(0, {"base": money(100), "over-engagement": money(500)})]
+    assert amounts(states, 3) == [(0, {"base": money(300)})]
+
+
+ENTRIES = [f"time:{number}" for number in range(8)]
+MOMENTS = [MARCH + timedelta(days=days) for days in (-5, -1, 0, 1, 20, 40)]
+
+
+@st.composite
+def facts(draw: st.DrawFn, entry_id: str) -> Facts:
+    """An entry as it may be at some time, with what it was before, and what is posted of it."""
+    number, moments = int(entry_id.removeprefix("time:")), st.sampled_from(MOMENTS)
+
+    def one(version: int) -> Item:
+        on = draw(st.sampled_from(["03-05", "03-06", "04-06"]))
+        return work(number, on, draw(st.integers(1, 6)), draw(moments), version)
+
+    versions = [Version(f"V{entry_id}{n}", one(n), draw(moments)) for n in range(draw(st.integers(0, 2)))]
+    lines = [
+        PostedLine(
+            f"I{entry_id}", ROOT, "erp:L1", "charge", None, entry_id, 2, 3600, money(100), draw(moments)
+        )
+        for _ in range(draw(st.sampled_from([0, 0, 1])))
+    ]
+    return Facts(entry_id, draw(st.none() | st.just(one(2))), lines, versions=versions)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_whatever_comes_it_is_what_a_replay_gives(data: st.DataObject) -> None:
+    """Facts that are late or not, changed or gone, with closes that come in time, and with minimums a day."""
+    minimum = data.draw(st.sampled_from([0, 30_000]))
+    cap = Cap(money=data.draw(st.sampled_from([None, money(700), money(2000)])))
+    lines = {"erp:L1": LineTerms("tm", day_minimum_seconds=minimum)}
+    history = TermsHistory(Terms(ROOT, "EUR", "erp:CL1", "erp:LE1", cap, lines))
+    present = {entry_id: data.draw(facts(entry_id)) for entry_id in ENTRIES}
+    closes = (MARCH, MARCH + timedelta(days=10))
+    states = RootStates(history, closes)
+    found = states.replay(present, keep=True)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed = data.draw(st.lists(st.sampled_from(ENTRIES), min_size=1, max_size=2, unique=True))
+        changes = {entry_id: data.draw(facts(entry_id)) for entry_id in changed}
+        if data.draw(st.integers(0, 3)) == 0:
+            closes = (*closes, closes[-1] + timedelta(days=31))
+        present |= changes
+        if states.takes(history, closes, changes):
+            found |= states.update(closes, changes)
+        else:
+            states = RootStates(history, closes)
+            found = states.replay(present, keep=True)
+        anew = RootStates(history, closes)
+        expected = anew.replay(present)
+        assert {entry: of for entry, of in found.items() if of} == {e: of for e, of in expected.items() if of}
+        for entry_id in expected:
+            assert states.states(entry_id) == anew.states(entry_id)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from relinked import Relinked
 
+ENGAGEMENT_TERMS = ("cap_money", "cap_hours", "over_cap_action")
+LINE_TERMS = (
+    *ENGAGEMENT_TERMS, "included_hours", "per_diem_amount", "day_minimum_hours", "starts_on", "ends_on", "expires_on",
+    "unused_hours", "rollover_hours", "rollover_months",
+)  # fmt: skip
 VERSIONED = ("version", "consultant_code", "project_code", "task_code", "work_date", "hours", "kind")
 
 
@@ -41,9 +47,9 @@ def test_closes_and_late_acts_in_any_order(seed: int) -> None:
 def test_the_end_of_a_version_is_corrected() -> None:
     """The tracker's row says later that it ended before the close, and not after it."""
     world = Relinked(3)
-    march = next(p for p in world.tables["accounting_period"].values() if p["starts_on"] == date(2026, 3, 1))
+    march = _march(world)
     at = datetime(2026, 4, 3, 18, tzinfo=UTC)
-    world.update("accounting_period", march["id"], status="closed", closed_at=at)
+    world.update("accounting_period", march, status="closed", closed_at=at)
     lines = {row["entry_id"] for row in world.tables["invoice_line"].values()}
     free = [
         k for k, row in world.tables["time_entry"].items() if _is_approved(row) and f"time:{k}" not in lines
@@ -55,6 +61,33 @@ def test_the_end_of_a_version_is_corrected() -> None:
     for version in set(world.tables["time_entry_version"]) - before:
         world.update("time_entry_version", version, ended_at=at - timedelta(days=1))
     world.check()
+
+
+def test_amended_caps_in_any_order() -> None:
+    """Caps are raised, cut and dropped at some time, which the versions say, before or after the closes."""
+    world = Relinked(6, crash=0.02)
+    rng = random.Random(6)
+    world.update(
+        "accounting_period", _march(world), status="closed", closed_at=datetime(2026, 4, 3, 18, tzinfo=UTC)
+    )
+    world.check()
+    for _ in range(3):
+        for table, names in (("engagement", ENGAGEMENT_TERMS), ("contract_line", LINE_TERMS)):
+            capped = [row for row in world.tables[table].values() if row["cap_money"]]
+            for row in rng.sample(capped, min(2, len(capped))):
+                versions = f"{table}_version"
+                kept: dict[str, Any] = {name: row[name] for name in names}
+                kept |= {"id": f"T{len(world.tables[versions])}", f"{table}_id": row["id"]}
+                ended = datetime(2026, 4, rng.randint(1, 9), 9, tzinfo=UTC)
+                world.insert(versions, **kept, ended_at=ended)
+                factor = rng.choice([Decimal("0.5"), Decimal("1.5"), None])
+                world.update(table, row["id"], cap_money=factor and Decimal(round(row["cap_money"] * factor)))
+        world.check()
+
+
+def _march(world: Relinked) -> str:
+    periods = world.tables["accounting_period"].values()
+    return str(next(p["id"] for p in periods if p["starts_on"] == date(2026, 3, 1)))
 
 
 def closes_anew(world: Relinked, period: str, rng: random.Random) -> None:
