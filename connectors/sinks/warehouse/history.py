@@ -36,7 +36,7 @@ class Folded:
     stale: int
 
 
-def fold(current: Mapping[str, State], records: Iterable[Record]) -> Folded:
+def fold(current: Mapping[str, State], records: Iterable[Record], routed_by: str | None = None) -> Folded:
     """Apply records, in topic order, to the current states of their ids.
 
     - A change closes the current state at the change's commit time and opens a new one.
@@ -46,6 +46,8 @@ def fold(current: Mapping[str, State], records: Iterable[Record]) -> Folded:
       corrects the state in place.
     - A commit time not later than the current state's start (two commits in one microsecond, or a
       source's clock set back) replaces the state, since no empty or negative range may come about.
+    - A change of ``routed_by`` moves the id to another partition, and what it leaves in the old one, a deletion from
+      the same position, may be read after it: that is stale.
     """
     latest: dict[str, State] = dict(current)
     changed: dict[tuple[str, Any], State] = {}
@@ -53,7 +55,9 @@ def fold(current: Mapping[str, State], records: Iterable[Record]) -> Folded:
     for record in records:
         identity = record["id"]
         held = latest.get(identity)
-        if held is not None and _position(record) < _position(held):
+        if held is not None and (
+            _position(record) < _position(held) or _is_left_behind(record, held, routed_by)
+        ):
             stale += 1
             continue
         if held is None:
@@ -69,6 +73,16 @@ def fold(current: Mapping[str, State], records: Iterable[Record]) -> Folded:
             state = _opened(record, record["occurred_at"])
         latest[identity] = changed[identity, state["valid_from"]] = state
     return Folded(sorted(changed.values(), key=lambda state: bool(state["is_current"])), stale)
+
+
+def _is_left_behind(record: Record, held: State, routed_by: str | None) -> bool:
+    return (
+        routed_by is not None
+        and record["deleted"]
+        and not held["deleted"]
+        and _position(record) == _position(held)
+        and record[routed_by] != held[routed_by]
+    )
 
 
 def _opened(record: Record, valid_from: Any) -> State:

@@ -204,7 +204,7 @@ class _Writer:
         for row in cursor.fetchall():
             state = dict(zip(self._columns, row, strict=True))
             current[state["id"]] = state
-        folded = fold(current, records)
+        folded = fold(current, records, self._load.routed_by)
         lines = [line([state[name] for name in self._columns], self._encoders) for state in folded.states]
         return "".join(lines), len(lines), folded.stale, refused
 

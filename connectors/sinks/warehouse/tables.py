@@ -78,6 +78,7 @@ class Load:
 
     ``guard`` is the column that never goes down in a key's records. ``defaults`` are what the
     contract gives to fields that an older writer did not know. ``versions`` keeps what was replaced.
+    ``routed_by`` is the field that decides the topic's partition, where that is not the row's id.
     """
 
     topic: str
@@ -88,6 +89,7 @@ class Load:
     defaults: dict[str, Any]
     guard: str | None = None
     versions: Table | None = None
+    routed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ DIMENSIONS = (
     "time_entry_version",
     "expense",
     "expense_version",
+    "invoice_line",
 )
 # Of the many rates, those of the default card: with no scope but role, grade and region.
 DEFAULT_CARD = "num_nonnulls(task_id, project_id, contract_line_id, client_id, consultant_id) = 0"
@@ -295,7 +298,8 @@ def _load(
         Index(f"ix_{name}_{'_'.join(names)}", *(table.c[column] for column in names))
     defaults = {field["name"]: field["default"] for field in schema["fields"] if "default" in field}
     versions = version_table(metadata, table, tuple(columns.values()), key) if versioned else None
-    return Load(topic, table, mode, key, columns, defaults, guard, versions)
+    routed_by = _contracts().topics[topic].partition_by if mode is Mode.HISTORY else None
+    return Load(topic, table, mode, key, columns, defaults, guard, versions, routed_by)
 
 
 def _dimension(metadata: MetaData, entity: str) -> Load:

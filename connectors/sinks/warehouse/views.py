@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from connectors.sinks.warehouse.close import CLOSE
 from connectors.sinks.warehouse.executive import EXECUTIVE
 from connectors.sinks.warehouse.payers import PAYERS
 from connectors.sinks.warehouse.payroll import PAYROLL
@@ -109,4 +110,5 @@ WHERE NOT deleted AND dimension = 'practice'""",
     | REALIZATION
     | PAYROLL
     | PAYERS
+    | CLOSE
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from oracle import Expected, Rows, canonical_rows, compute_from_rows, read_tables
+from oracle.cockpit import Cockpit, Money, cockpits
 from oracle.executive import Executive, ExecutiveKey, executive
 from oracle.realization import Realization, leakage, realize
 from sqlalchemy import text
@@ -76,6 +77,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worked]:
             "dim_time_entry_version": len(made.rows.entry_versions),
             "dim_expense": len(made.rows.expenses),
             "dim_expense_version": len(made.rows.expense_versions),
+            "dim_invoice_line": len(made.rows.invoice_lines),
         }
         for table, count in of_time.items():
             query = f"SELECT count(*) FROM {table} WHERE is_current AND NOT deleted"
@@ -145,6 +147,56 @@ def test_the_views_add_up_to_the_ledger(worked: Worked) -> None:
         "SELECT accounting_month, currency, sum(recognised + breakage) FROM v_revenue_by_month"
         " GROUP BY 1, 2 HAVING sum(recognised + breakage) <> 0 ORDER BY 1, 2"
     )
+
+
+def cockpits_seen(worked: Worked) -> dict[str, Cockpit]:
+    """What the two views of the close show."""
+    found = {}
+    for row in worked.ask("SELECT * FROM v_close_cockpit"):
+        found[row.period_id] = Cockpit(
+            row.unapproved_entries,
+            row.unapproved_seconds,
+            row.parked_items,
+            row.parked_seconds,
+            row.unassigned_items,
+            row.over_cap_seconds,
+            row.on_hold_seconds,
+            row.drafts,
+            row.stale_drafts,
+            {},
+        )
+    same = [name for name in Money.__slots__ if name not in ("ages", "difference")]
+    for row in worked.ask("SELECT * FROM v_close_money"):
+        ages = [row.unbilled_0_30, row.unbilled_31_60, row.unbilled_61_90, row.unbilled_over_90]
+        assert row.unbilled == sum(ages)
+        assert row.dated_otherwise == row.billed - row.erp_posted - row.tie_out_difference
+        figures = {name: getattr(row, name) for name in same}
+        money = Money(ages, difference=row.tie_out_difference, **figures)
+        if money != Money():
+            found[row.period_id].money[row.currency] = money
+    return found
+
+
+@pytest.mark.slow
+def test_the_close_cockpit_is_the_oracles_and_ties(worked: Worked) -> None:
+    """Per entity, period and currency; the ERP's posted lines are billed to the cent, and the roll-forwards tie."""
+    wanted = cockpits(worked.expected, worked.rows)
+    for cockpit in wanted.values():
+        cockpit.money = {currency: of for currency, of in cockpit.money.items() if of != Money()}
+    found = cockpits_seen(worked)
+    assert {
+        name: (wanted.get(name), found.get(name)) for name in wanted if wanted[name] != found.get(name)
+    } == {}
+    assert found.keys() == wanted.keys()
+    of_money = [money for cockpit in wanted.values() for money in cockpit.money.values()]
+    assert {money.difference for money in of_money} == {0}
+    assert sum(money.erp_posted for money in of_money) > 0
+    assert worked.ask("SELECT * FROM v_untied_posting") == []
+    gaps = worked.ask("SELECT count(*) FROM v_close_money WHERE roll_forward_gap <> 0")
+    assert gaps == [(0,)]
+    for name in ("unapproved", "parked", "unassigned", "drafts", "over_cap_seconds"):
+        assert any(getattr(cockpit, name) for cockpit in wanted.values()), name
+    assert any(sum(money.ages[1:]) for money in of_money)
 
 
 @pytest.mark.slow

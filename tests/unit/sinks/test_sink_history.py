@@ -93,6 +93,18 @@ def test_a_new_log_continues() -> None:
     assert ranges(table) == [("a", 9, 20), ("b", 20, None)]
 
 
+def test_what_a_move_left_behind_is_stale_whichever_comes_first() -> None:
+    """An invoice line that moves to another engagement leaves its deletion in the old partition."""
+    moved = entity("invoice_line", "erp:1", 5, engagement_id="erp:B")
+    left = entity("invoice_line", "erp:1", 5, engagement_id="erp:A", deleted=True)
+    withdrawn = entity("invoice_line", "erp:1", 5, engagement_id="erp:B", deleted=True)
+    before = entity("invoice_line", "erp:1", 1, engagement_id="erp:A")
+    for records, gone in (((moved, left), False), ((left, moved), False), ((moved, withdrawn), True)):
+        states = fold({}, [before, *records], "engagement_id").states
+        (current,) = (state for state in states if state["is_current"])
+        assert (current["engagement_id"], current["deleted"]) == ("erp:B", gone)
+
+
 changes = st.lists(
     st.tuples(st.sampled_from(["erp:1", "erp:2"]), st.sampled_from("abc"), st.booleans()), max_size=20
 )
