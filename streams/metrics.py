@@ -50,3 +50,9 @@ CONSERVATION_GAP_MONEY = Gauge(
     "Worth of priced time that is in no segment, or in too many, all currencies added: 0",
     ["partition"],
 )
+PERIODS = Gauge("tallystream_periods", "Accounting periods by the state of their close", ["state"])
+PERIOD_FINAL_SECONDS = Histogram(
+    "tallystream_period_final_seconds",
+    "From the hard close of an accounting period until it was found to be final",
+    buckets=(5, 15, 30, 60, 120, 300, 900, 3600, 14400, 86400),
+)

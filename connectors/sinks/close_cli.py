@@ -117,6 +117,8 @@ def _show(found: dict[str, Any], money: list[dict[str, Any]]) -> None:
     state = "open"
     if closed is not None:
         state = f"closed {closed:%Y-%m-%d %H:%M} UTC"
+        if found["close_state"] is not None:
+            state = ", ".join((f"{state}, {found['close_state']}", *(found["waits_for"] or ())))
     elif soft is not None:
         state = f"softly closed {soft:%Y-%m-%d %H:%M} UTC"
     echo = typer.echo
@@ -131,6 +133,8 @@ def _show(found: dict[str, Any], money: list[dict[str, Any]]) -> None:
     echo(f"  {'draft lines':28}{found['drafts']:>14} {found['stale_drafts']:>14} stale")
     if found["unassigned_items"]:
         echo(f"  {'of no entity that is known':28}{found['unassigned_items']:>14}")
+    if found["late_facts"]:
+        echo(f"  {'late since it is final':28}{found['late_facts']:>14}")
     for row in money:
         echo(f"\n{row['currency'] or 'no currency'}")
         for title, lines in MONEY.items():

@@ -26,6 +26,9 @@ log = structlog.get_logger("lane")
 BACKLOG_CHUNKS = 64
 BACKLOG_RECORDS = 4_000
 TICK_SECONDS = 1.0
+# What was applied without any effect is durable after this long, for whoever asks how far a lane is: a transaction
+# now and then, and never one for what changed nothing.
+CURSOR_SECONDS = 5.0
 # Attempts to open a lane again after its transactions were aborted, and the pause between them.
 REOPEN_ATTEMPTS = 20
 REOPEN_PAUSE_SECONDS = 1.0
@@ -137,6 +140,7 @@ class LaneRunner:
 
     def _run(self) -> None:
         next_tick = time.monotonic() + TICK_SECONDS
+        next_cursor = time.monotonic() + CURSOR_SECONDS
         try:
             while not self._stopping:
                 items, live = self._next()
@@ -155,6 +159,9 @@ class LaneRunner:
                     if time.monotonic() >= next_tick:
                         next_tick = time.monotonic() + TICK_SECONDS
                         self._count(self.lane.tick())
+                    if time.monotonic() >= next_cursor:
+                        next_cursor = time.monotonic() + CURSOR_SECONDS
+                        self.lane.flush()
                 except Gap:
                     self._forget_background()
                     self._on_reopened(self)  # the input seeks back to what is applied

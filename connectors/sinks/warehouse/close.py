@@ -211,11 +211,13 @@ SELECT legal_entity_id, period_id, currency,
 FROM figures
 WHERE measure IS NOT NULL
 GROUP BY 1, 2, 3""",
-        # One row for each period. What is of no entity that could be told, being unapproved, parked or posted in the
+        # One row for each period. `close_state` is what `tallystream periods` says of the close, null where it has not
+        # heard of it. What is of no entity that could be told, being unapproved, parked or posted in the
         # days of the period, is `unassigned_items` of all entities alike.
         "v_close_cockpit": f"""
 SELECT period.legal_entity_id, entity.name AS legal_entity_name, period.period_id, period.starts_on, period.ends_on,
-       period.soft_closed_at, period.closed_at,
+       period.soft_closed_at, period.closed_at, told.state AS close_state, told.waits_for, told.final_at,
+       coalesce(cardinality(told.late), 0) AS late_facts,
        unapproved.items AS unapproved_entries, unapproved.seconds AS unapproved_seconds,
        round(unapproved.seconds / 3600.0, 4) AS unapproved_hours,
        parked.items AS parked_items, parked.seconds AS parked_seconds,
@@ -229,6 +231,9 @@ SELECT period.legal_entity_id, entity.name AS legal_entity_name, period.period_i
 FROM v_close_period AS period
 LEFT JOIN dim_legal_entity AS entity
        ON entity.id = period.legal_entity_id AND entity.is_current AND NOT entity.deleted
+LEFT JOIN period_state AS told
+       ON told.legal_entity_id = period.legal_entity_id AND told.period_id = period.period_id
+      AND coalesce(told.closed_at, 'infinity') = coalesce(period.closed_at, 'infinity')
 CROSS JOIN LATERAL (
     SELECT count(*) AS items, coalesce(sum(entry.seconds), 0)::bigint AS seconds
     FROM v_unapproved_time AS entry

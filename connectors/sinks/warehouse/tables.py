@@ -10,6 +10,7 @@
 | `utilization_plan`   | consultant's week on a project  | consultant_id, project_id, starts_on     | replaced  |
 | `utilization_group`  | group's window                  | dimension, value, window_kind, starts_on | replaced  |
 | `revenue_current`    | contract line's month           | root_id, contract_line_id, period_start  | replaced  |
+| `period_state`       | accounting period's close       | legal_entity_id, period_id               | replaced  |
 | `fact_exception`     | exception, current              | flow, subject                            | replaced  |
 | `latency_window`     | hop's latency in a window       | hop, window_start                        | replaced  |
 | `dim_*`              | state of an entity (SCD type 2) | id, valid_from                           | succeeded |
@@ -219,6 +220,14 @@ def warehouse() -> Warehouse:
             versioned=True,
             hours={"progress_hours": "progress_seconds", "planned_hours": "planned_seconds"},
             indexes=(("period_start",),),
+        ),
+        _load(
+            metadata,
+            "period_state",
+            "billing.period_state",
+            Mode.REPLACE,
+            ("legal_entity_id", "period_id"),
+            guard="revision",
         ),
         _load(
             metadata,

@@ -113,6 +113,10 @@ class Progress:
     commit_end_lsn: int = 0
     """Where the commit of the last published transaction that had changes ends; 0 before the first."""
 
+    watermark_us: int = 0
+    """Microseconds since 1970, by the server's clock: all that was committed until then is published. 0 while
+    that can't be said of any time, as while tables are being read."""
+
     @property
     def known(self) -> set[str]:
         """Tables whose changes are streamed, or will be after the snapshot under way."""
@@ -123,6 +127,17 @@ class Progress:
         """Tables of which something may be published that counts: not `former` ones."""
         reading = () if self.run is None else (name for name, done in self.run.tables.items() if done)
         return {*self.tables, *reading}
+
+    @property
+    def is_complete(self) -> bool:
+        """No rows of a table that is captured are still to be read."""
+        return self.snapshot_done and self.run is None and not (self.incremental or self.repairing)
+
+    def heard_up_to(self, watermark_us: int | None) -> Progress:
+        """With a watermark that the log told, unless it told none, or an earlier one."""
+        if watermark_us is None or not self.is_complete or watermark_us <= self.watermark_us:
+            return self
+        return replace(self, watermark_us=watermark_us)
 
     def without(self, gone: Collection[str]) -> Progress:
         """With the tables ``gone`` to be read anew as a whole, when they are captured next."""
@@ -138,7 +153,10 @@ class Progress:
 
     def to_json(self) -> bytes:
         """The value on the wire."""
-        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
+        stored = asdict(self)
+        if not self.is_complete:
+            stored["watermark_us"] = 0
+        return json.dumps(stored, separators=(",", ":"), sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, value: bytes) -> Progress:

@@ -21,8 +21,10 @@ from streams.lanes.records import Output
 from streams.lanes.restore import restore
 from streams.lanes.state import MemoryStore
 from streams.lanes.transaction import TransactionalLog
+from streams.lanes.watermarks import end_offsets
 from streams.serde.partitioning import partition_of
 from streams.stack import Stack
+from streams.tails import last_records
 from streams.worker.inputs import describe_topics
 
 KEYS = 200
@@ -260,3 +262,27 @@ def test_what_was_fenced_once_is_not_fenced_again(bootstrap: str, name: str) -> 
     create_topics(bootstrap, state_topics([], {}) | {name: (1, {})})
     owners = [owner(bootstrap, name, [0]).transactional_id for _ in range(4)]
     assert claims._earlier_owners(bootstrap, {f"{name}-0": 1_000}) == {f"{name}-0": {owners[-1]}}
+
+
+def test_the_last_records_of_topics_are_found_behind_what_transactions_leave(
+    bootstrap: str, name: str
+) -> None:
+    """The last committed one of each partition, whatever was aborted after it; none of an empty one."""
+    create_topics(bootstrap, {name: (3, topic_config("delete", -1))})
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": name, "log_level": 0})
+    producer.init_transactions(30)
+    for number in range(40):
+        producer.begin_transaction()
+        for partition in (0, 1):
+            producer.produce(name, str(number).encode(), b"k", partition)
+        producer.commit_transaction(30)
+    for _ in range(20):
+        producer.begin_transaction()
+        producer.produce(name, b"aborted", b"k", 0)
+        producer.flush(10)
+        producer.abort_transaction(30)
+    found = last_records(bootstrap, [(name, partition) for partition in range(3)])
+    assert {place: last.value for place, last in found.items()} == {(name, 0): b"39", (name, 1): b"39"}
+    ends = end_offsets(bootstrap, [(name, 0), (name, 1)])
+    assert found[name, 0].end < ends[name, 0] - 20
+    assert found[name, 1].end <= ends[name, 1]

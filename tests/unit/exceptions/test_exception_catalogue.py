@@ -28,6 +28,7 @@ CLASSES = [
     "OWNERSHIP",
     "DUPLICATE",
     "CLOSED_PERIOD",
+    "LATE_FACT",
     "CREDIT_DUE",
     "STALE_DRAFT",
     "SELF_APPROVAL",

@@ -23,6 +23,7 @@ from streams.errors import DependencyUnavailable, Fenced
 from streams.lanes import runner as runner_module
 from streams.lanes.background import ALONE
 from streams.lanes.core import FANOUT_BESIDE_LIVE, FANOUT_KEYS, LaneCore
+from streams.lanes.cursor import CURSOR_KEY, Cursor
 from streams.lanes.lane import Lane
 from streams.lanes.records import Chunk
 from streams.lanes.runner import LaneRunner
@@ -105,6 +106,22 @@ def test_chunks_are_applied_in_order_and_acknowledged() -> None:
     assert log.counts() == {b"nk": b"3"}
     assert log.closed == 1
     assert not heard.failures
+
+
+def test_what_had_no_effect_is_durable_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cursor alone is committed, once: how far the lane is can be read from its state topic."""
+    monkeypatch.setattr(runner_module, "CURSOR_SECONDS", 0.02)
+    log, heard = ListLog(), Heard()
+    runner = heard.runner(lambda: open_core(log))
+    before = log.commits
+    runner.offer(Chunk(TOPIC, 0, 0, 3, 1, []), ticket(0, 3))  # transaction markers
+    wait_for(lambda: log.commits == before + 1)
+    stored = log.restored().get(CURSOR_KEY)
+    assert stored is not None
+    assert Cursor.from_bytes(stored).inputs[TOPIC] == 3
+    time.sleep(0.1)
+    assert log.commits == before + 1
+    runner.close()
 
 
 def test_an_aborted_slice_opens_the_lane_anew() -> None:

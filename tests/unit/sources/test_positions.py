@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sources.postgres.config import default_slot
-from connectors.sources.postgres.position import Position, Progress, lsn_text, lsn_value
+from connectors.sources.postgres.position import PendingTable, Position, Progress, lsn_text, lsn_value
 from connectors.sources.postgres.resume import check_resume, may_drop, must_snapshot
 from connectors.sources.postgres.server.connection import Identity, SlotState
 from streams.errors import ConfigurationError, PositionLost
@@ -56,6 +56,19 @@ def test_progress_survives_json() -> None:
     """What is stored reads back; what a newer version added is ignored."""
     assert Progress.from_json(PROGRESS.to_json()) == PROGRESS
     assert Progress.from_json(PROGRESS.to_json()[:-1] + b',"new":1}') == PROGRESS
+
+
+def test_a_watermark_never_goes_back_and_needs_all_tables() -> None:
+    """While a table is read it is told to nobody, and none is taken; afterwards the next one is."""
+    streaming = replace(PROGRESS, partial=None).heard_up_to(5_000)
+    assert streaming.watermark_us == 5_000
+    assert streaming.heard_up_to(4_000) is streaming.heard_up_to(None) is streaming
+    assert Progress.from_json(streaming.to_json()).watermark_us == 5_000
+    reading = replace(streaming, incremental=(PendingTable("public.new"),))
+    assert Progress.from_json(reading.to_json()).watermark_us == 0
+    assert reading.heard_up_to(6_000) is reading
+    assert replace(reading, incremental=()).heard_up_to(6_000).watermark_us == 6_000
+    assert replace(PROGRESS, snapshot_done=False).heard_up_to(6_000).watermark_us == 0
 
 
 @pytest.mark.parametrize("value", [b"", b"[]", b"{}", b'{"epoch":1}'])

@@ -23,7 +23,8 @@ from connectors.sources.postgres.log.metadata import MetadataTopic, Orders, time
 from connectors.sources.postgres.log.parts import Parts
 from connectors.sources.postgres.log.spilled import Shapes, SpilledTransaction
 from connectors.sources.postgres.log.stream import LogStream
-from connectors.sources.postgres.pgoutput.messages import Relation
+from connectors.sources.postgres.pgoutput.bounds import Message
+from connectors.sources.postgres.pgoutput.messages import Relation, decode
 from connectors.sources.postgres.pgoutput.transactions import Transaction
 from connectors.sources.postgres.position import Progress, lsn_text
 from connectors.sources.postgres.server.connection import Server
@@ -113,7 +114,7 @@ class Streaming:
             if arrived is not None:
                 self._take(*arrived)
                 continue
-            if self._publisher.in_transaction:
+            if self._publisher.in_transaction or self._progress.watermark_us > self._stored.watermark_us:
                 self._commit()
             if not self._assembler.open:
                 done = target is not None and stream.server_lsn >= target and not self._between.active
@@ -132,6 +133,10 @@ class Streaming:
             stream.wait(stop, BETWEEN_S if self._between.active else WAIT_S)
 
     def _take(self, lsn: int, payload: bytes) -> None:
+        if payload[:1] == b"M" and not self._assembler.open:
+            message = decode(payload)
+            assert isinstance(message, Message)
+            self._progress = self._progress.heard_up_to(self._heartbeat.watermark(message))
         done = self._assembler.feed(payload, lsn)
         if isinstance(done, SpilledTransaction):
             try:
