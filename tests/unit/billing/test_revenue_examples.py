@@ -329,14 +329,20 @@ def test_a_per_diem_stays_in_the_month_of_its_day(judge: RevenueJudge) -> None:
     assert row(months, "04").billed == D(900)
 
 
-def test_a_day_line_is_of_the_month_of_its_first_item(judge: RevenueJudge) -> None:
-    """Entry 10 was approved before March was closed and entry 9 after: 9 is the first, and the day is April's."""
+def test_a_day_line_stays_in_the_month_that_it_was_earned_in(judge: RevenueJudge) -> None:
+    """Entry 10 was approved before March was closed and entry 9, now the first, after: the day is March's all the same.
+
+    Had both been approved after the close, it were April's.
+    """
     sources = with_periods(Sources(), 3)
     sources.put("contract_line", "L", billing_method="per_diem", per_diem_amount=D(900)).work(10, "03-05", 3)
     day_line = {"entry_id": "day:erp:C:erp:L:2026-03-05", "posted_at": at("05-10 10:00")}
     sources.charge("I1", 0, 0, 900, **day_line)
     assert row(judge(sources), "03").recognised == D(900)
     months = judge(sources.work(9, "03-05", 3, approved_at=at("04-04 09:00")))
+    assert [f"{key.month:%m}" for key in sorted(months)] == ["03", "05"]
+    assert row(months, "03").recognised == D(900)
+    months = judge(sources.work(10, "03-05", 3, approved_at=at("04-04 09:00")))
     assert [f"{key.month:%m}" for key in sorted(months)] == ["04", "05"]
     assert row(months, "04").recognised == D(900)
 
