@@ -1,7 +1,8 @@
 """Says of each accounting period when it is final, on ``billing.period_state``; one instance at a time.
 
 It reads what sources, lanes and the ledger have written, and holds up nobody. What it has to remember is in its own
-topic: a restarted one goes on from there. A state, and the exceptions that follow from it, are one transaction.
+topic: a restarted one goes on from there, and reads again what was decided and booked since the first month that is
+final. A state, and the exceptions that follow from it, are one transaction.
 """
 
 from __future__ import annotations

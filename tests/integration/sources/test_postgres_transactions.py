@@ -16,7 +16,9 @@ from integration.sources.large_transactions import (
     streamed,
 )
 
+from connectors.sources.metrics import LAG
 from connectors.sources.postgres.log import streaming
+from connectors.sources.postgres.log.heartbeat import COMMIT_RACE_US
 
 
 @pytest.fixture
@@ -120,3 +122,25 @@ def test_the_slot_of_an_idle_database_follows(line: Capture, monkeypatch: pytest
         busy.execute(f"DROP TABLE {line.name}")
     assert slot()[0] <= line.progress().flushed_lsn
     assert line.messages("line") == []
+
+
+def test_an_idle_sources_watermark_goes_on(line: Capture) -> None:
+    """By the server's clock, a second behind it; that nothing is committed meanwhile is no lag."""
+
+    def lag() -> float:
+        return LAG.labels(line.name)._value.get()
+
+    with line.running(heartbeat_s=0.1):
+        line.sql.execute("INSERT INTO line VALUES (1, 1, 'a')")
+        wait_until(lambda: len(line.messages("line")) == 1)
+        committed = line.messages("line")[0].value["source"]["ts_ms"]
+        wait_until(lambda: line.progress().watermark_us > committed * 1000)
+        first, lagged = line.progress().watermark_us, lag()
+        wait_until(lambda: line.progress().watermark_us > first + 1_000_000)
+        now = line.sql.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").fetchone()
+        assert now is not None
+        assert line.progress().watermark_us <= now[0] - COMMIT_RACE_US
+        assert lag() <= lagged
+    stopped = line.progress().watermark_us
+    line.run_once(heartbeat_s=0)
+    assert line.progress().watermark_us == stopped

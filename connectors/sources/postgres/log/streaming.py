@@ -114,8 +114,10 @@ class Streaming:
             if arrived is not None:
                 self._take(*arrived)
                 continue
-            if self._publisher.in_transaction or self._progress.watermark_us > self._stored.watermark_us:
+            if self._publisher.in_transaction:
                 self._commit()
+            elif self._progress.watermark_us > self._stored.watermark_us:
+                self._store()  # no transaction of the source's: it has no lag
             if not self._assembler.open:
                 done = target is not None and stream.server_lsn >= target and not self._between.active
                 if stop.is_set() or done:
