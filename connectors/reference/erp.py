@@ -254,7 +254,8 @@ class UtilizationTarget(Erp):
 class Rate(Erp):
     """A price. Its scope is given by which of the scope columns are set (see the rating rules).
 
-    It is for an hour, for a day of so many hours, or fixed: for an entry, however long that is.
+    It is for an hour, for a day of so many hours, or fixed: for an entry, however long that is. What the row was before
+    it was changed or deleted is in ``rate_version``.
     """
 
     __tablename__ = "rate"
@@ -276,6 +277,37 @@ class Rate(Erp):
     effective_from: Mapped[Day]
     effective_to: Mapped[OptionalDay]
     applies_to_invoiced: Mapped[bool]
+    decided_at: Mapped[OptionalInstant]  # when it became what it is; null: long ago
+
+
+class RateVersion(Erp):
+    """What a rate was until it was changed or deleted, which ended it. Append-only.
+
+    Closed months are told from it: what was known at a close is what was decided before and ended no earlier.
+    """
+
+    __tablename__ = "rate_version"
+    id: Mapped[Key]
+    rate_id: Mapped[Code]
+    task_id: Mapped[OptionalCode]
+    project_id: Mapped[OptionalCode]
+    contract_line_id: Mapped[OptionalCode]
+    client_id: Mapped[OptionalCode]
+    consultant_id: Mapped[OptionalCode]
+    role: Mapped[OptionalCode]
+    grade: Mapped[OptionalCode]
+    region: Mapped[OptionalCode]
+    currency: Mapped[Code]
+    price: Mapped[Price]
+    unit: Mapped[OptionalCode]  # hour (also null) | day | fixed
+    hours_per_day: Mapped[OptionalHours]  # of unit day
+    overtime_multiplier: Mapped[Factor]
+    weekend_multiplier: Mapped[Factor]
+    effective_from: Mapped[Day]
+    effective_to: Mapped[OptionalDay]
+    applies_to_invoiced: Mapped[bool]
+    decided_at: Mapped[OptionalInstant]
+    ended_at: Mapped[Instant]
 
 
 class Calendar(Erp):
@@ -307,7 +339,8 @@ class Holiday(Erp):
 class FxRateRow(Erp):
     """Units of ``to_currency`` for one unit of ``from_currency``, as published for ``day``.
 
-    Each contract says which type of rate it converts by; null is the daily spot rate.
+    Each contract says which type of rate it converts by; null is the daily spot rate. What a row was before it was
+    corrected is in ``fx_rate_version``.
     """
 
     __tablename__ = "fx_rate"
@@ -317,6 +350,22 @@ class FxRateRow(Erp):
     day: Mapped[Day]
     rate: Mapped[FxRate]
     rate_type: Mapped[OptionalCode]  # such as month_average
+    decided_at: Mapped[OptionalInstant]  # when it became what it is; null: long ago
+
+
+class FxRateVersion(Erp):
+    """What an exchange rate was until it was corrected or deleted, which ended it. Append-only."""
+
+    __tablename__ = "fx_rate_version"
+    id: Mapped[Key]
+    fx_rate_id: Mapped[Code]
+    from_currency: Mapped[Code]
+    to_currency: Mapped[Code]
+    day: Mapped[Day]
+    rate: Mapped[FxRate]
+    rate_type: Mapped[OptionalCode]
+    decided_at: Mapped[OptionalInstant]
+    ended_at: Mapped[Instant]
 
 
 class AccountingPeriod(Erp):

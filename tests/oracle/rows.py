@@ -165,7 +165,7 @@ class Consultant:
 class Rate:
     """A price for ``unit``: hour, day (of ``day_seconds``) or fixed, an entry.
 
-    Its scope is exactly the set of scope fields that are not null.
+    Its scope is exactly the set of scope fields that are not null. It is so since ``decided_at`` (None: long ago).
     """
 
     id: str
@@ -186,6 +186,16 @@ class Rate:
     applies_to_invoiced: bool
     unit: str = "hour"
     day_seconds: int | None = None
+    decided_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateVersion:
+    """What a rate was until it was changed or taken away at ``ended_at``."""
+
+    id: str
+    row: Rate
+    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +218,10 @@ class Holiday:
 
 @dataclass(frozen=True, slots=True)
 class FxRate:
-    """Units of ``to_currency`` for one of ``from_currency``, published for ``day``; ``rate_type`` None is spot."""
+    """Units of ``to_currency`` for one of ``from_currency``, published for ``day``; ``rate_type`` None is spot.
+
+    It is so since ``decided_at`` (None: long ago).
+    """
 
     id: str
     from_currency: str
@@ -216,6 +229,16 @@ class FxRate:
     day: date
     rate: Decimal
     rate_type: str | None = None
+    decided_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FxRateVersion:
+    """What an exchange rate was until it was corrected or taken away at ``ended_at``."""
+
+    id: str
+    row: FxRate
+    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,9 +475,11 @@ class Rows:
     tasks: dict[str, Task] = field(default_factory=dict)
     consultants: dict[str, Consultant] = field(default_factory=dict)
     rates: dict[str, Rate] = field(default_factory=dict)
+    rate_versions: dict[str, RateVersion] = field(default_factory=dict)
     calendars: dict[str, Calendar] = field(default_factory=dict)
     holidays: dict[str, Holiday] = field(default_factory=dict)
     fx_rates: dict[str, FxRate] = field(default_factory=dict)
+    fx_rate_versions: dict[str, FxRateVersion] = field(default_factory=dict)
     periods: dict[str, Period] = field(default_factory=dict)
     period_rights: dict[str, PeriodRight] = field(default_factory=dict)
     milestones: dict[str, Milestone] = field(default_factory=dict)

@@ -47,12 +47,16 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "cost_rate": "id consultant_id currency cost effective_from effective_to",
         "rate": "id task_id project_id contract_line_id client_id consultant_id role grade region currency"
         " price overtime_multiplier weekend_multiplier effective_from effective_to applies_to_invoiced"
-        " unit hours_per_day",
+        " unit hours_per_day decided_at",
+        "rate_version": "id rate_id task_id project_id contract_line_id client_id consultant_id role grade region"
+        " currency price overtime_multiplier weekend_multiplier effective_from effective_to applies_to_invoiced"
+        " unit hours_per_day decided_at ended_at",
         "assignment": "id consultant_id project_id starts_on ends_on hours_per_day status",
         "utilization_target": "id scope consultant_id grade practice ratio effective_from effective_to",
         "calendar": "id monday tuesday wednesday thursday friday saturday sunday",
         "holiday": "id calendar_id day hours",
-        "fx_rate": "id from_currency to_currency day rate rate_type",
+        "fx_rate": "id from_currency to_currency day rate rate_type decided_at",
+        "fx_rate_version": "id fx_rate_id from_currency to_currency day rate rate_type decided_at ended_at",
         "accounting_period": "id legal_entity_id starts_on ends_on status closed_at soft_closed_at",
         "period_right": "id legal_entity_id person_id granted_at revoked_at",
         "milestone": "id engagement_id contract_line_id amount status due_on accepted_on accepted_at",
@@ -124,9 +128,11 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         tasks=_by_id(map(_task, valid("erp", erp, "task"))),
         consultants=_by_id(map(_consultant, valid("erp", erp, "consultant"))),
         rates=_by_id(map(_rate, valid("erp", erp, "rate"))),
+        rate_versions=_by_id(map(_rate_version, valid("erp", erp, "rate_version"))),
         calendars=_by_id(map(_calendar, valid("erp", erp, "calendar"))),
         holidays=_by_id(map(_holiday, valid("erp", erp, "holiday"))),
         fx_rates=_by_id(map(_fx_rate, valid("erp", erp, "fx_rate"))),
+        fx_rate_versions=_by_id(map(_fx_rate_version, valid("erp", erp, "fx_rate_version"))),
         periods=_by_id(map(_period, valid("erp", erp, "accounting_period"))),
         period_rights=_by_id(map(_period_right, valid("erp", erp, "period_right"))),
         milestones=_by_id(map(_milestone, valid("erp", erp, "milestone"))),
@@ -327,7 +333,13 @@ def _rate(x: SourceRow) -> r.Rate:
         applies_to_invoiced=x["applies_to_invoiced"],
         unit=x["unit"] or "hour",
         day_seconds=_seconds_or_none(x["hours_per_day"]),
+        decided_at=x["decided_at"],
     )
+
+
+def _rate_version(x: SourceRow) -> r.RateVersion:
+    """The rate as it was, under the rate's id."""
+    return r.RateVersion(_erp(x["id"]), _rate({**x, "id": x["rate_id"]}), x["ended_at"])
 
 
 def _calendar(x: SourceRow) -> r.Calendar:
@@ -351,7 +363,12 @@ def _holiday(x: SourceRow) -> r.Holiday:
 
 def _fx_rate(x: SourceRow) -> r.FxRate:
     pair = x["from_currency"], x["to_currency"]
-    return r.FxRate(_erp(x["id"]), *pair, x["day"], x["rate"], x["rate_type"])
+    return r.FxRate(_erp(x["id"]), *pair, x["day"], x["rate"], x["rate_type"], x["decided_at"])
+
+
+def _fx_rate_version(x: SourceRow) -> r.FxRateVersion:
+    """The exchange rate as it was, under its own id."""
+    return r.FxRateVersion(_erp(x["id"]), _fx_rate({**x, "id": x["fx_rate_id"]}), x["ended_at"])
 
 
 def _period(x: SourceRow) -> r.Period:

@@ -72,6 +72,14 @@ _EXPENSE: Final[Mapping[str, Check]] = {
     "cap_scope": _one_of("none", "line", "engagement"),
 }
 
+_RATE: Final[Mapping[str, Check]] = {
+    "price": _inside(1_000_000),
+    "unit": _one_of("hour", "day", "fixed"),
+    "hours_per_day": _between(Decimal("0.5"), 24),
+    "overtime_multiplier": _inside(100),
+    "weekend_multiplier": _inside(100),
+}
+
 CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "account": {"status": _ACTIVE_INACTIVE},
     "opportunity": {"stage": _one_of("prospect", "proposal", "won", "lost")},
@@ -124,18 +132,14 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "consultant": {"fte": _between(0, 2)},
     "assignment": {"hours_per_day": _DAY_HOURS, "status": _one_of("planned", "confirmed", "cancelled")},
     "utilization_target": {"scope": _one_of("consultant", "grade", "practice"), "ratio": _between(0, 1)},
-    "rate": {
-        "price": _inside(1_000_000),
-        "unit": _one_of("hour", "day", "fixed"),
-        "hours_per_day": _between(Decimal("0.5"), 24),
-        "overtime_multiplier": _inside(100),
-        "weekend_multiplier": _inside(100),
-    },
+    "rate": _RATE,
+    "rate_version": _RATE,
     "calendar": dict.fromkeys(
         ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), _DAY_HOURS
     ),
     "holiday": {"hours": _DAY_HOURS},
     "fx_rate": {"rate": _inside(1_000_000)},
+    "fx_rate_version": {"rate": _inside(1_000_000)},
     "legal_entity": {"late_acts": _one_of("anybody", "by_right")},
     "accounting_period": {"status": _one_of("open", "soft_closed", "closed")},
     "milestone": {"amount": _money, "status": _one_of("planned", "accepted", "cancelled")},
@@ -177,6 +181,7 @@ OPEN_ENDS: Final[Mapping[str, tuple[str, ...]]] = {
     "consultant": ("left_on",),
     "cost_rate": ("effective_to",),
     "rate": ("effective_to",),
+    "rate_version": ("effective_to",),
     "approval_limit": ("effective_to",),
     "utilization_target": ("effective_to",),
     "milestone": ("accepted_on",),
@@ -229,7 +234,7 @@ def what_is_wrong(table: str, row: Mapping[str, Any]) -> str | None:
     since = {"invoice_line": ("posted", "posted_at"), "accounting_period": ("closed", "closed_at")}
     if table in since and row["status"] == since[table][0] and row[since[table][1]] is None:
         return f"{since[table][1]} of what is {since[table][0]} is not there"
-    if table == "rate" and row["unit"] == "day" and row["hours_per_day"] is None:
+    if table in ("rate", "rate_version") and row["unit"] == "day" and row["hours_per_day"] is None:
         return "hours_per_day of unit day is not there"
     if table == "utilization_target":
         named = "consultant_id" if row["scope"] == "consultant" else row["scope"]

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from connectors.reference.firm.catalogue import CORPORATE
-from connectors.reference.firm.days import days_between, is_banking_day
+from connectors.reference.firm.days import days_between, is_banking_day, month_of
 from connectors.reference.firm.world import Draft, World, utc
 
 # Pair -> rate in units of 10^-6 at the beginning.
@@ -57,7 +57,11 @@ class Fx:
         for day in days_between(settings.history_start, settings.horizon.date()):
             self._world.at(utc(day, _PUBLICATION_HOUR), self._publication, day)
         self._world.at(utc(self._filled[1] + timedelta(days=2), 11), self._fill)
-        self._world.at(utc(settings.day_at(40), 10, 20), self._correct)
+        today = settings.day_at(40)
+        self._world.at(utc(today, 10, 20), self._correct, today - timedelta(days=1))
+        after_close = settings.day_at(49)  # last month's books are closed, or will be soon
+        last_of_month = month_of(after_close) - timedelta(days=1)
+        self._world.at(utc(after_close, 10, 25), self._correct, last_of_month)
 
     def _publication(self, day: date) -> None:
         with self._world.transaction("erp", "fx") as tx:
@@ -87,6 +91,7 @@ class Fx:
             day=day,
             rate=Decimal(self._level[CORPORATE_PAIR] // 10_000).scaleb(-2),
             rate_type=CORPORATE,
+            decided_at=self._world.decided_at,
         )
 
     def _insert(self, tx: Draft, pair: tuple[str, str], day: date) -> None:
@@ -97,6 +102,7 @@ class Fx:
             to_currency=pair[1],
             day=day,
             rate=Decimal(self._level[pair]).scaleb(-6),
+            decided_at=self._world.decided_at,
         )
 
     def _fill(self) -> None:
@@ -105,13 +111,12 @@ class Fx:
                 if is_banking_day(day):
                     self._insert(tx, GAP_PAIR, day)
 
-    def _correct(self) -> None:
-        """Yesterday's or the last published dollar rate was typed wrong."""
-        day = self._world.now.date() - timedelta(days=1)
+    def _correct(self, day: date) -> None:
+        """The dollar rate of a day, or of the last banking day before it, was typed wrong."""
         while not is_banking_day(day):
             day -= timedelta(days=1)
         key = f"FX-USDEUR-{day:%Y%m%d}"
         rate = self._world.rows["fx_rate"][key]["rate"]
         with self._world.transaction("erp", "fx_correction") as tx:
-            tx.update("fx_rate", key, rate=rate + Decimal("0.0011"))
+            tx.decide("fx_rate", key, rate=rate + Decimal("0.0011"))
         self._world.features["fx_correction"] += 1

@@ -90,6 +90,7 @@ class Rates:
             effective_from=since,
             effective_to=until,
             applies_to_invoiced=applies_to_invoiced,
+            decided_at=self._world.decided_at,
             **scope,
         )
         if scope.keys() == {"contract_line_id", "role"}:
@@ -171,7 +172,7 @@ class Rates:
                 if key is None:
                     continue
                 old = self._world.rows["rate"][key]
-                tx.update("rate", key, effective_to=day)
+                tx.decide("rate", key, effective_to=day)
                 raised = (old["price"] * Decimal("1.04")).quantize(Decimal("0.01"))
                 currency = old["currency"]
                 self.insert(tx, raised, currency, since=day, contract_line_id=line.id, role=role)

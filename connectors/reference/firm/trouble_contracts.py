@@ -76,8 +76,8 @@ class ContractTrouble:
         doubles = [row for row in self._world.rows["rate"].values() if row["project_id"] == project]
         engineer, analyst = doubles[-2]["id"], doubles[-1]["id"]
         with self._world.transaction("erp", "trouble:ambiguous_rate_fixed") as tx:
-            tx.delete("rate", engineer)
-            tx.update("rate", analyst, effective_to=LONG_AGO + timedelta(days=1))
+            tx.take_away("rate", engineer)
+            tx.decide("rate", analyst, effective_to=LONG_AGO + timedelta(days=1))
         self._world.trouble["ambiguous_rate_fixed"] += 1
         self._world.trouble["rate_deleted"] += 1
 
@@ -92,7 +92,7 @@ class ContractTrouble:
                     continue
                 price = self._world.rows["rate"][rate]["price"] - Decimal("2.5")
                 with self._world.transaction("erp", "trouble:rate_corrected") as tx:
-                    tx.update("rate", rate, price=price, applies_to_invoiced=applies)
+                    tx.decide("rate", rate, price=price, applies_to_invoiced=applies)
                 self._world.trouble["rate_corrected"] += 1
 
     def _move_project(self) -> None:

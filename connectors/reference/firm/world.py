@@ -28,8 +28,10 @@ from connectors.reference.firm.model import (
     Value,
 )
 
-# Never read back by the simulation, and by far the longest table.
-_APPEND_ONLY: Final = frozenset({"time_entry_event", "time_entry_version", "expense_version"})
+# Never read back by the simulation, and the first of them by far the longest table.
+_APPEND_ONLY: Final = frozenset(
+    {"time_entry_event", "time_entry_version", "expense_version", "rate_version", "fx_rate_version"}
+)
 _COLUMNS: Final = {name: tuple(column.name for column in table.columns) for name, table in TABLES.items()}
 _REQUIRED: Final = {
     name: frozenset(column.name for column in table.columns if not column.nullable)
@@ -66,6 +68,21 @@ class Draft:
         self._world.rows[table][key].update(values)
         self.statements.append(Update(table, key, values))
 
+    def decide(self, table: str, key: Key, **values: Value) -> None:
+        """Change columns of a price that exists; what it was is kept as a version."""
+        self._keep_version(table, key)
+        self.update(table, key, **values, decided_at=self._world.now)
+
+    def take_away(self, table: str, key: Key) -> None:
+        """Remove a price that exists; what it was is kept as a version."""
+        self._keep_version(table, key)
+        self.delete(table, key)
+
+    def _keep_version(self, table: str, key: Key) -> None:
+        series = f"{table}_version"
+        kept = {**self._world.rows[table][key], f"{table}_id": key, "ended_at": self._world.now}
+        self.insert(series, **{**kept, "id": f"V-{self._world.number(series):05}"})
+
     def delete(self, table: str, key: Key) -> None:
         """Remove a row that exists."""
         self._check(table, {})
@@ -92,6 +109,11 @@ class World:
         self._agenda: list[tuple[datetime, int, Callable[..., None], tuple[Any, ...]]] = []
         self._scheduled = 0
         self._numbers: Counter[str] = Counter()
+
+    @property
+    def decided_at(self) -> datetime | None:
+        """When what is written now was decided; what the firm began with was decided long ago."""
+        return self.now if self.now.date() > self.settings.history_start else None
 
     def rng(self, name: str) -> Random:
         """An independent stream of chance, so that one topic's draws do not shift another's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from oracle import Expected, canonical_rows, compute_from_rows
@@ -148,6 +148,29 @@ def test_no_line_is_credited_beyond_its_amount(firm_plan: Plan) -> None:
         assert lines[charge]["kind"] == "charge"
 
 
+def test_prices_of_closed_months_are_changed(firm_plan: Plan) -> None:
+    """A rate and an exchange rate of days whose month was closed by then; the row says when it became what it is."""
+    tables = firm_plan.tables()
+    closed = [row for row in tables["accounting_period"].values() if row["closed_at"]]
+
+    def was_closed(since: date, day: date, when: datetime) -> bool:
+        return any(
+            since < row["ends_on"] and row["starts_on"] <= day and row["closed_at"] <= when for row in closed
+        )
+
+    fx = tables["fx_rate_version"].values()
+    assert any(was_closed(row["day"], row["day"], row["ended_at"]) for row in fx)
+    changed = [
+        row
+        for row in tables["rate_version"].values()
+        if row["rate_id"] in tables["rate"] and row["price"] != tables["rate"][row["rate_id"]]["price"]
+    ]
+    assert any(was_closed(row["effective_from"], row["ended_at"].date(), row["ended_at"]) for row in changed)
+    assert all(tables["rate"][row["rate_id"]]["decided_at"] >= row["ended_at"] for row in changed)
+    taken_away = [row for row in tables["rate_version"].values() if row["rate_id"] not in tables["rate"]]
+    assert len(taken_away) == firm_plan.trouble["rate_deleted"]
+
+
 def test_invoices_bill_what_rating_says(firm_plan: Plan, firm_books: Expected) -> None:
     """Of fully billed entries nothing is left over, except where a price was corrected for the past, or where
     somebody decided to bill less."""
@@ -156,6 +179,7 @@ def test_invoices_bill_what_rating_says(firm_plan: Plan, firm_books: Expected) -
         for transaction in firm_plan.transactions
         if transaction.label == "trouble:rate_corrected"
         for statement in transaction.statements
+        if statement.table == "rate"
     }
     tables = firm_plan.tables()
     billed_once = Counter(line["entry_id"] for line in tables["invoice_line"].values())

@@ -93,6 +93,16 @@ RATE: dict[str, Any] = {
     "effective_from": date(2026, 1, 1),
     "applies_to_invoiced": False,
 }
+FX_RATE: dict[str, Any] = {
+    "id": "F",
+    "from_currency": "EUR",
+    "to_currency": "USD",
+    "day": date(2026, 3, 5),
+    "rate": Decimal("1.1"),
+    "rate_type": None,
+    "decided_at": None,
+}
+ENDED_AT = datetime(2026, 1, 9, tzinfo=UTC)
 INVOICE_LINE = {
     "id": "I",
     "engagement_id": "E",
@@ -134,6 +144,7 @@ VALID: dict[str, dict[str, Any]] = {
     "plan_revision": PLAN_REVISION,
     "engagement": ENGAGEMENT,
     "rate": RATE,
+    "rate_version": {**RATE, "id": "RV", "rate_id": "R", "ended_at": ENDED_AT},
     "invoice_line": INVOICE_LINE,
     "legal_entity": {"id": "LE", "late_acts": None, "currency": "EUR"},
     "client": {"id": "A", "status": "active", "tax_region": "EU", "crm_account_id": None},
@@ -195,14 +206,8 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "calendar": {"id": "K", **dict.fromkeys(CHECKS["calendar"], Decimal(8))},
     "holiday": {"id": "H", "calendar_id": "K", "day": date(2026, 3, 6), "hours": None},
-    "fx_rate": {
-        "id": "F",
-        "from_currency": "EUR",
-        "to_currency": "USD",
-        "day": date(2026, 3, 5),
-        "rate": Decimal("1.1"),
-        "rate_type": None,
-    },
+    "fx_rate": FX_RATE,
+    "fx_rate_version": {**FX_RATE, "id": "FV", "fx_rate_id": "F", "ended_at": ENDED_AT},
     "accounting_period": {
         "id": "Y",
         "legal_entity_id": "LE",
@@ -303,6 +308,8 @@ def test_rows_get_canonical_ids_and_whole_seconds() -> None:
     assert (entry.consultant_id, entry.project_id, entry.task_id) == ("erp:C", "erp:P", None)
     assert entry.seconds == 1200
     assert rows.entry_versions["time:3"].entry.id == "time:7"
+    assert rows.rate_versions["erp:RV"].row.id == "erp:R"
+    assert rows.fx_rate_versions["erp:FV"].row.id == "erp:F"
     assert rows.contract_lines["erp:L"].cap_seconds == 37800
     assert rows.invoice_lines["erp:I"].entry_id == "time:7"
     assert rows.calendars["erp:K"].weekday_seconds == (28800,) * 7
@@ -339,6 +346,10 @@ NAN, INFINITE = Decimal("NaN"), Decimal("-Infinity")
         ("rate", "weekend_multiplier", Decimal(0)),
         ("rate", "effective_to", date(2026, 1, 1)),
         ("rate", "price", INFINITE),
+        ("rate_version", "price", Decimal(0)),
+        ("rate_version", "unit", "day"),
+        ("rate_version", "effective_to", date(2026, 1, 1)),
+        ("fx_rate_version", "rate", Decimal(0)),
         ("cost_rate", "effective_to", date(2025, 1, 1)),
         ("cost_rate", "cost", NAN),
         ("fx_rate", "rate", Decimal(0)),
