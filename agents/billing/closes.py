@@ -13,12 +13,12 @@ month, from entries whose closed month stays as it was (`agents.billing.rootstat
 
 When things are decided: an entry's version is approved and later ended (corrected, withdrawn, deleted), a milestone
 accepted, an invoice or credit line posted, an adjustment decided and released; terms of a contract by the end of the
-version before (`agents.billing.termshistory`). Rates, exchange rates, lots and all else of a contract are as they are
-now: their rows don't say when they were decided. A draft decides nothing: it names a part of what is to be billed, in
-the month where that stands now.
+version before (`agents.billing.termshistory`). What a price was at a close rating says, by a version of the entry
+(`agents.billing.atclose`). Lots and all else of a contract are as they are now: their rows don't say when they were
+decided. A draft decides nothing: it names a part of what is to be billed, in the month where that stands now.
 
-Only versions of time entries and expenses, and releases of adjustments, are kept as they were: a posting, an acceptance
-or an adjustment whose row is changed or deleted later is as if it had always been so.
+Only versions of time entries, expenses and prices, and releases of adjustments, are kept as they were: a posting, an
+acceptance or an adjustment whose row is changed or deleted later is as if it had always been so.
 
 Revenue goes by the same: what an entry has earned is the difference between what stood at closes, whatever is posted
 of it, on the day of the work or in the first period open then. ``billing.current`` has it as ``earned``.
@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from agents.billing.adjustments import Adjustment
@@ -42,18 +42,28 @@ from agents.billing.allocation import Segments, allocate_item
 from agents.billing.authority import LimitTable
 from agents.billing.drafts import DraftLine
 from agents.billing.items import PARKED, Item
+from agents.billing.known import LONG_AGO
 from agents.billing.posted import PostedLine
 from agents.billing.terms import Terms
 
-LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+# Ids of versions that are of no row begin so.
+OF_CLOSE: Final = "close:"
 
 
 class Version(NamedTuple):
-    """What an entry was from the approval that ``item`` says until ``ended_at``; ``id`` is its row's."""
+    """What an entry was from the approval that ``item`` says until ``ended_at``.
+
+    ``id`` is its row's; or that of the version which says how the entry was priced at the close ``ended_at``.
+    """
 
     id: str
     item: Item
     ended_at: datetime
+
+    @property
+    def is_of_close(self) -> bool:
+        """Whether it says how the entry was priced at a close; it goes before what ended just then."""
+        return self.id.startswith(OF_CLOSE)
 
 
 class Released(NamedTuple):
@@ -109,8 +119,12 @@ class Facts:
         )
 
     def as_of(self, close: datetime) -> Facts:
-        """What had been decided before a close, drafts left out."""
-        stood = [version.item for version in self.versions if version.ended_at >= close]
+        """What had been decided before a close, drafts left out.
+
+        Of what was approved at once, as it was priced at different closes, it is what ended first.
+        """
+        ending = sorted(self.versions, key=lambda version: (version.ended_at, not version.is_of_close))
+        stood = [version.item for version in ending if version.ended_at >= close]
         if self.item is not None:
             stood.append(self.item)
         stood = [item for item in stood if _before(item.decided_at, close)]

@@ -7,7 +7,8 @@ Of a root whose entries share something, what is decided about one may move all 
 indexed, by the hour of its last decision, so that it has few keys.
 
 Keys: ``t\\0<legal entity>\\0<decision>\\0<root>\\0<entry>``, or ``t\\0<legal entity>\\0<hour>\\0<root>``, without values; a
-decision that was the last once stays, and costs a visit.
+decision that was the last once stays, and costs a visit. Rating has such an index too, of entries with prices decided
+since their approval, by its own keys.
 """
 
 from __future__ import annotations
@@ -33,16 +34,20 @@ class Decided:
         """Index an entry, unless rating will say if a close moves it."""
         if entity is None or facts.is_dated_by_rating:
             return
-        _note(state, f"{entity}\0{_text(max(facts.decisions()))}\0{root_id}\0{facts.entry_id}")
+        self.put(state, entity, max(facts.decisions()), f"{root_id}\0{facts.entry_id}".encode())
+
+    def put(self, state: Overlay, entity: str, last: datetime, entry: bytes) -> None:
+        """Index an entry, by whatever names it, under the last decision about it."""
+        _note(state, f"{entity}\0{_text(last)}\0".encode() + entry)
 
     def note_root(self, state: Overlay, root_id: str, terms: Terms, last: datetime) -> None:
         """Index a root whose entries share something."""
         if terms.legal_entity_id is not None:
-            _note(state, f"{terms.legal_entity_id}\0{_text(_hour(last))}\0{root_id}")
+            _note(state, f"{terms.legal_entity_id}\0{_text(_hour(last))}\0{root_id}".encode())
 
     def affected(self, touches: Iterable[Touch], state: Overlay) -> Iterator[bytes]:
-        """``<root>\\0<entry>``, or ``<root>`` of all that is on it, of those decided since the closes of the touches, as
-        often as they were."""
+        """What names the entries of which something was decided since the closes of the touches, as often as it was:
+        ``<root>\\0<entry>``, or ``<root>`` of all that is on it."""
         for touch in touches:
             if not touch.dependency.startswith(PERIOD):
                 continue
@@ -57,9 +62,9 @@ class Decided:
                     yield reached
 
 
-def _note(state: Overlay, key: str) -> None:
-    if state.get(DECIDED + key.encode()) is None:
-        state.put(DECIDED + key.encode(), b"")
+def _note(state: Overlay, key: bytes) -> None:
+    if state.get(DECIDED + key) is None:
+        state.put(DECIDED + key, b"")
 
 
 def _hour(moment: datetime) -> datetime:

@@ -104,7 +104,8 @@ class LegalEntity:
 class Rate:
     """A price, effective on ``[effective_from, effective_to)``; its scope is which ids are set.
 
-    ``unit_seconds`` is the time it is for, 0 where it is fixed: for an entry, however long.
+    ``unit_seconds`` is the time it is for, 0 where it is fixed: for an entry, however long. It is what it is since
+    ``decided_at`` (None: long ago).
     """
 
     id: str
@@ -124,6 +125,7 @@ class Rate:
     effective_to: date | None
     applies_to_invoiced: bool
     unit_seconds: int = SECONDS_PER_HOUR
+    decided_at: datetime | None = None
 
     def is_effective_on(self, day: date) -> bool:
         """Whether the price holds on the day; the end is exclusive, an end that is not set is open."""
@@ -152,6 +154,7 @@ class Rate:
             record["effective_to"],
             bool(record["applies_to_invoiced"]),
             _unit_seconds(record["unit"], record["day_seconds"]),
+            record["decided_at"],
         )
 
 
@@ -159,7 +162,7 @@ class Rate:
 class FxRate:
     """Units of ``to_currency`` for one unit of ``from_currency``, as published for ``day``.
 
-    ``rate_type`` None is the daily spot rate.
+    ``rate_type`` None is the daily spot rate. It is what it is since ``decided_at`` (None: long ago).
     """
 
     id: str
@@ -168,6 +171,7 @@ class FxRate:
     day: date
     rate: Decimal
     rate_type: str | None = None
+    decided_at: datetime | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> FxRate:
@@ -179,6 +183,7 @@ class FxRate:
             record["day"],
             record["rate"],
             record["rate_type"],
+            record["decided_at"],
         )
 
 

@@ -19,6 +19,7 @@ differently later is to be billed or goes back to the client.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -29,6 +30,7 @@ from agents.billing.contracts import ContractLine, Engagement
 from agents.billing.entities import NON_BILLABLE, Record
 from agents.billing.inputs import APPROVED, required
 from agents.billing.items import EXPENSE, LINE_SCOPE, NON_CHARGEABLE, PARKED, PRICED, Item
+from agents.billing.known import LONG_AGO
 from agents.billing.reference import BillingReference
 from agents.billing.results import (
     INACTIVE_CONTRACT,
@@ -99,8 +101,13 @@ class Expense(NamedTuple):
         return cls.from_record({**record, "id": record["expense_id"], "status": APPROVED})
 
 
-def rate_expense(expense: Expense | None, ref: BillingReference) -> RatedResult:
-    """Rate an approved expense; None (see `Expense.from_record`) is nothing to bill."""
+def rate_expense(
+    expense: Expense | None, ref: BillingReference, known_at: datetime | None = None
+) -> RatedResult:
+    """Rate an approved expense; None (see `Expense.from_record`) is nothing to bill.
+
+    By exchange rates as they are now, or as a close knew them; all else is as it is now.
+    """
     if expense is None:
         return NOTHING
     chain = resolve(expense.consultant_id, expense.project_id, None, ref)
@@ -122,7 +129,7 @@ def rate_expense(expense: Expense | None, ref: BillingReference) -> RatedResult:
         return _parked(expense, chain, refused)
     if expense.net < 0:
         return _parked(expense, chain, Parking(INVALID_VALUE, (f"tax_amount:{expense.id}",)))
-    return _priced(expense, chain, line, engagement, booked_on, ref)
+    return _priced(expense, chain, line, engagement, booked_on, ref, known_at)
 
 
 def at_stake(item: Item) -> tuple[Decimal | None, str | None]:
@@ -140,14 +147,17 @@ def _priced(
     engagement: Engagement,
     booked_on: date,
     ref: BillingReference,
+    known_at: datetime | None,
 ) -> RatedResult:
-    fx, divides = _ONE, False
+    fx, divides, moments = _ONE, False, set[datetime]()
     if expense.currency != engagement.currency:
         rule, pair = engagement.fx_rule, (expense.currency, engagement.currency)
         chain.dependencies.append(rule.dependency(*pair))
-        found = ref.fx.convert(rule, *pair, expense.work_date)
+        found = ref.fx.convert(rule, *pair, expense.work_date, known_at)
+        moments = ref.fx.moments(rule, *pair, expense.work_date, expense.approved_at or LONG_AGO)
         if found is None:
-            return _parked(expense, chain, Parking(MISSING_FX, (rule.missing_key(*pair, expense.work_date),)))
+            parking = Parking(MISSING_FX, (rule.missing_key(*pair, expense.work_date),))
+            return _parked(expense, chain, parking, moments)
         fx, divides = found, rule.inverse
     multiplier = _multiplier(expense, line)
     amount = price_seconds(
@@ -161,7 +171,8 @@ def _priced(
         unit_seconds=FIXED,
     )
     item = _item(expense, chain, PRICED, amount, booked_on)
-    return _result(_with_price(item, expense, line)._replace(fx_rate=fx, fx_divides=divides or None), chain)
+    item = _with_price(item, expense, line)._replace(fx_rate=fx, fx_divides=divides or None)
+    return _result(item, chain, moments=moments)
 
 
 def _multiplier(expense: Expense, line: ContractLine | None) -> Decimal:
@@ -181,13 +192,17 @@ def _with_price(item: Item, expense: Expense, line: ContractLine | None) -> Item
     )
 
 
-def _result(item: Item, chain: Chain, parking: Parking | None = None) -> RatedResult:
-    return RatedResult(item, parking, None, tuple(chain.dependencies))
+def _result(
+    item: Item, chain: Chain, parking: Parking | None = None, moments: Collection[datetime] = ()
+) -> RatedResult:
+    return RatedResult(item, parking, None, tuple(chain.dependencies), frozenset(moments))
 
 
-def _parked(expense: Expense, chain: Chain, parking: Parking) -> RatedResult:
+def _parked(
+    expense: Expense, chain: Chain, parking: Parking, moments: Collection[datetime] = ()
+) -> RatedResult:
     item = _item(expense, chain, PARKED, None, expense.work_date, parking)
-    return _result(_with_price(item, expense, chain.line), chain, parking)
+    return _result(_with_price(item, expense, chain.line), chain, parking, moments)
 
 
 def _item(

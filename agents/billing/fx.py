@@ -9,11 +9,13 @@ Example: 7.5 h at EUR 133.33 into USD by USD:EUR at 0.9228 are 1,083.63.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from agents.billing.entities import FxRate
+from agents.billing.known import Difference, Ended, KnownRows
 from agents.billing.touches import Touch
 
 # A published rate bridges a long weekend; what is older hides a broken feed.
@@ -49,43 +51,84 @@ SPOT: Final = FxRule()
 
 
 class FxTable:
-    """Published rows by currency pair and type, and day."""
+    """Published rows by currency pair and type, and day; and what they were before they were corrected."""
 
     def __init__(self) -> None:
-        self.by_id: dict[str, FxRate] = {}
-        self._pairs: dict[tuple[str, str, str | None], dict[date, list[FxRate]]] = {}
+        self.known: KnownRows[FxRate] = KnownRows()
+        self._now = _ByPair()
+        self._ended = _ByPair()
 
     def replace(self, row_id: str, new: FxRate | None) -> list[Touch]:
         """Put, change or (None) take away a row; it reaches work dates from its day to five days later."""
-        old = self.by_id.pop(row_id, None)
-        if new is not None:
-            self.by_id[row_id] = new
-        if old == new:
-            return []
-        touches = []
-        if old is not None:
-            self._pairs[_pair(old)][old.day].remove(old)
-            touches.append(_touch(old))
-        if new is not None:
-            pair = self._pairs.setdefault(_pair(new), {})
-            pair.setdefault(new.day, []).append(new)
-            touches.append(_touch(new))
-        return touches
+        self._now.swap(self.known.by_id.get(row_id), new)
+        return _touches(self.known.replace(row_id, new))
 
-    def convert(self, rule: FxRule, from_currency: str, to_currency: str, work_date: date) -> Decimal | None:
-        """The rate that a contract multiplies or (inverse) divides by on a work date, None where no row serves."""
-        row = self.find(rule, from_currency, to_currency, work_date)
+    def replace_version(self, version_id: str, new: Ended[FxRate] | None) -> list[Touch]:
+        """Put, change or (None) take away what a row was; it reaches as far as a row."""
+        old = self.known.version(version_id)
+        self._ended.swap(None if old is None else old.row, None if new is None else new.row)
+        return _touches(self.known.replace_version(version_id, new))
+
+    def convert(
+        self,
+        rule: FxRule,
+        from_currency: str,
+        to_currency: str,
+        work_date: date,
+        known_at: datetime | None = None,
+    ) -> Decimal | None:
+        """The rate that a contract multiplies or (inverse) divides by on a work date, None where no row serves.
+
+        By what was known at a close, if one is given.
+        """
+        row = self.find(rule, from_currency, to_currency, work_date, known_at)
         return None if row is None or not serves(rule, row) else row.rate
 
-    def find(self, rule: FxRule, from_currency: str, to_currency: str, work_date: date) -> FxRate | None:
+    def find(
+        self,
+        rule: FxRule,
+        from_currency: str,
+        to_currency: str,
+        work_date: date,
+        known_at: datetime | None = None,
+    ) -> FxRate | None:
         """The row of the latest day in the five days up to the work date; of one day, the greatest id."""
-        days = self._pairs.get((*rule.pair(from_currency, to_currency), rule.rate_type))
-        if days:
-            for age in _AGES:
-                rows = days.get(work_date - age)
-                if rows:
-                    return max(rows, key=_id)
+        pair = (*rule.pair(from_currency, to_currency), rule.rate_type)
+        for age in _AGES:
+            rows: Sequence[FxRate] = self._now.of(pair, work_date - age)
+            if known_at is not None:
+                rows = self.known.standing((*rows, *self._ended.of(pair, work_date - age)), known_at)
+            if rows:
+                return max(rows, key=_id)
         return None
+
+    def moments(
+        self, rule: FxRule, from_currency: str, to_currency: str, work_date: date, since: datetime
+    ) -> set[datetime]:
+        """When rows that can serve on a work date were decided or ended, from a moment on."""
+        if self.known.newest < since:
+            return set()
+        pair = (*rule.pair(from_currency, to_currency), rule.rate_type)
+        days = [work_date - age for age in _AGES]
+        rows = [row for day in days for row in (*self._now.of(pair, day), *self._ended.of(pair, day))]
+        return {moment for row in rows for moment in self.known.moments(row.id) if moment >= since}
+
+
+class _ByPair:
+    """Rows by currency pair and type, and day."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[tuple[str, str, str | None], dict[date, list[FxRate]]] = {}
+
+    def of(self, pair: tuple[str, str, str | None], day: date) -> Sequence[FxRate]:
+        days = self._pairs.get(pair)
+        return () if days is None else days.get(day, ())
+
+    def swap(self, old: FxRate | None, new: FxRate | None) -> None:
+        if old is not None:
+            self._pairs[_pair(old)][old.day].remove(old)
+        if new is not None:
+            self._pairs.setdefault(_pair(new), {}).setdefault(new.day, []).append(new)
 
 
 def serves(rule: FxRule, row: FxRate) -> bool:
@@ -99,6 +142,11 @@ def _pair(row: FxRate) -> tuple[str, str, str | None]:
 
 def _id(row: FxRate) -> str:
     return row.id
+
+
+def _touches(differences: Iterable[Difference[FxRate]]) -> list[Touch]:
+    rows = (row for of in differences for row in (of.old, of.new) if row is not None)
+    return list(dict.fromkeys(_touch(row) for row in rows))
 
 
 def _touch(row: FxRate) -> Touch:

@@ -1,7 +1,8 @@
 """Stage 1 of billing: rate each entry, milestone and expense, keyed by its own id, and route it to its root.
 
 A version of an entry or expense that stands no more is rated beside it, for what closed months say: it adds to no
-utilization and is nobody's exception.
+utilization and is nobody's exception. So is what an entry, an expense or such a version was worth by the prices that a
+close knew, where that is something else.
 
 State per entry: the canonical record as received, the last results, a revision that grows when a result
 changes. A result that moves to another root or consultant is taken out of the old one (REMOVE) and put
@@ -12,8 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
+from agents.billing.atclose import NO_OTHER, AtCloses, at_closes
+from agents.billing.decided import Decided
 from agents.billing.expenses import Expense, at_stake, rate_expense
 from agents.billing.index import PLACE, DependencyIndex, entry_of
 from agents.billing.inputs import Entry, Milestone
@@ -21,10 +25,11 @@ from agents.billing.items import EXPENSE, PARKED, Item
 from agents.billing.rating import rate_entry, rate_milestone
 from agents.billing.reference import BillingReference
 from agents.billing.results import AMBIGUOUS_RATE, RatedResult
+from agents.billing.versions import kept_versions, publish_versions
 from agents.rejects import RAISED, Rejects
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord, decoded
-from streams.lanes.stage import Cause, SliceContext, Touch
+from streams.lanes.stage import Cause, SliceContext, Touch, in_order
 from streams.lanes.state import Overlay
 from streams.lanes.statecodec import StateCodec
 from streams.worker.flow import StageEnvironment
@@ -51,6 +56,7 @@ EMPTY: dict[str, Any] = {
     "contribution": None,
     "signature": None,
     "work_date": None,
+    "at_closes": {},
 }
 
 
@@ -69,6 +75,7 @@ class RateStage:
         self._rejects = Rejects(environment, FLOW)
         self._codec = StateCodec("rated_state")
         self._index = DependencyIndex()
+        self._decided = Decided()  # entries with prices that were decided since their approval
 
     def open(self, state: Overlay, now: datetime) -> None:
         """Nothing is kept in memory from the start."""
@@ -99,8 +106,10 @@ class RateStage:
                 self._settle(key, old, self._decoder.decode(old["input"]), context, cause)
 
     def affected(self, touches: Sequence[Touch], state: Overlay, after: bytes = b"") -> Iterator[bytes]:
-        """Places in the index of the entries that examined what changed."""
-        return self._index.affected(touches, state, after)  # type: ignore[arg-type]
+        """Keys of the entries whose prices a close may know otherwise, and places in the index of those that examined
+        what changed."""
+        of_closes = in_order(self._decided.affected(touches, state), after)  # type: ignore[arg-type]
+        return chain(of_closes, self._index.affected(touches, state, after))  # type: ignore[arg-type]
 
     def everything(self, state: Overlay, after: bytes = b"") -> Iterator[bytes]:
         """All entries, milestones and expenses."""
@@ -120,7 +129,7 @@ class RateStage:
         self, key: bytes, state: dict[str, Any], row: dict[str, Any], context: SliceContext, cause: Cause
     ) -> None:
         """Rate, compare with what was published, publish the difference, store."""
-        result = self._rate(state["entity"], row)
+        result, then = self._rate(state["entity"], row)
         last = None if state["rated"] is None else self._decoder.decode(state["rated"])
         new, old = result.item, None if last is None else Item.from_record(last)
         of_version = _of_version(state["entity"], row)
@@ -129,7 +138,9 @@ class RateStage:
         if last is not None and of_version is not STANDS:
             changed = changed or any(last[name] != value for name, value in of_version.items())
         moved = contribution != state["contribution"]
-        if changed or moved:
+        versions = {version.id: version for version in then.versions}
+        kept = kept_versions(state["at_closes"], self._decoder.decode)
+        if changed or moved or versions != kept:
             state["revision"] += 1
         common = _common(row, cause, context)
         if changed:
@@ -142,19 +153,29 @@ class RateStage:
                 state["contribution"], contribution, state["revision"], common, context
             )
             state["contribution"] = contribution
-        self._reindex(key, state, row, result, context)
+        if versions != kept:
+
+            def publish(old: Item | None, new: Item | None, version: dict[str, Any]) -> bytes | None:
+                return self._publish_rated(old, new, state["revision"], common | version, context)
+
+            state["at_closes"] = publish_versions(state["at_closes"], kept, versions, publish)
+        self._reindex(key, state, row, result, then, context)
         context.state.put(key, self._codec.encode(state))
 
-    def _rate(self, entity: str, row: dict[str, Any]) -> RatedResult:
+    def _rate(self, entity: str, row: dict[str, Any]) -> tuple[RatedResult, AtCloses]:
         if entity == "milestone":
-            return rate_milestone(Milestone.from_record(row), self._reference)
-        if entity == EXPENSE:
-            return rate_expense(Expense.from_record(row), self._reference)
-        if entity == EXPENSE_VERSION:
-            return rate_expense(Expense.from_version(row), self._reference)
-        if entity == VERSION:
-            return rate_entry(Entry.from_version(row), self._reference)
-        return rate_entry(Entry.from_record(row), self._reference)
+            return rate_milestone(Milestone.from_record(row), self._reference), NO_OTHER
+        one: Entry | Expense | None
+        if entity in (EXPENSE, EXPENSE_VERSION):
+            one = Expense.from_record(row) if entity == EXPENSE else Expense.from_version(row)
+            result = rate_expense(one, self._reference)
+        else:
+            one = Entry.from_version(row) if entity == VERSION else Entry.from_record(row)
+            result = rate_entry(one, self._reference)
+        name, ended_at = row["id"], None
+        if entity in VERSIONS:
+            name, ended_at = f"{entity}:{name}", row["ended_at"]
+        return result, at_closes(name, one, result, self._reference, ended_at)
 
     def _publish_rated(
         self, old: Item | None, new: Item | None, revision: int, common: dict[str, Any], context: SliceContext
@@ -224,13 +245,18 @@ class RateStage:
         state: dict[str, Any],
         row: dict[str, Any],
         result: RatedResult,
+        then: AtCloses,
         context: SliceContext,
     ) -> None:
         item = result.item
         signature = None if item is None else _signature(row, item)
         day = None if item is None else item.work_date
         if signature is not None:
-            self._index.learn(context.state, signature, (*result.dependencies, *_rates_used(item)))
+            rates = [name for of in (item, *(one.item for one in then.versions)) for name in _rates_used(of)]
+            examined = then.dependencies or result.dependencies
+            self._index.learn(context.state, signature, (*examined, *rates))
+        if item is not None and item.legal_entity_id is not None and then.last is not None:
+            self._decided.put(context.state, item.legal_entity_id, then.last, key)
         if (state["signature"], state["work_date"]) == (signature, day):
             return
         if state["signature"] is not None:

@@ -14,12 +14,13 @@ rated at 120; when two rates for (P, dev) hold on the day, neither wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from agents.billing.entities import Consultant, Rate
+from agents.billing.known import Difference, Ended, KnownRows
 from agents.billing.touches import Touch, half_open
 
 Attributes = tuple[str | None, str | None, str | None]  # role, grade, region
@@ -67,76 +68,133 @@ class RateFinding(NamedTuple):
 
 
 class RateTable:
-    """Rates by id and by scope coordinate."""
+    """Rates by id and by scope coordinate; and what they were before they were changed."""
 
     def __init__(self) -> None:
-        self.by_id: dict[str, Rate] = {}
-        self._pairs: dict[Pair, list[Rate]] = {}
-        # Cards by coordinate (``rate@cl:<client>`` or ``rate@default``), then by the attributes asked for.
-        self._cards: dict[str, dict[Attributes, list[Rate]]] = {}
+        self.known: KnownRows[Rate] = KnownRows()
+        self._now = _ByScope()
+        self._ended = _ByScope()
+
+    @property
+    def by_id(self) -> dict[str, Rate]:
+        """The rates as they are now."""
+        return self.known.by_id
 
     def replace(self, rate_id: str, new: Rate | None) -> list[Touch]:
         """Put, change or (None) take away a rate; the touches of what it could match before or now."""
-        old = self.by_id.pop(rate_id, None)
-        if new is not None:
-            self.by_id[rate_id] = new
-        if old == new:
-            return []
-        if old is not None and (bucket := self._bucket(old)) is not None:
-            bucket.remove(old)
-        if new is not None and (bucket := self._bucket(new)) is not None:
-            bucket.append(new)
-        return _touches(old, new)
+        self._now.swap(self.known.by_id.get(rate_id), new)
+        return _touches(self.known.replace(rate_id, new))
 
-    def _bucket(self, rate: Rate) -> list[Rate] | None:
-        pair = _pair(rate)
-        if pair is not None:
-            return self._pairs.setdefault(pair, [])
-        card = _card(rate)
-        if card is not None:
-            attributes = (rate.role, rate.grade, rate.region)
-            return self._cards.setdefault(card, {}).setdefault(attributes, [])
-        return None
+    def replace_version(self, version_id: str, new: Ended[Rate] | None) -> list[Touch]:
+        """Put, change or (None) take away what a rate was; the touches of what a close may know otherwise by it."""
+        old = self.known.version(version_id)
+        self._ended.swap(None if old is None else old.row, None if new is None else new.row)
+        return _touches(self.known.replace_version(version_id, new))
 
     def pair_rates(self, pair: Pair) -> list[Rate]:
         """All rates of a two-column scope, whenever effective."""
-        return self._pairs.get(pair, [])
+        return self._now.pairs.get(pair, [])
+
+    def pair_rates_at(self, pair: Pair, close: datetime) -> list[Rate]:
+        """Those that a close knows."""
+        return self.known.standing((*self.pair_rates(pair), *self._ended.pairs.get(pair, ())), close)
 
     def card_rates(self, card: str) -> Iterator[Rate]:
         """All rates of a card, whatever they ask for and whenever effective."""
-        for rates in self._cards.get(card, {}).values():
+        for rates in self._now.cards.get(card, {}).values():
             yield from rates
 
-    def card_winners(self, card: str, consultant: Consultant, day: date) -> tuple[Rate, ...]:
-        """The effective rates of a card that ask for the most of the consultant's attributes."""
-        by_attributes = self._cards.get(card)
-        if not by_attributes:
+    def card_winners(
+        self, card: str, consultant: Consultant, day: date, known_at: datetime | None = None
+    ) -> tuple[Rate, ...]:
+        """The effective rates of a card that ask for the most of the consultant's attributes.
+
+        Of those that a close knows, if one is given.
+        """
+        by_attributes = self._now.cards.get(card, {})
+        ended = {} if known_at is None else self._ended.cards.get(card, {})
+        if not by_attributes and not ended:
             return ()
         found: list[Rate] = []
         for group in _attribute_groups(consultant.role, consultant.grade, consultant.region):
             for attributes in group:
-                rates = by_attributes.get(attributes)
+                rates: Sequence[Rate] = by_attributes.get(attributes, ())
+                if known_at is not None:
+                    rates = self.known.standing((*rates, *ended.get(attributes, ())), known_at)
                 if rates:
                     found.extend(rate for rate in rates if rate.is_effective_on(day))
             if found:
                 return tuple(found)
         return ()
 
+    def moments(
+        self, subject: RateSubject, day: date, examined: Collection[str], since: datetime
+    ) -> set[datetime]:
+        """When rates at the examined coordinates that can match on the day were decided or ended, from a moment on."""
+        if self.known.newest < since:
+            return set()
+        rates: list[Rate] = []
+        for scopes in (self._now, self._ended):
+            for pair in subject_pairs(subject):
+                if _pair_name(pair) in examined:
+                    rates += scopes.pairs.get(pair, ())
+            asked = (subject.consultant.role, subject.consultant.grade, subject.consultant.region)
+            for card in (_client_card(subject.client_id), DEFAULT_CARD):
+                if card in examined and card in scopes.cards:
+                    groups = _attribute_groups(*asked)
+                    rates += (
+                        rate
+                        for group in groups
+                        for wanted in group
+                        for rate in scopes.cards[card].get(wanted, ())
+                    )
+        own = {rate.id for rate in rates if rate.is_effective_on(day)}
+        return {moment for rate_id in own for moment in self.known.moments(rate_id) if moment >= since}
 
-def find_rate(table: RateTable, subject: RateSubject, day: date) -> RateFinding:
-    """The rate, the tie or the miss for the subject on a work date, with the coordinates examined."""
+
+class _ByScope:
+    """Rates by scope coordinate."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[Pair, list[Rate]] = {}
+        # By coordinate (``rate@cl:<client>`` or ``rate@default``), then by the attributes asked for.
+        self.cards: dict[str, dict[Attributes, list[Rate]]] = {}
+
+    def swap(self, old: Rate | None, new: Rate | None) -> None:
+        if old is not None and (bucket := self._bucket(old)) is not None:
+            bucket.remove(old)
+        if new is not None and (bucket := self._bucket(new)) is not None:
+            bucket.append(new)
+
+    def _bucket(self, rate: Rate) -> list[Rate] | None:
+        pair = _pair(rate)
+        if pair is not None:
+            return self.pairs.setdefault(pair, [])
+        card = _card(rate)
+        if card is not None:
+            attributes = (rate.role, rate.grade, rate.region)
+            return self.cards.setdefault(card, {}).setdefault(attributes, [])
+        return None
+
+
+def find_rate(
+    table: RateTable, subject: RateSubject, day: date, known_at: datetime | None = None
+) -> RateFinding:
+    """The rate, the tie or the miss for the subject on a work date, with the coordinates examined.
+
+    By the rates as they are now, or as a close knew them.
+    """
     examined: list[str] = []
     for pair in subject_pairs(subject):
-        scope, first, second = pair
-        examined.append(f"rate@{scope}:{first}/{second}")
-        rates = table.pair_rates(pair)
+        examined.append(_pair_name(pair))
+        rates = table.pair_rates(pair) if known_at is None else table.pair_rates_at(pair, known_at)
         if rates:
             effective = tuple([rate for rate in rates if rate.is_effective_on(day)])
             if effective:
-                return RateFinding(effective, scope, tuple(examined))
-    for scope, card in (("cl", f"rate@cl:{subject.client_id}"), ("default", DEFAULT_CARD)):
+                return RateFinding(effective, pair[0], tuple(examined))
+    for scope, card in (("cl", _client_card(subject.client_id)), ("default", DEFAULT_CARD)):
         examined.append(card)
-        found = table.card_winners(card, subject.consultant, day)
+        found = table.card_winners(card, subject.consultant, day, known_at)
         if found:
             return RateFinding(found, scope, tuple(examined))
     return RateFinding((), None, tuple(examined))
@@ -177,13 +235,21 @@ def _card(rate: Rate) -> str | None:
     columns = (rate.task_id, rate.project_id, rate.contract_line_id, rate.consultant_id)
     if any(column is not None for column in columns):
         return None
-    return DEFAULT_CARD if rate.client_id is None else f"rate@cl:{rate.client_id}"
+    return DEFAULT_CARD if rate.client_id is None else _client_card(rate.client_id)
+
+
+def _pair_name(pair: Pair) -> str:
+    return f"rate@{pair[0]}:{pair[1]}/{pair[2]}"
+
+
+def _client_card(client_id: str) -> str:
+    return f"rate@cl:{client_id}"
 
 
 def coordinate(rate: Rate) -> str | None:
     """The dependency that entries report when they examine this rate's scope; None: it never matches."""
     pair = _pair(rate)
-    return _card(rate) if pair is None else f"rate@{pair[0]}:{pair[1]}/{pair[2]}"
+    return _card(rate) if pair is None else _pair_name(pair)
 
 
 @lru_cache(maxsize=4096)  # roles x grades x regions of a firm; anew for each entry it costs a microsecond
@@ -201,7 +267,11 @@ def _attribute_groups(
     return tuple(tuple(group) for group in groups)
 
 
-def _touches(old: Rate | None, new: Rate | None) -> list[Touch]:
+def _touches(differences: Iterable[Difference[Rate]]) -> list[Touch]:
+    return list(dict.fromkeys(touch for of in differences for touch in _touched(of.old, of.new)))
+
+
+def _touched(old: Rate | None, new: Rate | None) -> list[Touch]:
     if old is not None and new is not None and _same_but_range(old, new):
         return _range_difference(old, new)
     touches: dict[Touch, None] = {}

@@ -20,7 +20,8 @@ that neither its quantity is rounded nor a multiplier applies.
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Collection
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -30,6 +31,7 @@ from agents.billing.contracts import MILESTONE, PER_DIEM, ContractLine, Engageme
 from agents.billing.entities import NON_BILLABLE, Rate
 from agents.billing.inputs import OVERTIME, WEEKEND, Entry, Milestone
 from agents.billing.items import ENTRY, FIXED_FEE, MILESTONE_ITEM, NON_CHARGEABLE, PARKED, PRICED, Item
+from agents.billing.known import LONG_AGO
 from agents.billing.rates import RateSubject, find_rate
 from agents.billing.reference import BillingReference
 from agents.billing.results import (
@@ -49,8 +51,11 @@ _ONE: Final = Decimal(1)
 _SATURDAY: Final = 5
 
 
-def rate_entry(entry: Entry | None, ref: BillingReference) -> RatedResult:
-    """Rate an approved entry; None (see `Entry.from_record`) is nothing to bill."""
+def rate_entry(entry: Entry | None, ref: BillingReference, known_at: datetime | None = None) -> RatedResult:
+    """Rate an approved entry; None (see `Entry.from_record`) is nothing to bill.
+
+    By rates and exchange rates as they are now, or as a close knew them; all else is as it is now.
+    """
     if entry is None:
         return NOTHING
     chain = resolve(entry.consultant_id, entry.project_id, entry.task_id, ref)
@@ -72,7 +77,7 @@ def rate_entry(entry: Entry | None, ref: BillingReference) -> RatedResult:
         return _parked(entry, chain, refused, contribution)
     if line.method in (MILESTONE, PER_DIEM):
         return _unpriced(entry, chain, FIXED_FEE, contribution, ref)
-    return _priced(entry, chain, line, engagement, contribution, ref)
+    return _priced(entry, chain, line, engagement, contribution, ref, known_at)
 
 
 def rate_milestone(milestone: Milestone | None, ref: BillingReference) -> RatedResult:
@@ -155,28 +160,32 @@ def _priced(
     engagement: Engagement,
     contribution: Contribution,
     ref: BillingReference,
+    known_at: datetime | None,
 ) -> RatedResult:
     consultant = chain.consultant
     assert consultant is not None  # a missing consultant was parked before
     subject = RateSubject(consultant, entry.project_id, entry.task_id, line.id, engagement.client_id)
-    finding = find_rate(ref.rates, subject, entry.work_date)
+    finding = find_rate(ref.rates, subject, entry.work_date, known_at)
     chain.dependencies.extend(finding.examined)
+    since = entry.approved_at or LONG_AGO
+    moments = ref.rates.moments(subject, entry.work_date, finding.examined, since)
     if len(finding.rates) != 1:
         if finding.rates:
             keys = tuple(sorted(f"rate:{rate.id}" for rate in finding.rates))
-            return _parked(entry, chain, Parking(AMBIGUOUS_RATE, keys), contribution)
+            return _parked(entry, chain, Parking(AMBIGUOUS_RATE, keys), contribution, moments)
         parking = Parking(MISSING_RATE, (f"rate:{line.id}/{consultant.id}",))
-        return _parked(entry, chain, parking, contribution)
+        return _parked(entry, chain, parking, contribution, moments)
     rate = finding.rates[0]
     currency = engagement.currency
     fx, divides = _ONE, False
     if rate.currency != currency:
         rule = engagement.fx_rule
         chain.dependencies.append(rule.dependency(rate.currency, currency))
-        found = ref.fx.convert(rule, rate.currency, currency, entry.work_date)
+        found = ref.fx.convert(rule, rate.currency, currency, entry.work_date, known_at)
+        moments |= ref.fx.moments(rule, rate.currency, currency, entry.work_date, since)
         if found is None:
             parking = Parking(MISSING_FX, (rule.missing_key(rate.currency, currency, entry.work_date),))
-            return _parked(entry, chain, parking, contribution)
+            return _parked(entry, chain, parking, contribution, moments)
         fx, divides = found, rule.inverse
     seconds, unit = entry.seconds, rate.unit_seconds
     if unit == FIXED:
@@ -232,7 +241,7 @@ def _priced(
         None,
         entry.approved_at,
     )
-    return RatedResult(item, None, contribution, tuple(chain.dependencies))
+    return RatedResult(item, None, contribution, tuple(chain.dependencies), frozenset(moments))
 
 
 def _unpriced(
@@ -248,9 +257,15 @@ def _unpriced(
     return RatedResult(item, None, contribution, tuple(chain.dependencies))
 
 
-def _parked(entry: Entry, chain: Chain, parking: Parking, contribution: Contribution) -> RatedResult:
+def _parked(
+    entry: Entry,
+    chain: Chain,
+    parking: Parking,
+    contribution: Contribution,
+    moments: Collection[datetime] = (),
+) -> RatedResult:
     item = _entry_item(entry, chain, PARKED, None, entry.work_date, parking)
-    return RatedResult(item, parking, contribution, tuple(chain.dependencies))
+    return RatedResult(item, parking, contribution, tuple(chain.dependencies), frozenset(moments))
 
 
 def _contribution(seconds: int, chain: Chain) -> Contribution:

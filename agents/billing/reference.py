@@ -23,6 +23,7 @@ from agents.billing.entities import (
     Task,
 )
 from agents.billing.fx import FxTable
+from agents.billing.known import ended_fx_rate, ended_rate
 from agents.billing.periods import PeriodTable
 from agents.billing.rates import RateTable
 from agents.billing.rights import RightTable
@@ -59,7 +60,9 @@ REFERENCE_ENTITIES: Final = (
     "client",
     "legal_entity",
     "rate",
+    "rate_version",
     "fx_rate",
+    "fx_rate_version",
     "period",
     "period_right",
     "approval_limit",
@@ -126,8 +129,12 @@ class BillingReference:
                 return self._replace_legal_entity(row_id, None if gone else LegalEntity.from_record(row))
             case "rate":
                 return self.rates.replace(row_id, None if gone else Rate.from_record(row))
+            case "rate_version":
+                return self.rates.replace_version(row_id, None if gone else ended_rate(row))
             case "fx_rate":
                 return self.fx.replace(row_id, None if gone else FxRate.from_record(row))
+            case "fx_rate_version":
+                return self.fx.replace_version(row_id, None if gone else ended_fx_rate(row))
             case "period":
                 return self.periods.replace(row_id, None if gone else Period.from_record(row))
             case "period_right":

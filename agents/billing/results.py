@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from agents.billing.items import Item
@@ -52,13 +53,15 @@ class RatedResult(NamedTuple):
     """What rating says; all empty when there is nothing to bill (a draft, a rejection, a deletion).
 
     ``dependencies`` name all that was looked at, misses included: the result can only change when one of
-    them is touched on its work date. A milestone and an expense have no ``contribution``.
+    them is touched on its work date. A milestone and an expense have no ``contribution``. ``moments`` are those since
+    the approval at which a price that was looked at was decided or ended: a close before one of them knew other prices.
     """
 
     item: Item | None
     parking: Parking | None
     contribution: Contribution | None
     dependencies: tuple[str, ...]
+    moments: frozenset[datetime] = frozenset()
 
     @property
     def root_id(self) -> str | None:

@@ -25,9 +25,10 @@ from datetime import datetime
 from typing import Final
 
 from agents.billing.allocation import Segments
-from agents.billing.closes import LONG_AGO, Facts
+from agents.billing.closes import Facts
 from agents.billing.entrybooks import State, content
 from agents.billing.items import Item
+from agents.billing.known import LONG_AGO
 from agents.billing.running import RunningAllocation
 from agents.billing.terms import Terms
 from agents.billing.termshistory import TermsHistory

@@ -12,6 +12,7 @@ from agents.billing.touches import Touch
 # Rows that entries look up by coordinates rather than by id.
 _BY_COORDINATES = {
     "fx_rate": "fx:",
+    "fx_rate_version": "fx:",
     "period": "period:",
     "period_right": "right:",
     "approval_limit": "limit:",
@@ -42,8 +43,12 @@ class BillingView:
         """
         if entity in _BY_COORDINATES:
             return [Touch(_BY_COORDINATES[entity] + ANY)]
+        if entity == "rate_version" and (row is None or row["deleted"]):
+            return [Touch("rate@" + ANY)]  # of which rate it was a version is not known any more
         touches = [*self.reference.apply(entity, row_id, None), *self.reference.apply(entity, row_id, row)]
         own = {"rate": f"rate#{row_id}", "contract_line": f"line:{row_id}"}.get(entity, f"{entity}:{row_id}")
+        if entity == "rate_version" and row is not None:
+            own = f"rate#{row['rate_id']}"
         if entity == "engagement":
             touches.append(Touch(f"terms:{row_id}"))
         return list({Touch(touch.dependency) for touch in touches} | {Touch(own)})

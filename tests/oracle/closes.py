@@ -9,22 +9,23 @@ month at its close stays there, the sums over all periods are S(now), and nothin
 
 Decided before c: an entry's version approved before it and not corrected, withdrawn or deleted before it; an invoice
 or credit line posted before it; an adjustment decided before it and not released before it; a milestone accepted
-before it; an expense as an entry. Caps, inclusions and amounts of a day are those that were agreed then (see `terms`).
-Rates, exchange rates, lots and all else of a contract are as they are now: their rows say nothing of when they were
-decided.
+before it; an expense as an entry; a rate or an exchange rate decided before it and not changed or taken away before it.
+Where there was none yet, an entry is parked. Caps, inclusions and amounts of a day are those that were agreed then (see
+`terms`). Lots and all else of a contract are as they are now: their rows say nothing of when they were decided.
 A draft decides nothing: it names a part of what is to be billed, in the month where that stands now.
 
 Example: 8 h at 150 of 30 March, approved on 1 April; March closes on 3 April 18:00; corrected to 6 h on 5 April.
-March keeps 8 h/1,200; April has -8 h/-1,200 and 6 h/900.
+March keeps 8 h/1,200; April has -8 h/-1,200 and 6 h/900. Or not corrected, and the rate changed to 160 on 10 April
+from 1 March on: April has -8 h/-1,200 and 8 h/1,280.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from .allocation import adjustments_by_root, allocate, invoice_lines_by_root, item_order
 from .books import Books
@@ -32,11 +33,13 @@ from .daylines import day_items
 from .drafts import is_draft
 from .expenses import rate_expense
 from .rating import Item, rate_entry, rate_milestone
-from .rows import Expense, InvoiceLine, Rows, TimeEntry
+from .rows import Expense, FxRate, FxRateVersion, InvoiceLine, Rate, RateVersion, Rows, TimeEntry
 from .segments import Segment
 from .terms import engagements_as_of, lines_as_of
 
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+Price = TypeVar("Price", Rate, FxRate)
 
 
 class Booking(NamedTuple):
@@ -74,6 +77,8 @@ def as_of(rows: Rows, close: datetime) -> Rows:
             entry_id: max(of_entry, key=lambda entry: (entry.approved_at or LONG_AGO, entry.version))
             for entry_id, of_entry in stood.items()
         },
+        rates=_known(rows.rates.values(), rows.rate_versions.values(), close),
+        fx_rates=_known(rows.fx_rates.values(), rows.fx_rate_versions.values(), close),
         milestones={
             one.id: one for one in rows.milestones.values() if one.accepted_at and one.accepted_at < close
         },
@@ -90,6 +95,22 @@ def as_of(rows: Rows, close: datetime) -> Rows:
     )
 
 
+def _known(
+    now: Iterable[Price], ended: Iterable[RateVersion | FxRateVersion], close: datetime
+) -> dict[str, Price]:
+    """The rows of a price table as they had been decided before a close: of each the last decision.
+
+    Decided at once, the row that is still there is the later one, then the version of the greatest id.
+    """
+    stood = [
+        (version.row.decided_at or LONG_AGO, False, version.id, version.row)
+        for version in ended
+        if _before(version.row.decided_at, close) and version.ended_at >= close
+    ]
+    stood += [(row.decided_at or LONG_AGO, True, "", row) for row in now if _before(row.decided_at, close)]
+    return {row.id: row for *_, row in sorted(stood, key=lambda one: one[:3])}
+
+
 class Closes:
     """What had been decided by each close, and by now."""
 
@@ -99,7 +120,8 @@ class Closes:
         self.moments: dict[datetime, Moment] = {}
         for period in rows.periods.values():
             if period.closed_at is not None and period.closed_at not in self.moments:
-                self.moments[period.closed_at] = Moment(as_of(rows, period.closed_at), books)
+                known = as_of(rows, period.closed_at)
+                self.moments[period.closed_at] = Moment(known, Books(known))
         every = (self.now, *self.moments.values())
         self.roots = sorted({root for moment in every for root in (*moment.items, *moment.lines)})
 

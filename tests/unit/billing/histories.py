@@ -19,6 +19,7 @@ from agents.billing import (
     rate_expense,
 )
 from agents.billing.allocation import Segments
+from agents.billing.atclose import at_closes
 from agents.billing.closes import Facts, Released, Version
 from agents.billing.entrybooks import EntryBooks, book_entry, book_states
 from agents.billing.rootstates import RootStates
@@ -67,9 +68,27 @@ class History:
         versions, released = [], []
         for entity, record in records:
             if entity == "time_entry_version":
-                versions.append(_version(record, rate_entry(Entry.from_version(record), reference).item))
+                entry, ended = Entry.from_version(record), record["ended_at"]
+                result = rate_entry(entry, reference)
+                assert result.item is not None
+                versions.append(Version(record["id"], _kept(result.item), ended))
+                then = at_closes(f"version:{record['id']}", entry, result, reference, ended)
+                versions += [of._replace(item=_kept(of.item)) for of in then.versions]
             if entity == "expense_version":
-                versions.append(_version(record, rate_expense(Expense.from_version(record), reference).item))
+                paid, ended = Expense.from_version(record), record["ended_at"]
+                result = rate_expense(paid, reference)
+                assert result.item is not None
+                versions.append(Version(record["id"], _kept(result.item), ended))
+                then = at_closes(f"expense:{record['id']}", paid, result, reference, ended)
+                versions += [of._replace(item=_kept(of.item)) for of in then.versions]
+            if entity == "time_entry":
+                entry = Entry.from_record(record)
+                then = at_closes(record["id"], entry, rate_entry(entry, reference), reference)
+                versions += [of._replace(item=_kept(of.item)) for of in then.versions]
+            if entity == "expense":
+                paid = Expense.from_record(record)
+                then = at_closes(record["id"], paid, rate_expense(paid, reference), reference)
+                versions += [of._replace(item=_kept(of.item)) for of in then.versions]
             if entity == "bill_adjustment" and record["released_at"] is not None:
                 adjustment = Adjustment.as_decided(record)
                 assert adjustment is not None
@@ -142,7 +161,6 @@ class History:
             )
 
 
-def _version(record: dict[str, Any], item: Item | None) -> Version:
-    """As it comes over the wire."""
-    assert item is not None
-    return Version(record["id"], Item.from_record(item.fields()), record["ended_at"])
+def _kept(item: Item) -> Item:
+    """As it comes out of its record."""
+    return Item.from_record(item.fields())

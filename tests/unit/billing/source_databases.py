@@ -30,15 +30,19 @@ _COMMON: dict[str, Any] = {**_NAMED, **_PLACED, **_PERSON, **_DATES, **_ON_LINE}
 _COMMON |= {"over_cap_action": "hold", "rounding": "half_up", "client_id": "A", "tax_region": "EU"}
 _COMMON |= {"service_line": "build", "delivery_model": "onsite", "reason": "agreed", "approver_id": "B"}
 _COMMON |= {"decided_at": datetime(2026, 3, 31, tzinfo=UTC), "consultant_code": "C", "project_code": "P"}
+_RATE: dict[str, Any] = {
+    **dict.fromkeys(("project_id", "contract_line_id", "client_id", "role", "grade", "region", "decided_at")),
+    "price": D(100),
+    "overtime_multiplier": D("1.5"),
+    "weekend_multiplier": D(2),
+    "applies_to_invoiced": False,
+}
 _OWN: dict[str, dict[str, Any]] = {
     "contract_line": {"billing_method": "tm", "starts_on": None},
-    "rate": {
-        **dict.fromkeys(("project_id", "contract_line_id", "client_id", "role", "grade", "region")),
-        "price": D(100),
-        "overtime_multiplier": D("1.5"),
-        "weekend_multiplier": D(2),
-        "applies_to_invoiced": False,
-    },
+    "rate": _RATE,
+    "rate_version": {**_RATE, "rate_id": "R"},
+    "fx_rate": {"decided_at": None},
+    "fx_rate_version": {"decided_at": None},
     "calendar": {**dict.fromkeys(_WORKDAYS, D(8)), "saturday": D(0), "sunday": D(0)},
     "accounting_period": {"status": "open"},
     "invoice_line": {
@@ -145,6 +149,19 @@ class Sources:
             **{**kept, "entry_id": number, "ended_at": at(ended)},
         )
         return self.put("time_entry", number, **{"version": before["version"] + 1, **columns})
+
+    def decide(self, table: str, native: str, decided: str, **columns: Any) -> Sources:
+        """Change a rate or an exchange rate at a moment: what it was is kept as a version."""
+        before = self.tables[table][native]
+        self.end(table, native, decided)
+        return self.put(table, native, **{**before, **columns, "decided_at": at(decided)})
+
+    def end(self, table: str, native: str, ended: str) -> Sources:
+        """Keep what a rate or an exchange rate was until a moment, and drop it."""
+        kept = {**self.tables[table].pop(native), f"{table}_id": native, "ended_at": at(ended)}
+        return self.put(
+            f"{table}_version", f"V{len(self.tables[f'{table}_version']) + 1}", **{**kept, "id": None}
+        )
 
     def charge(self, native: str, number: int, hours: int, amount: str | int, **columns: Any) -> Sources:
         """A posted charge for an entry."""

@@ -22,6 +22,7 @@ from agents.billing import (
     rate_entry,
     rate_milestone,
 )
+from agents.billing.atclose import AtCloses, at_closes
 
 # Two weeks around a month's end: ranges, ages of exchange rates and periods all have their edges inside.
 DAYS = [day("03-26") + timedelta(days=number) for number in range(14)]
@@ -73,6 +74,7 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "applies_to_invoiced": st.booleans(),
         "unit": some("hour", "day", "fixed"),
         "day_seconds": one_of([27_000, 28_800]),
+        "decided_at": some(*DECISIONS),
     },
     "fx_rate": {
         "from_currency": one_of(["EUR", "USD"]),
@@ -80,6 +82,7 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "day": one_of(DAYS),
         "rate": one_of([Decimal("1.1"), Decimal("1.2")]),
         "rate_type": some("corporate"),
+        "decided_at": some(*DECISIONS),
     },
     "period": {
         "legal_entity_id": one_of(["erp:LE1", "erp:LE1", "erp:LE2"]),
@@ -109,6 +112,16 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "effective_to": some(*DAYS),
     },
 }
+FIELDS["rate_version"] = {
+    **FIELDS["rate"],
+    "rate_id": one_of(["erp:R1", "erp:R2"]),
+    "ended_at": one_of(DECISIONS),
+}
+FIELDS["fx_rate_version"] = {
+    **FIELDS["fx_rate"],
+    "fx_rate_id": one_of(["erp:F1", "erp:F2"]),
+    "ended_at": one_of(DECISIONS),
+}
 SCOPE = ("task_id", "project_id", "contract_line_id", "client_id", "consultant_id", "role", "grade")
 SHAPES: list[dict[str, Any]] = [
     {"task_id": "erp:T1", "consultant_id": "erp:C1"},
@@ -130,7 +143,9 @@ IDS = {
     "client": ["erp:CL1", "erp:CL2"],
     "legal_entity": ["erp:LE1", "erp:LE2"],
     "rate": ["erp:R1", "erp:R2", "erp:R3"],
+    "rate_version": ["erp:RV1", "erp:RV2", "erp:RV3"],
     "fx_rate": ["erp:F1", "erp:F2"],
+    "fx_rate_version": ["erp:FV1", "erp:FV2"],
     "period": ["erp:A1", "erp:A2", "erp:A3"],
     "period_right": ["erp:W1", "erp:W2"],
     "approval_limit": ["erp:X1", "erp:X2"],
@@ -141,7 +156,9 @@ IDS = {
 WEIGHTED = [
     *FIELDS,
     *["rate"] * 8,
+    *["rate_version"] * 6,
     *["fx_rate"] * 4,
+    *["fx_rate_version"] * 3,
     *["period"] * 6,
     *["period_right"] * 4,
     *["legal_entity"] * 2,
@@ -188,7 +205,7 @@ def edits(draw: st.DrawFn) -> Edit:
     row_id = draw(one_of(IDS[entity]))
     if draw(st.integers(0, 7)) == 0:
         return (entity, row_id, None)
-    if entity == "rate" and draw(st.booleans()):
+    if entity in ("rate", "rate_version") and draw(st.booleans()):
         return (entity, row_id, {**dict.fromkeys(SCOPE), **draw(one_of(SHAPES))})
     names = draw(st.lists(one_of(sorted(FIELDS[entity])), max_size=2, unique=True)) if FIELDS[entity] else []
     return (entity, row_id, {name: draw(FIELDS[entity][name]) for name in names})
@@ -201,7 +218,10 @@ NEW_ROWS: dict[str, dict[str, Any]] = {
     "contract_line": {"engagement_id": ROOT, "billing_method": "tm"},
     "engagement": {"client_id": "erp:CL1", "legal_entity_id": "erp:LE1", "currency": "EUR"},
     "rate": {"currency": "EUR", "price": money(90)},
+    "rate_version": {"currency": "EUR", "price": money(95), "rate_id": "erp:R1", "ended_at": DECISIONS[4]},
     "fx_rate": {"from_currency": "EUR", "to_currency": "USD", "day": DAYS[0], "rate": Decimal("1.3")},
+    "fx_rate_version": {"from_currency": "EUR", "to_currency": "USD", "day": DAYS[2], "rate": Decimal("1.4")}
+    | {"fx_rate_id": "erp:F1", "ended_at": DECISIONS[4]},
     "period": {"legal_entity_id": "erp:LE1", "starts_on": day("04-01"), "ends_on": day("04-04")},
     "period_right": {"legal_entity_id": "erp:LE1", "person_id": "erp:B", "granted_at": DECISIONS[0]},
     "approval_limit": {"approver_id": "erp:B", "kind": "write_off", "currency": "EUR", "amount": money(200)}
@@ -243,8 +263,9 @@ def subjects(draw: st.DrawFn) -> Entry | Milestone:
 
 
 def rate(subject: Entry | Milestone, ref: BillingReference) -> RatedResult:
-    """The rating of either."""
-    return rate_entry(subject, ref) if isinstance(subject, Entry) else rate_milestone(subject, ref)
+    """The rating of either, but for when prices were decided: that says only which closes to look at."""
+    result = rate_entry(subject, ref) if isinstance(subject, Entry) else rate_milestone(subject, ref)
+    return result._replace(moments=frozenset())
 
 
 def decision(subject: Entry | Milestone) -> tuple[date, datetime | None]:
@@ -270,6 +291,43 @@ def test_re_rating_what_is_touched_is_re_rating_everything(
             if any(t.dependency in held.dependencies and t.reaches(*decision(subject)) for t in touches):
                 results[index] = held = expected
             assert held == expected, (change, touches)
+
+
+@given(st.lists(subjects(), min_size=8, max_size=16), st.lists(edits(), max_size=25))
+@settings(max_examples=300, deadline=None)
+def test_what_closes_knew_changes_only_for_what_is_touched(
+    subjects_of_all: list[Entry | Milestone], changes: list[Edit]
+) -> None:
+    """By a dependency on its day, or a close no later than the last decision about its prices that it told of."""
+    firm = lively_firm()
+    entries = [subject for subject in subjects_of_all if isinstance(subject, Entry)]
+
+    def look(subject: Entry) -> tuple[RatedResult, AtCloses]:
+        result = rate_entry(subject, firm.ref)
+        return result, at_closes(subject.id, subject, result, firm.ref)
+
+    held = [look(subject) for subject in entries]
+    told = [{of.last} for _, of in held]
+    for change in changes:
+        touches = apply_to_firm(firm, change)
+        for index, subject in enumerate(entries):
+            result, of_closes = held[index]
+            examined = {*result.dependencies, *of_closes.dependencies}
+            item = result.item
+            closes = [
+                touch.decided_from
+                for touch in touches
+                if item is not None and touch.dependency == f"period:{item.legal_entity_id}"
+            ]
+            expected = look(subject)
+            if any(t.dependency in examined and t.reaches(*decision(subject)) for t in touches) or any(
+                last is not None and since is not None and last >= since
+                for last in told[index]
+                for since in closes
+            ):
+                held[index] = expected
+                told[index].add(expected[1].last)
+            assert held[index][1].versions == expected[1].versions, (change, touches)
 
 
 @given(st.lists(edits(), max_size=20))

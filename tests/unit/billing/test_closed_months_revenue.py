@@ -8,6 +8,7 @@ import pytest
 from closing import closing, histories
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pricing import priced
 from revenue_judges import Months, Oracle, RevenueJudge, Stage
 from source_databases import D, Sources, at
 
@@ -55,6 +56,18 @@ def test_a_write_off_after_the_close(judge: RevenueJudge) -> None:
     assert figures(judge(sources)) == {"03": (D(1200), 0), "04": (D(-300), 0)}
 
 
+def test_a_new_price_after_the_close(judge: RevenueJudge) -> None:
+    """8 h at 150 of March, at 160 since 10 April: March 1,200 stays, April has 80."""
+    sources = closing().decide("rate", "R", "04-10 09:00", price=D(160))
+    assert figures(judge(sources)) == {"03": (D(1200), 0), "04": (D(80), 0)}
+
+
+def test_a_price_first_made_after_the_close(judge: RevenueJudge) -> None:
+    """Of March nothing was known to be earned: all of it is April's."""
+    months = judge(closing().put("rate", "R", decided_at=at("04-10 09:00")))
+    assert {month: of for month, of in figures(months).items() if of[0]} == {"04": (D(1200), 0)}
+
+
 def test_a_withdrawal_of_time_of_a_fixed_price(judge: RevenueJudge) -> None:
     """8 of 100 h of 10,000 earn 800 in March; withdrawn in April they take it back there."""
     terms = {"billing_method": "milestone", "revenue_method": "percent_complete", "fee": D(10_000)}
@@ -66,7 +79,7 @@ def test_a_withdrawal_of_time_of_a_fixed_price(judge: RevenueJudge) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(histories(), st.integers(0, 2**32))
+@given(histories() | priced(), st.integers(0, 2**32))
 def test_both_judges_agree_in_any_order(
     rows: list[tuple[str, str | int, dict[str, object]]], seed: int
 ) -> None:

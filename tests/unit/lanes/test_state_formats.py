@@ -39,15 +39,15 @@ def test_an_older_format_is_read_with_defaults_and_written_anew() -> None:
     schemaless_writer(old, parse_schema(load_schema("state/rated_state.1")), STATE)
     codec = StateCodec("rated_state")
     read = codec.decode(old.getvalue())
-    assert read == {**STATE, "contribution": {**CONTRIBUTION, "project_id": None}}
+    assert read == {**STATE, "contribution": {**CONTRIBUTION, "project_id": None}, "at_closes": {}}
     written = codec.encode(read)
-    assert written[0] == 2
+    assert written[0] == 3
     assert codec.decode(written) == read
 
 
 def test_a_newer_format_is_refused() -> None:
     """With what to do about it."""
-    with pytest.raises(ContractViolation, match="format 9, this version reads up to 2; upgrade the worker"):
+    with pytest.raises(ContractViolation, match="format 9, this version reads up to 3; upgrade the worker"):
         StateCodec("rated_state").decode(b"\x09")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -160,6 +160,26 @@ def test_missed_rows_are_applied_as_before() -> None:
     assert "R" in view.reference.rates.by_id
 
 
+def test_what_a_rate_was_reaches_where_it_was_and_whom_the_rate_prices() -> None:
+    """Taken away unseen, of which rate it was is not known: all that looked for any rate."""
+    view = BillingView()
+    version = row(
+        "rate_version",
+        "V",
+        **{
+            **rate(project_id="P2", role="dev"),
+            "id": "V",
+            "rate_id": "R",
+            "ended_at": datetime(2026, 3, 9, tzinfo=UTC),
+        },
+    )
+    view.apply("rate_version", "V", version)
+    missed = view.missed("rate_version", "V", version)
+    assert set(missed) == {Touch("rate#R"), Touch("rate@pr:P2/dev")}
+    view.apply("rate_version", "V", None)
+    assert view.missed("rate_version", "V", None) == [Touch("rate@*")]
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_row_found_by_coordinates_reaches_all_lookups_of_its_kind(gone: bool) -> None:
     """An exchange rate that was of another pair before is not known to have been: all pairs are looked at."""
@@ -276,6 +296,7 @@ def test_projects_whose_plan_is_billed_otherwise_are_reached(entity: str) -> Non
     ("entity", "kind"),
     [
         ("fx_rate", "fx:"),
+        ("fx_rate_version", "fx:"),
         ("period", "period:"),
         ("period_right", "right:"),
         ("approval_limit", "limit:"),

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from late_acts import closes_anew, corrects, is_approved
 from relinked import Relinked
 
 ENGAGEMENT_TERMS = ("cap_money", "cap_hours", "over_cap_action")
@@ -15,7 +16,6 @@ LINE_TERMS = (
     *ENGAGEMENT_TERMS, "included_hours", "per_diem_amount", "day_minimum_hours", "starts_on", "ends_on", "expires_on",
     "unused_hours", "rollover_hours", "rollover_months",
 )  # fmt: skip
-VERSIONED = ("version", "consultant_code", "project_code", "task_code", "work_date", "hours", "kind")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -32,7 +32,7 @@ def test_closes_and_late_acts_in_any_order(seed: int) -> None:
             if act == 0:
                 closes_anew(world, rng.choice(list(periods)), rng)
             elif act == 1:
-                corrects(world, rng.choice([key for key, row in entries.items() if _is_approved(row)]), rng)
+                corrects(world, rng.choice([key for key, row in entries.items() if is_approved(row)]), rng)
             elif act == 2:
                 charge = rng.choice([row for row in lines.values() if row["status"] == "posted"])
                 at = charge["posted_at"] + timedelta(days=rng.choice([-40, -20, 20, 40]))
@@ -52,7 +52,7 @@ def test_the_end_of_a_version_is_corrected() -> None:
     world.update("accounting_period", march, status="closed", closed_at=at)
     lines = {row["entry_id"] for row in world.tables["invoice_line"].values()}
     free = [
-        k for k, row in world.tables["time_entry"].items() if _is_approved(row) and f"time:{k}" not in lines
+        k for k, row in world.tables["time_entry"].items() if is_approved(row) and f"time:{k}" not in lines
     ]
     before = set(world.tables["time_entry_version"])
     for entry in free[:12]:
@@ -88,33 +88,3 @@ def test_amended_caps_in_any_order() -> None:
 def _march(world: Relinked) -> str:
     periods = world.tables["accounting_period"].values()
     return str(next(p["id"] for p in periods if p["starts_on"] == date(2026, 3, 1)))
-
-
-def closes_anew(world: Relinked, period: str, rng: random.Random) -> None:
-    """At another time, or not at all."""
-    ends_on: date = world.tables["accounting_period"][period]["ends_on"]
-    at = datetime(ends_on.year, ends_on.month, 1, tzinfo=UTC) + timedelta(days=rng.randint(1, 20))
-    closed = rng.choice([at, at, None])
-    status = "open" if closed is None else "closed"
-    world.update("accounting_period", period, closed_at=closed, status=status)
-
-
-def corrects(world: Relinked, entry: int, rng: random.Random) -> None:
-    """The row and its version arrive as they come."""
-    row = world.tables["time_entry"][entry]
-    ended = row["approved_at"] + timedelta(days=rng.randint(1, 40))
-    versions = world.tables["time_entry_version"]
-    kept: dict[str, Any] = {name: row[name] for name in (*VERSIONED, "approved_at", "approved_by")}
-    kept |= {"id": max(versions, default=0) + 1, "entry_id": entry, "ended_at": ended}
-    if rng.random() < 0.2:
-        world.insert("time_entry_version", **kept)
-        world.delete("time_entry", entry)
-        return
-    hours, version = row["hours"] / 2, row["version"] + 1
-    status, approved_at = rng.choice([("approved", ended + timedelta(days=1)), ("withdrawn", None)])
-    world.update("time_entry", entry, hours=hours, version=version, status=status, approved_at=approved_at)
-    world.insert("time_entry_version", **kept)
-
-
-def _is_approved(row: dict[str, Any]) -> bool:
-    return row["status"] == "approved" and row["approved_at"] is not None
