@@ -170,11 +170,15 @@ def test_a_posted_line_keeps_its_price(judge: Judge) -> None:
     assert of(judge(sources).booked) == {MARCH: (3, D(450)), APRIL: (0, D(80))}
 
 
-def test_a_contract_that_shares_is_booked_as_of_now(judge: Judge) -> None:
-    """Of a capped contract rows don't say what was decided when: March moves with the price."""
-    sources = closing().put("engagement", "E", cap_money=D(10_000))
-    sources.decide("rate", "R", "04-10 09:00", price=D(160))
-    assert of(judge(sources).booked) == {MARCH: (8, D(1280))}
+def test_a_contract_that_shares(judge: Judge) -> None:
+    """Under a cap, with a day minimum: the closed month stays as it does without."""
+    for table, terms in (
+        ("engagement", {"cap_money": D(9000)}),
+        ("contract_line", {"day_minimum_hours": D(4)}),
+    ):
+        sources = closing().put(table, "E" if table == "engagement" else "L", **terms)
+        sources.decide("rate", "R", "04-10 09:00", price=D(160))
+        assert of(judge(sources).booked) == {MARCH: (8, D(1200)), APRIL: (0, D(80))}
 
 
 def test_a_milestone_has_no_price_to_know(judge: Judge) -> None:
@@ -220,3 +224,17 @@ def test_both_judges_agree_in_any_order(
     assert (said.booked, said.figures) == (expected.booked, expected.figures)
     agents(sources)
     assert agents.lines == ()
+
+
+def test_an_expense_at_an_exchange_rate_corrected_after_the_close(judge: Judge) -> None:
+    """USD 100 of 30 March at 0.90: March keeps 90; the 0.92 of 10 April is 2 more in April, under a cap, too."""
+    for cap in (None, D(5000)):
+        sources = dollars().put("engagement", "E", cap_money=cap).drop("time_entry", 1)
+        sources.spend("X", "03-30", 100, currency="USD", approved_at=at("04-01 09:00"))
+        sources.decide("fx_rate", "F", "04-10 09:00", rate=D("0.92"))
+        judged = judge(sources)
+        assert judged.figures == {("erp:X", BASE): ("unbilled", 0, D("92.00"))}
+        assert {month: money for (_, _, _, month), (_, money) in judged.booked.items()} == {
+            MARCH: D("90.00"),
+            APRIL: D("2.00"),
+        }
