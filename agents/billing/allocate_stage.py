@@ -27,11 +27,11 @@ from agents.billing.index import ANY
 from agents.billing.ledger import LiveSegment
 from agents.billing.rate_stage import RULES
 from agents.billing.reference import BillingReference
-from agents.billing.reports import report_of
+from agents.billing.reporting import TIMES, Reporting
 from agents.billing.segments import Key, Segment
 from agents.billing.sharedroots import SharedRoots
 from agents.billing.terms import Terms
-from agents.rejects import RAISED, Rejects
+from agents.rejects import Rejects
 from streams.errors import RecordError
 from streams.lanes.records import InputRecord, decoded
 from streams.lanes.stage import Cause, SliceContext, Touch, in_order
@@ -43,7 +43,6 @@ FLOW = "allocation"
 INPUTS = ("billing.rated", "canonical.invoice_line", "canonical.bill_adjustment")
 # Entries of capped roots held decoded in memory, over all roots of a lane (about 2 kB each).
 CACHED_ENTRIES = 50_000
-TIMES = ("occurred_at", "captured_at", "published_at", "rated_at", "snapshot")
 POSITION = ("source_system", "source_epoch", "source_lsn", "source_ordinal")
 
 
@@ -59,7 +58,7 @@ class AllocateStage:
         self._books = Books(environment.decoder.decode)
         self._events = environment.publisher("billing.events")
         self._current = environment.publisher("billing.current")
-        self._raised = environment.publisher(RAISED)
+        self._reporting = Reporting(environment, FLOW)
         self._rejects = Rejects(environment, FLOW)
         self._filing = Filing(self._book)
         self._decided = Decided()
@@ -229,6 +228,7 @@ class AllocateStage:
         booked = {(entry_id, segment): of for segment, of in book.booked.items()}
         change = diff_books(live, booked, target, books)
         self._publish(live, change, {entry_id: book}, {entry_id: times}, times, context)
+        self._reporting.entries(root_id, {entry_id: book}, target, {}, times, context)
         self._write(context.state, root_id, entry_id, book)
 
     def _allocate_root(
@@ -259,6 +259,8 @@ class AllocateStage:
                 books[entry_id] = new_book()
         moved = {e for (e, s), of in change.booked.items() if books[e].booked.get(s) != of}
         self._publish(live, change, books, causes, latest, context)
+        looked_at = {entry_id: books[entry_id] for entry_id, _ in target} | dict(known)
+        self._reporting.entries(root_id, looked_at, target, causes, latest, context)
         for entry_id in {e for e, _ in change.changed} | moved | changed:
             self._write(context.state, root_id, entry_id, books[entry_id])
 
@@ -311,12 +313,7 @@ class AllocateStage:
             book = books[entry_id]
             book.live[segment_id] = state
             book.stored["live"][segment_id] = self._current.emit(context, fields)
-            report = report_of(before, state)
-            if report is not None:
-                self._raised.emit(
-                    context, report.record | {"flow": FLOW} | {name: times[name] for name in TIMES}
-                )
-                context.count(report.name)
+            self._reporting.segment(before, state, times, context)
 
     def _last(self, book: EntryBook, segment_id: str) -> Segment:
         """A segment that is no more, as it was last shown."""

@@ -24,6 +24,7 @@ from agents.billing.posted import (
     credit_due_segment,
     net_lines,
 )
+from agents.billing.repricing import repriced
 from agents.billing.segments import (
     BASE,
     REFUSED,
@@ -36,7 +37,7 @@ from agents.billing.segments import (
     item_segment,
 )
 from agents.billing.terms import Terms
-from streams.money import EXACT, ZERO, minor_unit, round_money
+from streams.money import ZERO, round_money
 
 Segments = dict[Key, Segment]
 
@@ -227,10 +228,7 @@ def _remainder(
 ) -> tuple[int, Decimal]:
     """Seconds and money of a priced item that are neither posted nor ``taken`` by discounts.
 
-    Where the posted money is the item's own price of the posted seconds, give or take a second's worth and
-    a minor unit, money is by subtraction; its own price is the one with all discounts, the one with none, or any
-    in between, since a discount may have been decided after the posting. Otherwise the rate changed after the
-    posting: see `_at_the_new_price`; unless the rate says that it applies to what was invoiced.
+    Money is by subtraction, unless the rate changed after the posting: see `agents.billing.repricing`.
     """
     gross, quantity = item.amount, item.quantity_seconds
     assert gross is not None
@@ -239,36 +237,14 @@ def _remainder(
         worth -= off
     if not nets:
         return quantity, worth
-    posted_seconds, posted_amount = 0, ZERO
+    anew = repriced(item, taken, nets)
+    if anew is not None:
+        return anew.seconds, anew.amount
+    seconds, amount = quantity, worth
     for net in nets:
-        posted_seconds += net.seconds
-        posted_amount += net.amount
-    if quantity > 0 and not item.applies_to_invoiced:
-        # worth x posted seconds / quantity <= posted <= gross x posted seconds / quantity, times quantity.
-        least, most = sorted(EXACT.multiply(price, Decimal(posted_seconds)) for price in (worth, gross))
-        tolerance = gross + minor_unit(item.currency or "") * quantity
-        if not least - tolerance <= EXACT.multiply(posted_amount, Decimal(quantity)) <= most + tolerance:
-            return quantity - posted_seconds, _at_the_new_price(item, taken, nets, quantity - posted_seconds)
-    return quantity - posted_seconds, worth - posted_amount
-
-
-def _at_the_new_price(
-    item: Item, taken: Sequence[tuple[Adjustment, Decimal]], nets: Sequence[NetLine], seconds: int
-) -> Decimal:
-    """The posted part keeps its price, and the ``seconds`` that are left have the new one.
-
-    What was posted has its share of the discounts that were decided before; later ones are due as a whole.
-    Examples: 4 of 8 h posted at 100/h, 400; the rate becomes 150: 4 h/600 remain (4 h/800 if it applied to
-    invoiced time). With a discount of 200 it is 4 h/500, or 4 h/400 if that was decided after the posting.
-    """
-    assert item.amount is not None
-    currency, quantity = item.currency or "", item.quantity_seconds
-    last = max(net.line.posted_at for net in nets)
-    money = share(item.amount, seconds, quantity, currency)
-    for adjustment, off in taken:
-        decided_later = adjustment.decided_at is not None and adjustment.decided_at > last
-        money -= off if decided_later else share(off, seconds, quantity, currency)
-    return money
+        seconds -= net.seconds
+        amount -= net.amount
+    return seconds, amount
 
 
 def _write_off(

@@ -28,6 +28,7 @@ CHECKS: Final = (
     "plans",
     "proposals",
     "revenue",
+    "incidents",
 )
 
 
@@ -89,6 +90,8 @@ def find(side: str, expected: Any, actual: Any) -> Iterator[Difference]:
         yield from _of_rows(side, "plans", expected.plans, actual.plans)
     if actual.revenue is not None:
         yield from _of_rows(side, "revenue", expected.revenue, actual.revenue)
+    if actual.incidents is not None:
+        yield from _of_rows(side, "incidents", expected.incidents, actual.incidents)
 
 
 def ledger_lines(folds: Mapping[Any, Any]) -> Iterator[Line]:

@@ -33,6 +33,7 @@ LATEST: Final = (
     "utilization.plan",
     "billing.invoice_event",
     "revenue.current",
+    "exceptions",
 )
 
 
@@ -91,7 +92,7 @@ class TopicFolds:
     def actual(self) -> Any:
         """What the topics say, in the form that the oracle compares."""
         oracle = self._oracle
-        current, daily, windows, groups, plans, proposals, revenue = (
+        current, daily, windows, groups, plans, proposals, revenue, exceptions = (
             [decoded(value, self._decoder, topic) for value in self._latest[topic].values()]
             for topic in LATEST
         )
@@ -104,6 +105,7 @@ class TopicFolds:
             groups=oracle.groups_from_records(groups),
             plans=oracle.plans_from_records(plans),
             revenue=oracle.revenue_from_records(revenue),
+            incidents=oracle.open_incidents(exceptions),
         )
 
     def close(self) -> None:

@@ -55,6 +55,11 @@ def _parked(of: Any) -> str:
     return f"{of.exception_class} {', '.join(of.missing_keys)}".rstrip()
 
 
+def _incident(of: Any) -> str:
+    money = "unknown money" if of.amount is None else f"{money_text(of.amount)} {of.currency or ''}".rstrip()
+    return f"{of.exception_class} {of.seconds or 0} s, {money}"
+
+
 def _revenue(of: Any) -> str:
     names = ("recognised", "breakage", "billed", "to_date", "price", "scheduled")
     amounts = ((name, getattr(of, name)) for name in names)
@@ -85,8 +90,9 @@ def _plan(of: Any) -> str:
 _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "is_stale": _draft,
     "stale_drafts": _proposal,
-    "exception_class": _parked,
     "recognised": _revenue,
+    "currency": _incident,
+    "exception_class": _parked,
     "consultants": _group,
     "capacity": _time,
     "worked": _plan,

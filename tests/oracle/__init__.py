@@ -33,6 +33,7 @@ from .actual import (
 from .compare import Comparison, compare
 from .expected import Expected, Fold, FoldKey, Parked, Totals, compute_from_rows
 from .groups import GroupKey, GroupUtilization
+from .incidents import Incident, open_incidents
 from .plans import PlanKey, PlanWeek
 from .revenue import Revenue, RevenueKey
 from .rows import Quarantined, Rows
@@ -49,6 +50,7 @@ __all__ = [
     "FoldKey",
     "GroupKey",
     "GroupUtilization",
+    "Incident",
     "Ledger",
     "Parked",
     "PlanKey",
@@ -73,6 +75,7 @@ __all__ = [
     "daily_from_warehouse",
     "groups_from_records",
     "groups_from_warehouse",
+    "open_incidents",
     "plans_from_records",
     "plans_from_warehouse",
     "proposals_from_records",

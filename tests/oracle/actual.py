@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from .drafts import DraftKey
 from .expected import Fold, FoldKey, Parked, month_of
 from .groups import GroupKey, GroupUtilization
+from .incidents import Incident, open_incidents
 from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, Sum
 from .revenue import Revenue, RevenueKey
@@ -57,6 +58,7 @@ class Actual:
     groups: dict[GroupKey, GroupUtilization] | None = None
     plans: dict[PlanKey, PlanWeek] | None = None
     revenue: dict[RevenueKey, Revenue] | None = None
+    incidents: dict[str, Incident] | None = None
 
 
 # A line counts for its segment, a reversal against it: their difference is what is live.
@@ -114,6 +116,10 @@ SELECT root_id, contract_line_id, period_start, deleted, revenue_method, currenc
        remaining, scheduled, progress_seconds, planned_seconds, parked_items, parked_seconds, missing_keys
 FROM public.revenue_current
 """
+_INCIDENTS_SQL = """
+SELECT exception_id, flow, subject, state, exception_class, seconds, amount, currency
+FROM public.fact_exception
+"""
 
 
 def billing_from_warehouse(engine: Engine) -> Ledger:
@@ -162,6 +168,11 @@ def revenue_from_warehouse(engine: Engine) -> dict[RevenueKey, Revenue]:
     return revenue_from_records(_query(engine, _REVENUE_SQL))
 
 
+def incidents_from_warehouse(engine: Engine) -> dict[str, Incident]:
+    """The open ones of ``fact_exception``."""
+    return open_incidents(_query(engine, _INCIDENTS_SQL))
+
+
 def actual_from_warehouse(engine: Engine) -> Actual:
     """Everything that the warehouse holds."""
     return Actual(
@@ -173,6 +184,7 @@ def actual_from_warehouse(engine: Engine) -> Actual:
         groups_from_warehouse(engine),
         plans_from_warehouse(engine),
         revenue_from_warehouse(engine),
+        incidents_from_warehouse(engine),
     )
 
 

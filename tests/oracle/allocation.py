@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date
 from decimal import Decimal
 from typing import Final
@@ -19,8 +20,9 @@ from streams.money import ZERO, round_money
 from .authority import refused
 from .caps import Allowance, share, split
 from .daylines import day_items
-from .decisions import LONG_AGO, Part, Posted, currency_of, discounts, hold, remaining
+from .decisions import LONG_AGO, Part, Posted, changed_since, currency_of, discounts, hold, remaining
 from .drafts import is_draft, take
+from .incidents import Incident, credits_due
 from .included import Pool, draw
 from .payers import payers_of
 from .rating import Item
@@ -50,6 +52,19 @@ def allocate(
     ``dated`` may give them other accounting dates before drafts take of them.
     """
     return _Root(root, rated, invoice_lines, adjustments, rows).segments(dated)
+
+
+def allocate_and_note(
+    root: str,
+    rated: Iterable[Item],
+    invoice_lines: Iterable[InvoiceLine],
+    adjustments: Iterable[BillAdjustment],
+    rows: Rows,
+) -> tuple[list[Segment], dict[str, Incident]]:
+    """The same, with the incidents that must be open of the root, by subject."""
+    one = _Root(root, rated, invoice_lines, adjustments, rows)
+    segments = one.segments()
+    return segments, one.noted | credits_due(segments)
 
 
 def item_order(item: Item) -> tuple[date, int, int, int, str]:
@@ -108,6 +123,7 @@ class _Root:
         self.root_cap = Allowance(None, None)
         self.lots: dict[Pool, Allowance] = {}
         self.out: list[Segment] = []
+        self.noted: dict[str, Incident] = {}
 
     def segments(self, dated: Callable[[list[Segment]], list[Segment]] | None = None) -> list[Segment]:
         self._bill_posted_lines()
@@ -239,7 +255,9 @@ class _Root:
         else:
             self._refuse(item)
             self._add(item, "rounding", "rounding", item.seconds - item.quantity, item.rounding_amount)
-            seconds, money = remaining(item, posted, self._discount(item))
+            taken = self._discount(item)
+            self._note_price(item, posted, taken)
+            seconds, money = remaining(item, posted, taken)
             seconds, money = self._write_off(item, seconds, money)
             seconds, money = self._cover(item, seconds, money)
             self._cap(item, seconds, money)
@@ -264,6 +282,18 @@ class _Root:
         for adjustment, money in taken:
             self._add(item, f"adj:{adjustment.id}", "written_off", 0, money)
         return taken
+
+    def _note_price(
+        self, item: Item, posted: Posted | None, taken: list[tuple[BillAdjustment, Decimal]]
+    ) -> None:
+        """That what is posted has another price than now, and the difference: in what is left to be billed."""
+        if posted is None or not changed_since(item, posted, taken):
+            return
+        at_this_price = remaining(replace(item, applies_to_invoiced=True), posted, taken)[1]
+        difference = at_this_price - remaining(item, posted, taken)[1]
+        self.noted[f"{self.root}:{item.entry_id}:price"] = Incident(
+            "RATE_CHANGED_AFTER_POSTING", posted.seconds, difference, item.currency
+        )
 
     def _write_off(self, item: Item, seconds: int, money: Decimal) -> tuple[int, Decimal]:
         """Take decided write-offs from the remainder, in order of their ids, as far as time is left.

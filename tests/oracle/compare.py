@@ -81,6 +81,8 @@ def compare(expected: Expected, actual: Actual, listed: int = DEFAULT_LISTED) ->
         _compare_rows("plans", expected.plans, actual.plans, tally)
     if actual.revenue is not None:
         _compare_revenue(expected.revenue, actual.revenue, tally)
+    if actual.incidents is not None:
+        _compare_rows("incidents", expected.incidents, actual.incidents, tally)
     return Comparison(
         rows_compared=sum(compared for compared, _ in tally.by_check.values()),
         rows_different=sum(different for _, different in tally.by_check.values()),

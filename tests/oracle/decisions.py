@@ -72,29 +72,39 @@ def remaining(
 ) -> tuple[int, Decimal]:
     """Seconds and money of a priced item that are neither posted nor discounted.
 
-    A posted amount counts as of today's price when it lies between what the posted time is worth with all
-    discounts and without any: they may have been decided later. (Within the value of one second and one minor
-    unit, as splitting rounds time.) If it does not, the rate changed after posting, and without the right to
-    touch invoiced time the posted part keeps its price: only the time left is priced anew, less its share of
-    the discounts that were decided before the posting, less all of those that were decided since.
+    By subtraction; or, where the rate `changed_since`, only the time left is priced anew, less its share of the
+    discounts that were decided before the posting, less all of those that were decided since.
     """
     assert item.amount is not None
     net = item.amount - sum((off for _, off in taken), ZERO)
     if posted is None:
         return item.quantity, net
     seconds, money = item.quantity - posted.seconds, net - posted.money
-    if item.applies_to_invoiced or item.quantity <= 0:
-        return seconds, money
-    # All times the quantity, so that nothing is divided.
-    bounds = sorted((net * posted.seconds, item.amount * posted.seconds))
-    slack = item.amount + minor_unit(currency_of(item)) * item.quantity
-    if bounds[0] - slack <= posted.money * item.quantity <= bounds[1] + slack:
+    if not changed_since(item, posted, taken):
         return seconds, money
     anew = _share_of(item, item.amount, seconds)
     for adjustment, off in taken:
         since = adjustment.decided_at is not None and adjustment.decided_at > posted.last
         anew -= off if since else _share_of(item, off, seconds)
     return seconds, anew
+
+
+def changed_since(item: Item, posted: Posted, taken: Sequence[tuple[BillAdjustment, Decimal]]) -> bool:
+    """Whether the rate changed after posting, without the right to touch invoiced time.
+
+    A posted amount counts as of today's price when it lies between what the posted time is worth with all
+    discounts and without any: they may have been decided later. (Within the value of one second and one minor
+    unit, as splitting rounds time.) If it does not, the rate changed after posting, and without the right to
+    touch invoiced time the posted part keeps its price.
+    """
+    assert item.amount is not None
+    if item.applies_to_invoiced or item.quantity <= 0:
+        return False
+    net = item.amount - sum((off for _, off in taken), ZERO)
+    # All times the quantity, so that nothing is divided.
+    bounds = sorted((net * posted.seconds, item.amount * posted.seconds))
+    slack = item.amount + minor_unit(currency_of(item)) * item.quantity
+    return not bounds[0] - slack <= posted.money * item.quantity <= bounds[1] + slack
 
 
 def _share_of(item: Item, money: Decimal, seconds: int) -> Decimal:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from streams.money import ZERO
 
-from .allocation import adjustments_by_root, allocate, invoice_lines_by_root
+from .allocation import adjustments_by_root, allocate_and_note, invoice_lines_by_root
 from .books import Books
 from .closes import Booking, Closes, book
 from .drafts import DraftKey, drafts_of
@@ -21,6 +21,7 @@ from .earned import sums_by_month
 from .expenses import rate_expense
 from .functional import functional
 from .groups import GroupKey, GroupUtilization, group
+from .incidents import Incident
 from .payers import Undivided, divide
 from .plans import PlanKey, PlanWeek
 from .proposals import Proposal, ProposalKey, propose
@@ -109,7 +110,8 @@ class Expected:
     ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule, ``drafts`` what
     each line of an ERP's draft says and whether it is stale, ``refused`` why bill adjustments have no effect, by entry
     and segment, ``proposals`` what is to be invoiced, ``undivided`` what of a contract can't be divided among its payers,
-    by root and currency, ``delivered`` the money of entries that is earned in each month of (root, line), by consultant.
+    by root and currency, ``delivered`` the money of entries that is earned in each month of (root, line), by consultant,
+    ``incidents`` those of billing that must be open, by subject.
     """
 
     billing: dict[FoldKey, Fold]
@@ -127,6 +129,7 @@ class Expected:
     revenue: dict[RevenueKey, Revenue] = field(default_factory=dict)
     booked: dict[FoldKey, Fold] = field(default_factory=dict)
     delivered: dict[tuple[str, str, date], dict[str, Decimal]] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
 
     @property
     def totals(self) -> Totals:
@@ -152,7 +155,7 @@ def compute_from_rows(rows: Rows) -> Expected:
     ]
     items += [rate_expense(one, rows, books) for one in rows.expenses.values() if one.status == "approved"]
     daily, windows, plans = utilize(approved, rows)
-    segments = allocate_all(items, rows)
+    segments, incidents = allocate_all(items, rows)
     by_payer, undivided = divide(segments, rows)
     closes = Closes(rows, books)
     sums = sums_by_month(segments, items, rows, closes)
@@ -178,22 +181,25 @@ def compute_from_rows(rows: Rows) -> Expected:
             (*line, month): dict(sums[line][month].by_person) for line in sums for month in sums[line]
         },
         booked=fold_bookings(book(closes), rows),
+        incidents=incidents,
     )
 
 
-def allocate_all(items: list[Item], rows: Rows) -> list[Segment]:
-    """The segments of every root that has items or invoice lines."""
+def allocate_all(items: list[Item], rows: Rows) -> tuple[list[Segment], dict[str, Incident]]:
+    """The segments of every root that has items or invoice lines, and the incidents about them."""
     items_of: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         items_of[item.root].append(item)
     lines_of = invoice_lines_by_root(rows)
     adjustments_of = adjustments_by_root(rows)
-    segments = []
+    segments, incidents = [], {}
     for root in sorted({*items_of, *lines_of}):
-        segments += allocate(
+        of_root, noted = allocate_and_note(
             root, items_of.get(root, []), lines_of.get(root, []), adjustments_of.get(root, []), rows
         )
-    return segments
+        segments += of_root
+        incidents |= noted
+    return segments, incidents
 
 
 def fold_segments(segments: list[Segment], rows: Rows) -> dict[FoldKey, Fold]:

@@ -12,11 +12,14 @@ STAGES = {
     "agent.py",
     "allocate_stage.py",
     "book.py",
+    "converted.py",
     "decided.py",
     "filing.py",
     "flow.py",
     "index.py",
     "rate_stage.py",
+    "reporting.py",
+    "standing.py",
     "view.py",
 }
 IMPURE = {"asyncio", "faust", "aiokafka", "confluent_kafka", "time", "os", "random", "socket", "threading"}

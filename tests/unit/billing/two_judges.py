@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from histories import History, Kept
-from oracle import Expected, Fold, canonical_rows, compute_from_rows
+from incidents_of_agents import incidents_of
+from oracle import Expected, Fold, Incident, canonical_rows, compute_from_rows
 from oracle.books import Books
 from oracle.rating import rate_entry as rate_by_the_oracle
 from proposing import (
@@ -79,6 +80,8 @@ class Judgement:
     """Why bill adjustments have no effect, by entry and segment."""
     weeks: dict[tuple[str, date], tuple[int, int | None, Decimal | None]]
     """Billable seconds, capacity and their ratio by consultant and Monday."""
+    incidents: dict[str, Incident]
+    """Of those that are judged, what must be open: class, seconds, amount and currency by subject."""
 
     def check_conservation(self) -> None:
         """The seconds of an entry's segments are those approved of it."""
@@ -103,6 +106,7 @@ class Agents:
     ledger: list[LedgerLine] = field(default_factory=list)
     _proposing: Proposing = field(default_factory=Proposing)
     _kept: Kept = field(default_factory=Kept)
+    _incidents: dict[str, Incident] = field(default_factory=dict)
     _live: dict[str, dict[tuple[str, str], LiveSegment]] = field(default_factory=lambda: defaultdict(dict))
     _books: dict[str, dict[tuple[str, str], KeptLines]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -157,6 +161,7 @@ class Agents:
             undivided=self._proposing.undivided(invoicing),
             drafts=self._drafts(),
             refused=self._refused(),
+            incidents=dict(self._incidents),
             days={(r["consultant_id"], r["day"]): r["billable_seconds"] for f in facts for r in f.daily},
             weeks={
                 (row["consultant_id"], row["starts_on"]): (
@@ -181,6 +186,7 @@ class Agents:
         ]
         adjustments = reference.limits.limited(one for one in decided if one is not None)
         history = History.of(records, reference)
+        self._incidents.clear()
         appended: list[LedgerLine] = []
         on_roots = {x.root_id for some in (items, posted, drafts) for x in some} | history.roots
         for root in sorted(on_roots | set(self._live) | set(self._books)):
@@ -196,6 +202,7 @@ class Agents:
             for entry_id, own in history.books(root, *facts, reference=reference, kept=self._kept).items():
                 others = {key: of for key, of in books.bookings.items() if key[0] != entry_id}
                 books = EntryBooks(others | own.bookings, books.earned | own.earned, books.last | own.last)
+            self._incidents |= incidents_of(root, facts, target)
             fx = reference.fx
             target = {key: in_functional(segment, terms, fx) for key, segment in target.items()}
             books = books.mapped(partial(in_functional, terms=terms, fx=fx))
@@ -293,6 +300,7 @@ class Oracle:
             undivided=undivided_of_the_oracle(out),
             drafts={(key.entry, key.line): tuple(draft) for key, draft in out.drafts.items()},
             refused={key: tuple(why) for key, why in out.refused.items()},
+            incidents=out.incidents,
             days={(key.consultant_id, key.day): of_day.billable for key, of_day in out.daily.items()},
             weeks={
                 (key.consultant_id, key.starts_on): (week.billable, week.capacity, week.ratio)

@@ -99,6 +99,7 @@ class Firm:
             groups=oracle.groups_from_records(records("utilization.groups")),
             plans=oracle.plans_from_records(records("utilization.plan")),
             revenue=oracle.revenue_from_records(records("revenue.current")),
+            incidents=oracle.open_incidents(records("exceptions")),
         )
         comparison = oracle.compare(expected(tables), actual)
         assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))

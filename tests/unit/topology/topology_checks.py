@@ -47,6 +47,7 @@ def oracles_rows(world: World) -> None:
         groups=oracle.groups_from_records(world.records("utilization.groups")),
         plans=oracle.plans_from_records(world.records("utilization.plan")),
         revenue=oracle.revenue_from_records(world.records("revenue.current")),
+        incidents=oracle.open_incidents(world.records("exceptions")),
     )
     comparison = oracle.compare(expected(world.weather.firm), actual)
     assert comparison.rows_different == 0, "\n".join(map(str, comparison.differences))
