@@ -202,6 +202,7 @@ class AllocateStage:
             for entry_id, book in self._root(context.state, root_id).items():
                 self._filing.remember_all(context.state, root_id, entry_id, book)
                 entries.setdefault(entry_id, causes[None])
+            self._reporting.caps(root_id, {}, causes[None], context)
         for entry_id, times in entries.items():
             self._allocate_entry(root_id, entry_id, times, context)
 
@@ -261,6 +262,7 @@ class AllocateStage:
         self._publish(live, change, books, causes, latest, context)
         looked_at = {entry_id: books[entry_id] for entry_id, _ in target} | dict(known)
         self._reporting.entries(root_id, looked_at, target, causes, latest, context)
+        self._reporting.caps(root_id, found.uses, latest, context)
         for entry_id in {e for e, _ in change.changed} | moved | changed:
             self._write(context.state, root_id, entry_id, books[entry_id])
 

@@ -31,6 +31,7 @@ from agents.billing.terms import Terms
 from streams.money import EXACT, ZERO, round_money, seconds_for_money
 
 _ENGAGEMENT: Final[Limit] = ("engagement", "", None)
+ENGAGEMENT_CAP: Final = _ENGAGEMENT
 
 _OVER_CAP_BUCKETS: Final = {BILL: UNBILLED, WRITE_OFF: WRITTEN_OFF}  # hold: over_cap
 
@@ -203,6 +204,39 @@ class Limits:
         whole = not parts.out_seconds and not parts.out_amount and seconds >= 0 and amount >= 0
         self.draws.append(Draw(limit, room, parts.in_seconds, parts.in_amount, whole))
         return parts
+
+
+class CapUse(NamedTuple):
+    """What passed a cap, time and money, and the ``room`` before the first item: the cap less what is posted."""
+
+    seconds: int
+    money: Decimal
+    room: Room
+
+
+Passed = Mapping[Limit, tuple[int, Decimal]]
+
+
+def passed_caps(item: Item, parts: Iterable[Part]) -> Passed:
+    """What of an item's parts passed which cap: its line's, or the engagement's."""
+    found: dict[Limit, tuple[int, Decimal]] = {}
+    for part in parts:
+        if part.seconds or part.amount:
+            if part.segment == OVER_LINE:
+                found[_line(item.contract_line_id or "")] = (part.seconds, part.amount)
+            elif part.segment == OVER_ENGAGEMENT:
+                found[_ENGAGEMENT] = (part.seconds, part.amount)
+    return found
+
+
+def passed_together(some: Iterable[Passed]) -> Passed:
+    """The sums by cap."""
+    sums: dict[Limit, tuple[int, Decimal]] = {}
+    for one in some:
+        for limit, (seconds, money) in one.items():
+            of = sums.get(limit, (0, ZERO))
+            sums[limit] = (of[0] + seconds, of[1] + money)
+    return sums
 
 
 def _line(line_id: str) -> Limit:

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import Segments, put_parts
-from agents.billing.caps import Draw, Part
+from agents.billing.caps import Draw, Part, Passed, passed_caps
 from agents.billing.items import Item, OrderKey
 from streams.money import ZERO
 
@@ -20,13 +20,14 @@ from streams.money import ZERO
 class Leaf:
     """An item with a remainder that limits are for, and its adjustments; ``alone`` are its other segments."""
 
-    __slots__ = ("adjustments", "alone", "draws", "item", "key", "owner", "parts", "rest", "stale")
+    __slots__ = ("adjustments", "alone", "draws", "item", "key", "owner", "parts", "passed", "rest", "stale")
 
     def __init__(self, item: Item, key: OrderKey, owner: object) -> None:
         self.key = key
         self.owner = owner
         self.draws: Sequence[Draw] = ()
         self.parts: list[Part] = []
+        self.passed: Passed = {}
         self.renew(item, (), {}, (0, ZERO))
 
     def owned(self, owner: object) -> Leaf:
@@ -36,6 +37,7 @@ class Leaf:
         copy = Leaf(self.item, self.key, owner)
         copy.renew(self.item, self.adjustments, self.alone, self.rest)
         copy.draws, copy.parts, copy.stale = self.draws, self.parts, self.stale
+        copy.passed = self.passed
         return copy
 
     def renew(
@@ -44,6 +46,10 @@ class Leaf:
         """Take in the item as it is now; its parts are to be found."""
         self.item, self.adjustments, self.alone, self.rest = item, adjustments, alone, rest
         self.stale = True
+
+    def place(self, parts: list[Part]) -> None:
+        """Where it goes."""
+        self.parts, self.passed = parts, passed_caps(self.item, parts)
 
     def segments(self) -> Segments:
         """All segments of the entry."""
@@ -55,10 +61,11 @@ class Leaf:
 class Node:
     """``children`` are leaves or nodes; those of ``children[i]`` have keys from ``keys[i]`` on, but the first's.
 
-    ``draws`` say, of each limit, the room at which the parts below were found, and what they took of it.
+    ``draws`` say, of each limit, the room at which the parts below were found, and what they took of it; ``passed`` is
+    what passed the caps.
     """
 
-    __slots__ = ("children", "draws", "is_lowest", "keys", "owner", "stale")
+    __slots__ = ("children", "draws", "is_lowest", "keys", "owner", "passed", "stale")
 
     def __init__(
         self, keys: list[OrderKey], children: list[Leaf | Node], is_lowest: bool, owner: object
@@ -68,6 +75,7 @@ class Node:
         self.is_lowest = is_lowest
         self.owner = owner
         self.draws: Sequence[Draw] = ()
+        self.passed: Passed = {}
         self.stale = True
 
     def owned(self, owner: object) -> Node:
@@ -75,7 +83,7 @@ class Node:
         if self.owner is owner:
             return self
         copy = Node(list(self.keys), list(self.children), self.is_lowest, owner)
-        copy.draws, copy.stale = self.draws, self.stale
+        copy.draws, copy.passed, copy.stale = self.draws, self.passed, self.stale
         return copy
 
     def own(self, at: int) -> Leaf | Node:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from agents.billing.book import EntryBook
-from agents.billing.incidents import of_entry
+from agents.billing.caps import CapUse
+from agents.billing.incidents import of_caps, of_entry
+from agents.billing.inclusions import Limit
 from agents.billing.ledger import LiveSegment
 from agents.billing.reference import BillingReference
 from agents.billing.reports import Report, report_of
@@ -54,6 +56,11 @@ class Reporting:
                 wanted = of_entry(book.item, book.lines.values(), adjustments, own)
                 reports = settle(context.state, root_id, entry_id, wanted)
                 self._emit(reports, causes.get(entry_id, latest), context)
+
+    def caps(self, root_id: str, uses: Mapping[Limit, CapUse], latest: Times, context: SliceContext) -> None:
+        """What stands of the caps of a root, none of which may be left."""
+        wanted = of_caps(self._reference.terms(root_id), uses)
+        self._emit(settle(context.state, root_id, "", wanted), latest, context)
 
     def _emit(self, reports: Iterable[Report], times: Times, context: SliceContext) -> None:
         for report in reports:

@@ -25,8 +25,10 @@ from datetime import datetime
 from typing import Final
 
 from agents.billing.allocation import Segments
+from agents.billing.caps import CapUse
 from agents.billing.closes import Facts
 from agents.billing.entrybooks import State, content
+from agents.billing.inclusions import Limit
 from agents.billing.items import Item
 from agents.billing.known import LONG_AGO
 from agents.billing.running import RunningAllocation
@@ -129,6 +131,10 @@ class RootStates:
     def states(self, entry_id: str) -> Sequence[State]:
         """What an entry was, one after the other, each other than the one before; none of what never was."""
         return self._states.get(entry_id, ())
+
+    def uses(self) -> dict[Limit, CapUse]:
+        """How its caps are used now."""
+        return self._running[len(self.closes)].uses()
 
     def first_of_day(self, entry_id: str) -> Item | None:
         """The item that dates a day line now."""

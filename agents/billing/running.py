@@ -18,7 +18,7 @@ from decimal import Decimal
 
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import Segments, allocate_alone, allocate_day
-from agents.billing.caps import Draw, Limits, Room
+from agents.billing.caps import CapUse, Draw, Limits, Room, passed_together
 from agents.billing.closes import Facts
 from agents.billing.daylines import RunningDays
 from agents.billing.inclusions import Limit
@@ -94,6 +94,13 @@ class RunningAllocation:
         """Those of an entry that limits are for, or of a day line."""
         leaf = self._leaves.get(entry_id)
         return self._day(entry_id) if leaf is None else leaf.segments()
+
+    def uses(self) -> dict[Limit, CapUse]:
+        """What passed each cap, of all items, and what room the posted lines leave; at no cost an item."""
+        nothing = (0, ZERO)
+        return {
+            limit: CapUse(*self._root.passed.get(limit, nothing), room) for limit, room in self._rooms.items()
+        }
 
     def item_of(self, entry_id: str) -> Item | None:
         """The item of an entry that limits are for, or that dates a day line: its first."""
@@ -197,10 +204,11 @@ class RunningAllocation:
             parts = limits.place(child.item, *child.rest)
             child.draws = limits.draws
             if child.stale or parts != child.parts:
-                child.parts = parts
+                child.place(parts)
                 moved.append(child)
             child.stale = False
         node.draws = _together(node.children, before, limits)
+        node.passed = passed_together(child.passed for child in node.children)
         node.stale = False
 
     def _steps_over(self, draws: Sequence[Draw]) -> bool:

@@ -11,9 +11,11 @@ from datetime import datetime
 
 from agents.billing.allocation import Segments
 from agents.billing.book import EntryBook
+from agents.billing.caps import CapUse
 from agents.billing.closes import Facts
 from agents.billing.drafts import put_on_draft
 from agents.billing.entrybooks import EntryBooks, as_it_is, book_states
+from agents.billing.inclusions import Limit
 from agents.billing.reference import BillingReference
 from agents.billing.rootstates import RootStates
 
@@ -22,13 +24,15 @@ from agents.billing.rootstates import RootStates
 class AllocatedRoot:
     """What a change has come to: ``segments`` of ``entries``, those that changed or may have, drafts among them.
 
-    ``books`` are None where all of them are in the books as they are. ``last`` is the root's latest decision.
+    ``books`` are None where all of them are in the books as they are. ``last`` is the root's latest decision, ``uses``
+    how its caps are used.
     """
 
     entries: Collection[str]
     segments: Segments
     books: EntryBooks | None
     last: datetime
+    uses: Mapping[Limit, CapUse]
 
 
 class SharedRoots:
@@ -76,7 +80,7 @@ class SharedRoots:
         if special:
             plain = {key: segment for key, segment in segments.items() if key[0] not in special}
             own.bookings.update(as_it_is(plain))
-        return AllocatedRoot(found.keys(), segments, own if special else None, root.last)
+        return AllocatedRoot(found.keys(), segments, own if special else None, root.last, root.uses())
 
     def _facts(self, books: Mapping[str, EntryBook], entry_id: str) -> Facts:
         book = books.get(entry_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +22,10 @@ _LINE_FACTS: Final = (
 _EXPENSE_FACTS: Final = (
     *("project_id", "consultant_id", "incurred_on", "amount", "currency", "tax_basis", "tax_amount"),
     *("markup", "cap_scope", "status", "version", "approved_at", "approved_by"),
+)
+# ``<root>:<entry>:<what it is about>``; that of a cap, ``<root>:<what>:<contract line>``, names no entry.
+_SUBJECT: Final = re.compile(
+    r"[^:]+:[^:]+:(?!over-cap:|below-billed:)(?P<entry>day:.+:\d{4}-\d\d-\d\d|[^:]+:[^:]+):"
 )
 _LOT_FACTS: Final = ("contract_line_id", "seconds", "fee", "starts_on", "expires_on")
 _REVISION_FACTS: Final = (
@@ -116,6 +121,9 @@ def entry_of(difference: Difference) -> str | None:
     check, key = difference.place.check, difference.place.key
     if check in OF_FOLDS or check == "drafts":
         return str(getattr(key, "entry"))  # noqa: B009  a named tuple of the oracle
+    if check == "incidents":
+        found = _SUBJECT.match(str(key[0]))
+        return None if found is None else found["entry"]
     return str(key[0]) if check in ("conservation", "parked", "refused") else None
 
 

@@ -22,7 +22,7 @@ from .caps import Allowance, share, split
 from .daylines import day_items
 from .decisions import LONG_AGO, Part, Posted, changed_since, currency_of, discounts, hold, remaining
 from .drafts import is_draft, take
-from .incidents import Incident, credits_due
+from .incidents import CapState, Incident, credits_due, of_caps
 from .included import Pool, draw
 from .payers import payers_of
 from .rating import Item
@@ -64,7 +64,7 @@ def allocate_and_note(
     """The same, with the incidents that must be open of the root, by subject."""
     one = _Root(root, rated, invoice_lines, adjustments, rows)
     segments = one.segments()
-    return segments, one.noted | credits_due(segments)
+    return segments, one.noted | credits_due(segments) | one.of_caps()
 
 
 def item_order(item: Item) -> tuple[date, int, int, int, str]:
@@ -124,6 +124,9 @@ class _Root:
         self.lots: dict[Pool, Allowance] = {}
         self.out: list[Segment] = []
         self.noted: dict[str, Incident] = {}
+        # What is posted beyond caps, and what passes them, by contract line and (None) of the engagement.
+        self.beyond: dict[str | None, tuple[int, Decimal]] = {}
+        self.over: dict[str | None, tuple[int, Decimal]] = defaultdict(lambda: (0, ZERO))
 
     def segments(self, dated: Callable[[list[Segment]], list[Segment]] | None = None) -> list[Segment]:
         self._bill_posted_lines()
@@ -208,6 +211,18 @@ class _Root:
                     self.root_cap.use(segment.seconds, segment.amount)
                 if scope == "line" and segment.line_id in self.line_caps:
                     self.line_caps[segment.line_id].use(segment.seconds, segment.amount)
+        caps: dict[str | None, Allowance] = {None: self.root_cap, **self.line_caps}
+        self.beyond = {of: cap.passed() for of, cap in caps.items()}
+
+    def of_caps(self) -> dict[str, Incident]:
+        """What is to be said of the caps, by subject."""
+        states = []
+        for of, beyond in self.beyond.items():
+            row = self.engagement if of is None else self.rows.contract_lines[of]
+            if row is not None:
+                states.append(CapState(of or "engagement", row.over_cap_action, *beyond, *self.over[of]))
+        currency = None if self.engagement is None else self.engagement.currency
+        return of_caps(self.root, currency, states)
 
     def _add(self, item: Item, segment: str, bucket: str, seconds: int, amount: Decimal | None) -> None:
         """Add a segment unless it is empty. What has no time by its kind, and no money that is known or to be billed,
@@ -346,6 +361,11 @@ class _Root:
         if money >= 0:  # what is given back releases no headroom: only a posted credit does
             line_cap.use(at_line.seconds, at_line.money)
             root_cap.use(at_root.seconds, at_root.money)
+        for of, (over_seconds, over_money) in (
+            (line.id, (at_line.over_seconds, at_line.over_money)),
+            (None, (at_root.over_seconds, at_root.over_money)),
+        ):
+            self.over[of] = (self.over[of][0] + over_seconds, self.over[of][1] + over_money)
         over_line, over_root = (
             OVER_CAP_BUCKET[line.over_cap_action],
             OVER_CAP_BUCKET[engagement.over_cap_action],

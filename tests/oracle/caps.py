@@ -22,6 +22,13 @@ class Allowance:
         self.used_seconds += seconds
         self.used_money += money
 
+    def passed(self) -> tuple[int, Decimal]:
+        """Time and money used beyond the limits; nothing without one."""
+        return (
+            0 if self.limit_seconds is None else max(0, self.used_seconds - self.limit_seconds),
+            ZERO if self.limit_money is None else max(ZERO, self.used_money - self.limit_money),
+        )
+
     def left_seconds(self) -> int | None:
         """Seconds left, at least 0; None without a limit."""
         return None if self.limit_seconds is None else max(0, self.limit_seconds - self.used_seconds)

@@ -20,8 +20,10 @@ from agents.billing import (
 )
 from agents.billing.allocation import Segments
 from agents.billing.atclose import at_closes
+from agents.billing.caps import CapUse
 from agents.billing.closes import Facts, Released, Version
 from agents.billing.entrybooks import EntryBooks, book_entry, book_states
+from agents.billing.inclusions import Limit
 from agents.billing.rootstates import RootStates
 from agents.billing.termshistory import TermsHistory
 
@@ -37,6 +39,10 @@ class Kept:
     updates: int = 0
     _roots: dict[str, RootStates] = field(default_factory=dict)
     _facts: dict[str, dict[str, Facts]] = field(default_factory=dict)
+
+    def uses(self, root: str) -> dict[Limit, CapUse]:
+        """How the caps of a root are used."""
+        return self._roots[root].uses()
 
     def update(
         self, root: str, terms: TermsHistory, closes: Sequence[datetime], facts: dict[str, Facts]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from oracle import Incident
 
 from agents.billing import Adjustment, DraftLine, Item, PostedLine, Segment
 from agents.billing.allocation import Segments
+from agents.billing.incidents import Incident as Standing
 from agents.billing.incidents import of_entry
 from agents.billing.segments import CREDIT_DUE, DUE_SEGMENT
 
 Facts = tuple[Sequence[Item], Sequence[PostedLine], Sequence[Adjustment], Sequence[DraftLine]]
 
 
-def incidents_of(root: str, facts: Facts, segments: Segments) -> dict[str, Incident]:
+def incidents_of(
+    root: str, facts: Facts, segments: Segments, caps: Mapping[str, Standing]
+) -> dict[str, Incident]:
     """By subject: what stands of entries that something was posted of, and the credits that segments say."""
     items, lines, adjustments, _ = facts
     own: dict[str, list[Segment]] = defaultdict(list)
@@ -36,7 +39,9 @@ def incidents_of(root: str, facts: Facts, segments: Segments) -> dict[str, Incid
             own[entry_id],
         )
         for name, one in standing.items():
-            found[f"{root}:{entry_id}:{name}"] = Incident(
-                one.exception_class, one.seconds, one.amount, one.currency
-            )
-    return found
+            found[f"{root}:{entry_id}:{name}"] = _in_words(one)
+    return found | {f"{root}:{name}": _in_words(one) for name, one in caps.items()}
+
+
+def _in_words(one: Standing) -> Incident:
+    return Incident(one.exception_class, one.seconds, one.amount, one.currency)

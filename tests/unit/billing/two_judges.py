@@ -46,6 +46,7 @@ from agents.billing.booking import Booked as KeptLines
 from agents.billing.booking import diff_books
 from agents.billing.entrybooks import EntryBooks, as_it_is
 from agents.billing.functional import in_functional
+from agents.billing.incidents import of_caps
 from agents.posting import InvoicingView
 from agents.utilization import ConsultantState, Contribution, Lineage, UtilizationReference, recompute
 
@@ -202,7 +203,8 @@ class Agents:
             for entry_id, own in history.books(root, *facts, reference=reference, kept=self._kept).items():
                 others = {key: of for key, of in books.bookings.items() if key[0] != entry_id}
                 books = EntryBooks(others | own.bookings, books.earned | own.earned, books.last | own.last)
-            self._incidents |= incidents_of(root, facts, target)
+            uses = self._kept.uses(root) if not reference.terms_history(root).is_independent else {}
+            self._incidents |= incidents_of(root, facts, target, of_caps(terms, uses))
             fx = reference.fx
             target = {key: in_functional(segment, terms, fx) for key, segment in target.items()}
             books = books.mapped(partial(in_functional, terms=terms, fx=fx))

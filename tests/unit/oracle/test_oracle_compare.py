@@ -13,11 +13,13 @@ from oracle import (
     Expected,
     Fold,
     FoldKey,
+    Incident,
     Utilization,
     billing_from_records,
     compare,
     current_from_records,
     daily_from_records,
+    open_incidents,
     windows_from_records,
 )
 from unit.oracle.builders import (
@@ -328,3 +330,23 @@ def test_totals_add_up() -> None:
         ("unbilled", "EUR"): D(200),
         ("over_cap", "EUR"): D(300),
     }
+
+
+def test_incidents_that_are_not_resolved_are_compared() -> None:
+    """The last of each subject, of the judged classes, waiting or open; those of other flows are not billing's."""
+    due = {"flow": "allocation", "subject": "erp:E:time:1:base", "state": "waiting"}
+    due |= {"exception_class": "CREDIT_DUE", "seconds": 0, "amount": Decimal(-200), "currency": "EUR"}
+    records = [
+        due | {"state": "open", "amount": Decimal(-50)},
+        due,
+        due | {"subject": "erp:E:time:2:base"},
+        due | {"subject": "erp:E:time:2:base", "state": "resolved"},
+        due | {"subject": "erp:E:time:3:draft:erp:I", "exception_class": "STALE_DRAFT"},
+        due | {"subject": "erp:E:time:4:base", "flow": "billing"},
+    ]
+    found = open_incidents([one | {"exception_id": f"{one['flow']}|{one['subject']}"} for one in records])
+    wanted = {"erp:E:time:1:base": Incident("CREDIT_DUE", 0, Decimal(-200), "EUR")}
+    assert found == wanted
+    expected = replace(outputs(), incidents=wanted)
+    assert compare(expected, Actual(incidents=found)).equal
+    assert compare(expected, Actual(incidents={})).by_check == {"incidents": (1, 1)}

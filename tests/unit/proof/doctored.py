@@ -41,6 +41,7 @@ def actual(of: Expected) -> Actual:
         dict(of.groups),
         dict(of.plans),
         dict(of.revenue),
+        dict(of.incidents),
     )
 
 

@@ -84,6 +84,15 @@ def an_earned_cent(_: Expected, found: Actual) -> None:
     found.revenue[key] = replace(found.revenue[key], recognised=recognised + Decimal("0.01"))
 
 
+def an_incident(_: Expected, found: Actual) -> None:
+    """The credit of I2 is nobody's matter, and 2 h/100 more are over the cap."""
+    assert found.incidents is not None
+    del found.incidents["erp:E:time:4:due:erp:I2"]
+    over = "erp:E:over-cap:engagement"
+    assert found.incidents[over] == ("OVER_CAP", 3 * 3600, Decimal(300), "EUR")
+    found.incidents[over] = found.incidents[over]._replace(seconds=5 * 3600, amount=Decimal(400))
+
+
 def nothing(_: Expected, found: Actual) -> None:
     """A fold that was reversed in full is no fold."""
     assert found.ledger is not None
@@ -93,7 +102,18 @@ def nothing(_: Expected, found: Actual) -> None:
 
 @pytest.mark.parametrize(
     "tamper",
-    [a_cent, a_segment, a_bucket, an_event_twice, a_reason, a_day, a_draft, an_earned_cent, nothing],
+    [
+        a_cent,
+        a_segment,
+        a_bucket,
+        an_event_twice,
+        a_reason,
+        a_day,
+        a_draft,
+        an_earned_cent,
+        an_incident,
+        nothing,
+    ],
 )
 def test_what_is_found_is_what_the_oracle_counts(tamper: Tamper) -> None:
     """By check, and by its words as far as the oracle lists them."""
@@ -132,6 +152,18 @@ def test_drafts_and_proposals_are_told_in_words() -> None:
     assert said["drafts"].endswith("erp:I9: expected nothing, found 60 s 2.00, stale")
     assert "PO None, tax region None, found" in said["proposals"]
     assert said["proposals"].endswith("0 stale drafts, PO PO-1, tax region None")
+
+
+def test_incidents_are_told_in_words() -> None:
+    """Class, time and money."""
+    of = expected()
+    found = actual(of)
+    an_incident(of, found)
+    said = sorted(str(difference) for difference in find("topics", of, found))
+    assert said[0].endswith("expected OVER_CAP 10800 s, 300.00 EUR, found OVER_CAP 18000 s, 400.00 EUR")
+    assert said[1].endswith(
+        "erp:E:time:4:due:erp:I2: expected CREDIT_DUE -3600 s, -100.00 EUR, found nothing"
+    )
 
 
 def test_the_ledger_comes_first() -> None:

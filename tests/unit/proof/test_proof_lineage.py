@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from oracle import Actual, Expected, Parked, Quarantined, Rows
 from unit.oracle.builders import D, expense, put
 from unit.proof.doctored import a_firm, actual, expected, key_of
@@ -81,6 +82,22 @@ def test_an_entry_is_traced_to_its_row_and_segments() -> None:
         Decimal("300.01"),
         Decimal(300),
     ]
+
+
+@pytest.mark.parametrize(
+    ("subject", "entry"),
+    [
+        ("erp:E1:time:5:price", "time:5"),
+        ("erp:E1:time:5:due:erp:IL-1", "time:5"),
+        ("erp:E1:day:erp:C1:erp:L1:2026-03-05:uplift", "day:erp:C1:erp:L1:2026-03-05"),
+        ("erp:E1:over-cap:engagement", None),
+        ("erp:E1:below-billed:erp:L1", None),
+    ],
+)
+def test_the_entry_of_an_incident(subject: str, entry: str | None) -> None:
+    """It is in the subject; those of caps are about all entries."""
+    one = Difference(Place("topics", "incidents", (subject,)), None, None)
+    assert lineage.entry_of(one) == entry
 
 
 def test_a_day_and_a_window_are_traced_to_the_entries_on_them() -> None:
