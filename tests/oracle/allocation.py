@@ -15,13 +15,12 @@ from datetime import UTC, date
 from decimal import Decimal
 from typing import Final
 
-from streams.money import ZERO, round_money
-
 from .authority import refused
 from .caps import Allowance, share, split
 from .daylines import day_items
 from .decisions import LONG_AGO, Part, Posted, changed_since, currency_of, discounts, hold, remaining
 from .drafts import is_draft, take
+from .exact import ZERO, round_money
 from .incidents import CapState, Incident, credits_due, of_caps
 from .included import Pool, draw
 from .payers import payers_of

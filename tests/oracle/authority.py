@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC
 from decimal import Decimal
 
-from streams.money import ZERO, round_money
-
 from .caps import share
+from .exact import ZERO, round_money
 from .rating import Item
 from .rows import BillAdjustment, Rows
 from .segments import Reason

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
-from streams.money import EXACT, ZERO, round_money, seconds_for_money
+from .exact import ZERO, round_money, seconds_for_money
 
 
 @dataclass(slots=True)
@@ -55,8 +56,7 @@ def share(amount: Decimal, part: int, whole: int, currency: str) -> Decimal:
     """
     if part == whole:
         return amount
-    exact = EXACT.divide(EXACT.multiply(amount, Decimal(part)), Decimal(whole))
-    return round_money(exact, currency)
+    return round_money(Fraction(amount) * part / whole, currency)
 
 
 def split(seconds: int, money: Decimal, allowance: Allowance, currency: str) -> Split:

@@ -13,8 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from streams.money import ZERO
-
+from .exact import ZERO
 from .expected import Expected, Fold
 from .rating import line_id_of, task_of
 from .rows import InvoiceLine, Period, Rows, TimeEntry

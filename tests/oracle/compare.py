@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from streams.money import ZERO
-
 from .actual import Actual, Current, Ledger
+from .exact import ZERO
 from .expected import Expected, Fold, FoldKey, Parked
 from .revenue import Revenue, RevenueKey
 from .segments import Draft

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from streams.money import ZERO, price_seconds
-
-from .rating import Item
+from .exact import ZERO, round_money
+from .rating import Item, price_of
 from .rows import ContractLine, Rows
 
 
@@ -64,15 +63,8 @@ def _uplift(minimum: int, priced: Sequence[Item]) -> Item | None:
     first = priced[0]
     assert first.price is not None
     assert first.currency is not None
-    missing = price_seconds(
-        minimum - total,
-        first.price,
-        first.currency,
-        fx=first.fx,
-        unit_seconds=first.price_seconds,
-        fx_divides=first.fx_divides,
-    )
-    return _item(first, missing)
+    exact = price_of(minimum - total, first.price, first.price_seconds, first.fx, first.fx_divides)
+    return _item(first, round_money(exact, first.currency))
 
 
 def _item(first: Item, amount: Decimal) -> Item:

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from streams.money import ZERO, minor_unit, round_money
-
 from .caps import share
+from .exact import ZERO, minor_unit, round_money
 from .rating import Item
 from .rows import BillAdjustment
 

@@ -15,9 +15,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from streams.money import ZERO, minor_unit
-
 from .caps import share
+from .exact import ZERO, minor_unit
 from .rows import InvoiceLine
 from .segments import Draft, Segment
 

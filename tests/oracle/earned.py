@@ -9,11 +9,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from streams.money import ZERO
-
 from .allocation import Segment, item_order
 from .closes import Closes, earn
 from .daylines import day_items
+from .exact import ZERO
 from .rating import Item
 from .rows import Rows
 

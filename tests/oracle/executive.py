@@ -15,8 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from streams.money import ZERO, round_fraction
-
+from .exact import ZERO, round_money
 from .expected import Expected, FoldKey
 from .expenses import net_cost
 from .rows import Opportunity, Rows
@@ -190,7 +189,7 @@ class _Pass:
             upto += weights[practice]
             due = money
             if upto < whole:
-                due = round_fraction(Fraction(money) * Fraction(upto, whole), currency or "")
+                due = round_money(Fraction(money) * Fraction(upto, whole), currency or "")
             out[practice], given = due - given, due
         return out
 
@@ -221,7 +220,7 @@ class _Pass:
                 figures.cost = None
             elif figures.cost is not None:
                 exact = Fraction(worked, 3600) * Fraction(rates[0].cost) * fx
-                figures.cost += round_fraction(exact, at.currency or "")
+                figures.cost += round_money(exact, at.currency or "")
 
     def _cost_of_expenses(self) -> None:
         """At the spot rate of the day into the currency of the contract; without a contract in its own."""
@@ -244,7 +243,7 @@ class _Pass:
             if fx is None:
                 figures.cost = None
             elif figures.cost is not None:
-                figures.cost += round_fraction(Fraction(net_cost(one)) * fx, currency)
+                figures.cost += round_money(Fraction(net_cost(one)) * fx, currency)
 
 
 def spot(from_currency: str, to_currency: str, day: date, rows: Rows) -> Fraction | None:

@@ -11,13 +11,12 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from streams.money import ZERO
-
 from .allocation import adjustments_by_root, allocate_and_note, invoice_lines_by_root
 from .books import Books
 from .closes import Booking, Closes, book
 from .drafts import DraftKey, drafts_of
 from .earned import sums_by_month
+from .exact import ZERO
 from .expenses import rate_expense
 from .functional import functional
 from .groups import GroupKey, GroupUtilization, group

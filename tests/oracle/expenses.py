@@ -13,9 +13,8 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from streams.money import ZERO
-
 from .books import Books
+from .exact import ZERO
 from .rating import Item, is_active, missing_parties, rounded
 from .rows import ContractLine, Engagement, Expense, Rows
 

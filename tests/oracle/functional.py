@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
 
-from streams.money import minor_unit
-
+from .exact import round_money
 from .rows import Rows
 from .segments import Segment
 
@@ -40,6 +38,4 @@ def functional(segment: Segment, rows: Rows) -> Decimal | None:
     if not published:
         return None
     rate = max(published, key=lambda fx: (fx.day, fx.id)).rate
-    unit = minor_unit(entity.currency)
-    exact = Fraction(segment.amount) * Fraction(rate) / Fraction(unit)
-    return unit * (floor(abs(exact) + Fraction(1, 2)) * (-1 if exact < 0 else 1))
+    return round_money(Fraction(segment.amount) * Fraction(rate), entity.currency)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Final
 
-from streams.money import ZERO
-
 from .caps import Allowance
+from .exact import ZERO
 from .rating import Item
 from .rows import ContractLine, PrepaidLot, Rows
 

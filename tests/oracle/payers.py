@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
-from streams.money import EXACT, ZERO, round_money
-
+from .exact import ZERO, round_money, whole
 from .rows import PayerSplit, Rows
 from .segments import Segment
 
@@ -139,9 +139,8 @@ def _part(seconds: int, money: Decimal, percent: Decimal, currency: str) -> tupl
     """So much of seconds and money, each half up; all of it is all of it."""
     if percent == WHOLE:
         return seconds, money
-    exact = EXACT.divide(EXACT.multiply(Decimal(seconds), percent), WHOLE)
-    of_money = EXACT.divide(EXACT.multiply(money, percent), WHOLE)
-    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP)), round_money(of_money, currency)
+    part = Fraction(percent) / 100
+    return whole(seconds * part), round_money(Fraction(money) * part, currency)
 
 
 def _undivided(kept: Iterable[Segment], rows: Rows) -> dict[tuple[str, str], Undivided]:

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from streams.money import ZERO
-
+from .exact import ZERO
 from .rows import Rows
 from .segments import Segment
 

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
 from typing import Final
 
-from streams.money import ZERO, minor_unit
-
 from .books import Books
+from .exact import ZERO, round_money
 from .rows import ContractLine, Engagement, Milestone, Project, Rate, Rows, Task, TimeEntry
 
 ONE: Final = Decimal(1)
@@ -202,11 +200,12 @@ def multiplier_of(kind: str, work_date: date, rate: Rate) -> Decimal:
     return ONE
 
 
-def rounded(exact: Fraction, currency: str, rounding: str) -> Decimal:
-    """An amount that is not negative, to the minor unit of its currency: half up, or half to even."""
-    unit = minor_unit(currency)
-    units = exact / Fraction(unit)
-    return unit * (round(units) if rounding == "half_even" else floor(units + Fraction(1, 2)))
+def price_of(
+    seconds: int, price: Decimal, unit_seconds: int, fx: Decimal, fx_divides: bool, multiplier: Decimal = ONE
+) -> Fraction:
+    """Time x price x multiplier x exchange rate, exactly; the price is for ``unit_seconds``."""
+    conversion = 1 / Fraction(fx) if fx_divides else Fraction(fx)
+    return Fraction(seconds, unit_seconds) * Fraction(price) * Fraction(multiplier) * conversion
 
 
 def rate_seconds(rate: Rate) -> int:
@@ -308,10 +307,9 @@ def _priced(
     divides = engagement.fx_inverse and rate.currency != engagement.currency
 
     def worth(seconds: int) -> Decimal:
-        hours = Fraction(1) if fixed else Fraction(seconds, unit_seconds)
-        conversion = 1 / Fraction(fx) if divides else Fraction(fx)
-        exact = hours * Fraction(rate.price) * Fraction(multiplier) * conversion
-        return rounded(exact, engagement.currency, line.rounding)
+        units, of = (1, 1) if fixed else (seconds, unit_seconds)
+        exact = price_of(units, rate.price, of, fx, divides, multiplier)
+        return round_money(exact, engagement.currency, line.rounding)
 
     quantity = entry.seconds if fixed else rounded_quantity(entry.seconds, line.quantity_increment_seconds)
     return Item(

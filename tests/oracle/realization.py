@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from streams.money import EXACT, ZERO, round_fraction
-
+from .exact import ZERO, round_money, to_places
 from .executive import ExecutiveKey, spot
 from .expected import Expected, FoldKey
 from .rows import Rate, Rows
@@ -39,16 +38,16 @@ class Realization:
     @property
     def realization(self) -> Decimal | None:
         """Billed / value at list rate, six places half up; None where nothing has a list rate."""
-        return _ratio(self.listed, self.value, "0.000001") if self.value else None
+        return _ratio(self.listed, self.value, 6) if self.value else None
 
     @property
     def effective_rate(self) -> Decimal | None:
         """Billed / hours billed, four places half up; None without hours."""
-        return _ratio(self.billed * 3600, Decimal(self.paid), "0.0001") if self.paid > 0 else None
+        return _ratio(self.billed * 3600, Decimal(self.paid), 4) if self.paid > 0 else None
 
 
-def _ratio(over: Decimal, under: Decimal, places: str) -> Decimal:
-    return EXACT.divide(over, under).quantize(Decimal(places), rounding=ROUND_HALF_UP)
+def _ratio(over: Decimal, under: Decimal, places: int) -> Decimal:
+    return to_places(Fraction(over) / Fraction(under), places)
 
 
 @dataclass(slots=True)
@@ -152,7 +151,7 @@ def realize(expected: Expected, rows: Rows) -> dict[ExecutiveKey, Realization]:
             upto += cells[cell]
             due = money
             if upto < whole:
-                due = round_fraction(Fraction(money) * Fraction(upto, whole), pot.currency or "")
+                due = round_money(Fraction(money) * Fraction(upto, whole), pot.currency or "")
             figures = out[ExecutiveKey(cell.client, cell.practice, cell.month, pot.currency)]
             figures.billed += due - given
             if cell.is_listed:
@@ -173,7 +172,7 @@ def _value(person: str, day: date, seconds: int, currency: str | None, rows: Row
     hours = Fraction(seconds, rate.day_seconds if rate.unit == "day" and rate.day_seconds else 3600)
     if rate.unit == "fixed":
         hours = Fraction(1)
-    return round_fraction(hours * Fraction(rate.price) * fx, currency)
+    return round_money(hours * Fraction(rate.price) * fx, currency)
 
 
 def expense_ids(rows: Rows) -> set[str]:

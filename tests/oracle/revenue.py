@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
 from typing import Final, NamedTuple
-
-from streams.money import ZERO, minor_unit
 
 from .books import Books
 from .earned import Month, Sums, first_of
+from .exact import ZERO, round_money
 from .rows import ContractLine, Milestone, Period, PlanRevision, PrepaidLot, Rows
 
 ONE_DAY: Final = timedelta(days=1)
@@ -264,9 +262,7 @@ class _Line:
 
     def _round(self, amount: Fraction) -> Decimal:
         """Half up, away from zero, to the minor unit."""
-        unit = minor_unit(self._currency() or "")
-        units = floor(abs(amount) / Fraction(unit) + Fraction(1, 2))
-        return unit * (units if amount >= 0 else -units)
+        return round_money(amount, self._currency() or "")
 
     def _fee(self) -> _Fee:
         fee = _Fee()

@@ -13,9 +13,8 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, text
 
-from streams.money import hours_to_seconds
-
 from . import rows as r
+from .exact import hours_to_seconds
 from .terms import engagement_version, line_version
 from .validity import what_is_wrong, without_open_end
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
-from streams.money import ZERO
-
+from .exact import ZERO, whole
 from .rows import Consultant, Rows, Target
 
 
@@ -52,7 +52,7 @@ def goal(days: Iterable[DayOfTarget]) -> tuple[int | None, int | None]:
     if not aimed:
         return None, None
     exact = sum((day.target * day.capacity for day in aimed if day.target is not None), ZERO)
-    seconds = int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    seconds = whole(Fraction(exact))
     return seconds, max(0, seconds - sum(day.billable for day in aimed))
 
 

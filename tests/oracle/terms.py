@@ -13,8 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from streams.money import hours_to_seconds
-
+from .exact import hours_to_seconds
 from .rows import ContractLine, Engagement, Rows, TermsVersion
 
 

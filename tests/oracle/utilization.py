@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from fractions import Fraction
 from typing import Final, NamedTuple
 
-from streams.money import EXACT, ZERO
-
+from .exact import to_places, whole
 from .plans import PlanKey, PlannedDay, PlanWeek, plan_weeks, planned_days, total
 from .rating import line_id_of, task_of
 from .rows import Consultant, Rows, TimeEntry
@@ -18,7 +18,6 @@ from .targets import DayOfTarget, goal, target_on
 WEEK: Final = "week"
 MONTH: Final = "month"
 QUARTER: Final = "quarter"
-SIX_PLACES: Final = Decimal("0.000001")
 ONE_DAY: Final = timedelta(days=1)
 
 
@@ -150,8 +149,8 @@ class Capacity:
         holidays = self._holidays.get((calendar.id, day), [])
         off = sum(whole_day if seconds is None else seconds for seconds in holidays)
         absent = self._absent.get(DayKey(consultant.id, day), 0)
-        at_work = max(0, whole_day - off) * consultant.fte - absent
-        return int(max(ZERO, at_work).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+        at_work = max(0, whole_day - off) * Fraction(consultant.fte) - absent
+        return max(0, whole(at_work))
 
     def of_window(self, consultant: Consultant | None, window: str, starts_on: date) -> int | None:
         """The sum over all days of the window, worked or not."""
@@ -239,8 +238,7 @@ def ratio(billable: int, capacity: int | None) -> Decimal | None:
     """Billable / capacity, six places half up; None when the capacity is zero or unknown."""
     if not capacity:
         return None
-    exact = EXACT.divide(Decimal(billable), Decimal(capacity))
-    return exact.quantize(SIX_PLACES, rounding=ROUND_HALF_UP)
+    return to_places(Fraction(billable, capacity), 6)
 
 
 def _sum(
