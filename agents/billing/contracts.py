@@ -12,6 +12,7 @@ from typing import Final
 
 from agents.billing.entities import Record
 from agents.billing.fx import INVERSE, SPOT, FxRule
+from agents.billing.quantities import QuantityRule
 
 HALF_UP: Final = "half_up"
 
@@ -174,16 +175,16 @@ class ContractLine:
     id: str
     engagement_id: str
     method: str
-    quantity_increment_seconds: int | None
+    quantity: QuantityRule
     rounding: str
     terms: LineTerms
     expenses_billed: bool = True
     expense_markup: Decimal | None = None  # percent
 
     @property
-    def rating_part(self) -> tuple[str, str, int | None, str, bool, Decimal | None]:
+    def rating_part(self) -> tuple[str, str, QuantityRule, str, bool, Decimal | None]:
         """What a rated item depends on; a change of anything else re-allocates without re-rating."""
-        of_time = (self.engagement_id, self.method, self.quantity_increment_seconds, self.rounding)
+        of_time = (self.engagement_id, self.method, self.quantity, self.rounding)
         return (*of_time, self.expenses_billed, self.expense_markup)
 
     @classmethod
@@ -193,7 +194,7 @@ class ContractLine:
             record["id"],
             record["engagement_id"] or "",
             record["billing_method"] or "",
-            record["quantity_increment_seconds"] or None,
+            QuantityRule.from_record(record),
             record["rounding"] or HALF_UP,
             LineTerms.from_record(record, record["billing_method"] or ""),
             record["expenses_billed"] is not False,

@@ -32,6 +32,7 @@ from agents.billing.entities import NON_BILLABLE, Rate
 from agents.billing.inputs import OVERTIME, WEEKEND, Entry, Milestone
 from agents.billing.items import ENTRY, FIXED_FEE, MILESTONE_ITEM, NON_CHARGEABLE, PARKED, PRICED, Item
 from agents.billing.known import LONG_AGO
+from agents.billing.quantities import round_quantity
 from agents.billing.rates import RateSubject, find_rate
 from agents.billing.reference import BillingReference
 from agents.billing.results import (
@@ -146,13 +147,6 @@ def multiplier_of(kind: str, rate: Rate, is_weekend_day: bool) -> Decimal:
     return _ONE
 
 
-def round_quantity(seconds: int, increment: int | None) -> int:
-    """Seconds to the nearest multiple of the increment, half up: 1,350 s at 900 is 1,800 s."""
-    if not increment:
-        return seconds
-    return (2 * seconds + increment) // (2 * increment) * increment
-
-
 def _priced(
     entry: Entry,
     chain: Chain,
@@ -192,7 +186,7 @@ def _priced(
         multiplier, quantity = _ONE, seconds
     else:
         multiplier = multiplier_of(entry.kind, rate, entry.work_date.weekday() >= _SATURDAY)
-        quantity = round_quantity(seconds, line.quantity_increment_seconds)
+        quantity = round_quantity(seconds, line.quantity)
 
     def worth(of_seconds: int) -> Decimal:
         return price_seconds(

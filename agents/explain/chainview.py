@@ -9,6 +9,7 @@ from decimal import Decimal
 from agents.billing.chain import Chain, milestone_chain, resolve
 from agents.billing.contracts import PREPAID, RETAINER, Cap, LineTerms
 from agents.billing.entities import NON_BILLABLE, Record
+from agents.billing.quantities import QuantityRule
 from agents.billing.reference import BillingReference
 from agents.billing.segments import (
     COVERED_SEGMENT,
@@ -71,7 +72,12 @@ def chain_links(
             None if line is None else line.id,
             ""
             if line is None
-            else _joined(method=line.method, rounding=line.rounding, cap=cap_text(line.terms.cap, None)),
+            else _joined(
+                method=line.method,
+                quantity=_quantity_text(line.quantity),
+                rounding=line.rounding,
+                cap=cap_text(line.terms.cap, None),
+            ),
         ),
         (
             "engagement",
@@ -96,6 +102,15 @@ def chain_links(
         for what, on_line, now, detail in links
         if on_line is not None or now is not None
     )
+
+
+def _quantity_text(rule: QuantityRule) -> str | None:
+    """How an entry's time is rounded: ``every started 0.25 h and at least 0.5 h``; None where it isn't."""
+    how = "every started" if rule.is_up else "to the nearest"
+    said = [f"{how} {hours_text(rule.increment)}"] if rule.increment else []
+    if rule.minimum:
+        said.append(f"at least {hours_text(rule.minimum)}")
+    return " and ".join(said) or None
 
 
 def _included_text(line: LineTerms) -> str:

@@ -97,7 +97,7 @@ class ContractLine(Erp):
     included_hours: Mapped[OptionalHours]  # retainer: covered hours a calendar month; prepaid: of the lot
     per_diem_amount: Mapped[OptionalMoney]
     day_minimum_hours: Mapped[OptionalHours]
-    quantity_increment_seconds: Mapped[OptionalSeconds]  # quantities round to a multiple, half up
+    quantity_increment_seconds: Mapped[OptionalSeconds]  # quantities of entries round to a multiple
     rounding: Mapped[Code]  # half_up | half_even
     status: Mapped[Code]  # active | closed
     # as_delivered | milestone | percent_complete | straight_line | as_consumed; null: as the billing method is
@@ -112,6 +112,8 @@ class ContractLine(Erp):
     rollover_months: Mapped[OptionalSeconds]  # for so many months; null: for 24
     expenses_billed: Mapped[bool | None]  # null: yes, unless the line is non_billable
     expense_markup: Mapped[OptionalPercent]  # on expenses that have none of their own; null: 0
+    quantity_rounding: Mapped[OptionalCode]  # to an increment: nearest (also null; a half goes up) | up
+    minimum_quantity_hours: Mapped[OptionalHours]  # of an entry with any time, after rounding
 
 
 class EngagementVersion(Erp):

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 from typing import Final
 
 from .books import Books
-from .exact import ZERO, round_money
+from .exact import ZERO, round_money, whole
 from .rows import ContractLine, Engagement, Milestone, Project, Rate, Rows, Task, TimeEntry
 
 ONE: Final = Decimal(1)
@@ -182,11 +183,21 @@ def line_id_of(project: Project, task: Task | None) -> str | None:
     return project.contract_line_id
 
 
-def rounded_quantity(seconds: int, increment: int | None) -> int:
-    """Seconds rounded half up to a multiple of the line's increment: 1200 s by 1188 s is 1188 s."""
-    if increment is None:
-        return seconds
-    return (2 * seconds + increment) // (2 * increment) * increment
+def rounded_quantity(seconds: int, line: ContractLine) -> int:
+    """What is billed of an entry's time.
+
+    A multiple of the line's increment: the nearest, of a half the greater, or (``up``) every one that was started;
+    then at least the line's minimum. An entry without time has none.
+
+    Example: 61 min at 15 min are 60 min, or 75 min ``up``; 10 min with a minimum of 30 min are 30 min.
+    """
+    if seconds == 0:
+        return 0
+    increment = line.quantity_increment_seconds
+    if increment is not None:
+        steps = Fraction(seconds, increment)
+        seconds = (ceil(steps) if line.quantity_rounding == "up" else whole(steps)) * increment
+    return max(seconds, line.minimum_quantity_seconds or 0)
 
 
 def multiplier_of(kind: str, work_date: date, rate: Rate) -> Decimal:
@@ -311,7 +322,7 @@ def _priced(
         exact = price_of(units, rate.price, of, fx, divides, multiplier)
         return round_money(exact, engagement.currency, line.rounding)
 
-    quantity = entry.seconds if fixed else rounded_quantity(entry.seconds, line.quantity_increment_seconds)
+    quantity = entry.seconds if fixed else rounded_quantity(entry.seconds, line)
     return Item(
         kind="entry",
         entry_id=entry.id,

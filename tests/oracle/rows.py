@@ -78,6 +78,8 @@ class ContractLine:
     rollover_months: int | None = None
     expenses_billed: bool | None = None
     expense_markup: Decimal | None = None
+    quantity_rounding: str | None = None
+    minimum_quantity_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

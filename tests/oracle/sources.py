@@ -32,7 +32,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "contract_line": "id engagement_id billing_method cap_money cap_hours over_cap_action included_hours"
         " per_diem_amount day_minimum_hours quantity_increment_seconds rounding status"
         " revenue_method fee planned_hours starts_on ends_on expires_on unused_hours rollover_hours rollover_months"
-        " expenses_billed expense_markup",
+        " expenses_billed expense_markup quantity_rounding minimum_quantity_hours",
         "engagement_version": "id engagement_id cap_money cap_hours over_cap_action ended_at",
         "contract_line_version": "id contract_line_id cap_money cap_hours over_cap_action included_hours"
         " per_diem_amount day_minimum_hours starts_on ends_on expires_on unused_hours rollover_hours rollover_months"
@@ -222,6 +222,8 @@ def _contract_line(x: SourceRow) -> r.ContractLine:
         rollover_months=x["rollover_months"],
         expenses_billed=x["expenses_billed"],
         expense_markup=x["expense_markup"],
+        quantity_rounding=x["quantity_rounding"],
+        minimum_quantity_seconds=_seconds_or_none(x["minimum_quantity_hours"]),
     )
 
 

@@ -111,6 +111,8 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "rollover_hours": _CONTRACT_HOURS,
         "rollover_months": _between(0, 24),
         "expense_markup": _between(0, 1000),
+        "quantity_rounding": _one_of("nearest", "up"),
+        "minimum_quantity_hours": _DAY_HOURS,
     },
     "engagement_version": {"cap_money": _money, "cap_hours": _CONTRACT_HOURS, "over_cap_action": _OVER_CAP},
     "contract_line_version": {

@@ -35,6 +35,7 @@ class LineSpec:
     ``fee_percent`` is the fee, in percent of what the expected hours are worth, and ``expires_months`` how many
     months after the first one of the history a lot expires. Milestones of a line with a fee bill it.
     ``expense_markup`` is in percent; ``expenses_billed`` None is the ERP's default.
+    ``increment`` and ``minimum`` (hours) of an entry's time are rounded to by ``quantity_rounding``.
     ``rollover`` is how unused hours of a retainer roll over: percent of a month's, and for how many months.
     """
 
@@ -50,6 +51,8 @@ class LineSpec:
     per_diem: Decimal | None = None
     day_minimum: Decimal | None = None
     increment: int | None = None
+    quantity_rounding: str | None = None
+    minimum: Decimal | None = None
     rounding: str = "half_up"
     invoiced: bool = False
     specialists: bool = True
@@ -110,7 +113,10 @@ FEATURES: Final = (
     ),
     EngagementSpec(
         "engagement_hours_write_off",
-        (LineSpec("Support"), LineSpec("Training", increment=900)),
+        (
+            LineSpec("Support"),
+            LineSpec("Training", increment=900, quantity_rounding="nearest", minimum=Decimal("0.75")),
+        ),
         "USD",
         cap=Cap("hours", 50, "write_off"),
     ),
@@ -149,8 +155,11 @@ FEATURES: Final = (
     ),
     EngagementSpec("goodwill", (LineSpec("Proof of concept", "non_billable", pricing="none"),)),
     EngagementSpec("day_minimum", (LineSpec("Half-day minimum", day_minimum=Decimal(4)),)),
-    EngagementSpec("tenth_hour", (LineSpec("Tenths of an hour", increment=36),), "USD"),
-    EngagementSpec("quarter_hour", (LineSpec("Quarter hours", increment=900, expenses_billed=False),)),
+    EngagementSpec("tenth_hour", (LineSpec("Tenths of an hour", increment=36, minimum=Decimal(1)),), "USD"),
+    EngagementSpec(
+        "quarter_hour",
+        (LineSpec("Started quarters", increment=900, quantity_rounding="up", expenses_billed=False),),
+    ),
     EngagementSpec("half_even", (LineSpec("Banker's rounding", rounding="half_even"),)),
     EngagementSpec("day_rates", (LineSpec("Rates by the day", unit="day", increment=900),), "GBP"),
     EngagementSpec("call_outs", (LineSpec("Fixed price a call", unit="fixed", cap=Cap("money", 20)),)),

@@ -179,6 +179,8 @@ class Contracts:
             per_diem_amount=spec.per_diem,
             day_minimum_hours=spec.day_minimum,
             quantity_increment_seconds=spec.increment,
+            quantity_rounding=spec.quantity_rounding,
+            minimum_quantity_hours=spec.minimum,
             rounding=spec.rounding,
             status="active",
             expense_markup=spec.expense_markup,

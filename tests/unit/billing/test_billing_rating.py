@@ -22,7 +22,6 @@ from billing_builders import (
 )
 
 from agents.billing import Entry, Item, Milestone, rate_entry, rate_milestone
-from agents.billing.rating import round_quantity
 from streams.errors import ContractViolation, InvalidValue
 
 
@@ -263,23 +262,6 @@ def test_the_latest_day_then_the_greatest_id_wins() -> None:
             rate=Decimal(value),
         )
     assert rate(firm, "03-05").fx_rate == Decimal("1.2")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "increment", "expected"),
-    [
-        (1349, 900, 900),
-        (1350, 900, 1800),
-        (450, 900, 900),
-        (449, 900, 0),
-        (1200, None, 1200),
-        (7, 3, 6),
-        (8, 3, 9),
-    ],
-)
-def test_quantities_round_half_up_to_a_multiple(seconds: int, increment: int | None, expected: int) -> None:
-    """The contract's increment, half up; none leaves seconds as they are."""
-    assert round_quantity(seconds, increment) == expected
 
 
 def test_the_contract_may_round_half_even() -> None:

@@ -50,6 +50,8 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "engagement_id": one_of(["erp:E1", "erp:E2"]),
         "billing_method": one_of(["tm", "tm", "retainer", "milestone", "non_billable"]),
         "quantity_increment_seconds": some(900),
+        "quantity_rounding": some("up"),
+        "minimum_quantity_seconds": some(7200),
         "rounding": one_of(["half_up", "half_even"]),
         "included_seconds": some(3600),
         "cap_seconds": some(7200),
@@ -419,8 +421,13 @@ def test_a_cap_re_allocates_without_re_rating() -> None:
     assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("terms:erp:E1")]
     row |= {"rounding": "half_even"}
     assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("line:erp:L1")]
-    row |= {"quantity_increment_seconds": 900}
-    assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("line:erp:L1")]
+    for field, value in (
+        ("quantity_increment_seconds", 900),
+        ("quantity_rounding", "up"),
+        ("minimum_quantity_seconds", 60),
+    ):
+        row |= {field: value}
+        assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("line:erp:L1")]
 
 
 def test_closing_a_rate_touches_only_the_days_it_loses() -> None:

@@ -115,6 +115,8 @@ BREACHES = [
     ("erp", "contract_line", {"day_minimum_hours": D("-1")}),
     ("erp", "contract_line", {"quantity_increment_seconds": 0}),
     ("erp", "contract_line", {"rounding": "up"}),
+    ("erp", "contract_line", {"quantity_rounding": "down"}),
+    ("erp", "contract_line", {"minimum_quantity_hours": D("24.5")}),
     ("erp", "contract_line", {"revenue_method": "when paid"}),
     ("erp", "contract_line", {"fee": D("-1")}),
     ("erp", "contract_line", {"planned_hours": D("-1")}),

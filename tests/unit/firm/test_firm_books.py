@@ -74,6 +74,8 @@ def test_every_way_of_billing_is_sold(firm_plan: Plan) -> None:
     }
     assert actions == {"hold", "write_off", "bill"}
     assert {row["quantity_increment_seconds"] for row in lines} == {None, 36, 900}
+    assert {row["quantity_rounding"] for row in lines} == {None, "nearest", "up"}
+    assert any(row["minimum_quantity_hours"] for row in lines)
     assert {row["rounding"] for row in lines} == {"half_up", "half_even"}
     assert any(row["day_minimum_hours"] for row in lines)
     assert any(row["engagement_id"] is None for row in tables["project"].values())

@@ -251,8 +251,17 @@ def test_only_approved_entries_count(status: str) -> None:
 
 def test_quantities_round_half_up_to_a_multiple() -> None:
     """450 of 900 rounds up, 449 down; without an increment nothing is rounded."""
-    assert [rounded_quantity(s, 900) for s in (449, 450, 900, 1349)] == [0, 900, 900, 900]
-    assert rounded_quantity(449, None) == 449
+    quarters = line(quantity_increment_seconds=900)
+    assert [rounded_quantity(s, quarters) for s in (449, 450, 900, 1349)] == [0, 900, 900, 900]
+    assert rounded_quantity(449, line()) == 449
+
+
+def test_every_started_increment_and_a_minimum() -> None:
+    """Up to a multiple; then at least the minimum, unless there is no time."""
+    started = line(quantity_increment_seconds=900, quantity_rounding="up")
+    assert [rounded_quantity(s, started) for s in (0, 1, 900, 901)] == [0, 900, 900, 1800]
+    at_least = line(quantity_increment_seconds=900, minimum_quantity_seconds=1000)
+    assert [rounded_quantity(s, at_least) for s in (0, 1, 1000, 1350)] == [0, 1000, 1000, 1800]
 
 
 def test_amounts_round_as_the_line_says() -> None:

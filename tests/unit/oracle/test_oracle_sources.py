@@ -57,6 +57,8 @@ LINE = {
     "rollover_months": None,
     "expenses_billed": None,
     "expense_markup": None,
+    "quantity_rounding": None,
+    "minimum_quantity_hours": None,
 }
 PLAN_REVISION = {
     "id": "V",
@@ -371,6 +373,8 @@ NAN, INFINITE = Decimal("NaN"), Decimal("-Infinity")
         ("contract_line", "day_minimum_hours", Decimal(-1)),
         ("contract_line", "quantity_increment_seconds", 0),
         ("contract_line", "rounding", "down"),
+        ("contract_line", "quantity_rounding", "down"),
+        ("contract_line", "minimum_quantity_hours", Decimal("24.5")),
         ("contract_line", "revenue_method", "when paid"),
         ("contract_line", "fee", Decimal(-1)),
         ("contract_line", "planned_hours", Decimal(-1)),
