@@ -7,11 +7,12 @@ Wire forms that are understood, since sources differ and columns get retyped:
     dates        days since 1970-01-01 (io.debezium.time.Date), ISO text
     timestamps   microseconds since 1970-01-01 UTC (MicroTimestamp), ISO text (ZonedTimestamp); text
                  without an offset is UTC
+    durations    microseconds, ISO 8601 and clock text (see `durations`), where the mapping asks for a duration
     booleans     true and false, 0 and 1
 
 A closure gets a value that is not null. It raises `InvalidValue` for a value that breaks a rule and
 `SchemaMismatch` for one of a type that the conversion does not know; both say what is wrong and leave
-the where to their caller. Bounds hold for the source's value in the source's unit (hours, not seconds).
+the where to their caller. Bounds hold for the source's value in the source's unit (hours, not seconds, also of a duration).
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias
 
+from agents.canonical.durations import duration_in_seconds
 from streams.errors import InvalidValue, SchemaMismatch
-from streams.money import EXACT, hours_to_seconds
+from streams.money import EXACT, SECONDS_PER_HOUR, hours_to_seconds
 
 Convert: TypeAlias = Callable[[Any], Any]
 
@@ -170,6 +172,24 @@ def _hours_to_seconds(rules: Rules) -> Convert:
     return convert
 
 
+def _duration_to_seconds(rules: Rules) -> Convert:
+    """Whole seconds, half up where an interval has parts of one."""
+    check = _check_bounds(rules)
+
+    def convert(value: Any) -> int:
+        if value == UNAVAILABLE:
+            raise SchemaMismatch(NOT_SENT)
+        exact = duration_in_seconds(value)
+        if check is not None:
+            check(EXACT.divide(exact, Decimal(SECONDS_PER_HOUR)))
+        seconds = int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP, context=EXACT))
+        if not LONG_MIN <= seconds <= LONG_MAX:
+            raise InvalidValue(f"{quoted(value)} is too long")
+        return seconds
+
+    return convert
+
+
 def _integer(rules: Rules) -> Convert:
     check = _check_bounds(rules)
 
@@ -268,6 +288,7 @@ CONVERSIONS: Final[dict[str, Conversion]] = {
     "canonical_id": Conversion(_text, "string"),
     "decimal": Conversion(_decimal, "decimal", bounded=True),
     "hours_to_seconds": Conversion(_hours_to_seconds, "long", bounded=True),
+    "duration_to_seconds": Conversion(_duration_to_seconds, "long", bounded=True),
     "integer": Conversion(_integer, "long", bounded=True),
     "date": Conversion(_date, "date"),
     "timestamp": Conversion(_timestamp, "timestamp-micros"),

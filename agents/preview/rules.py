@@ -77,6 +77,8 @@ def _in_source(field: FieldMapping, value: Any) -> Any:
     """The value as the column has it."""
     if value is not None and field.conversion == "hours_to_seconds":
         return _HOURS.divide(Decimal(value), Decimal(SECONDS_PER_HOUR))
+    if value is not None and field.conversion == "duration_to_seconds":
+        return f"PT{value}S"
     if value is not None and field.conversion == "id":
         return value.removeprefix(_prefix(field))
     return value

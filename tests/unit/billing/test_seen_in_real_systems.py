@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from source_databases import HOUR, D, Sources, at, day
 from two_judges import Judge
 
 from agents.canonical import Action, RowState, TableMapping, decide, load_mappings
+from agents.canonical.durations import duration_in_seconds
 from streams.errors import InvalidValue, RecordError
 
 MAPPINGS = load_mappings()
@@ -184,6 +187,79 @@ def test_a_duration_of_another_form_is_refused(duration: Any) -> None:
     """An interval, a clock time or seconds in a column of hours are an exception, never other hours."""
     with pytest.raises(InvalidValue, match=r"column hours"):
         reference_table("time", "time_entry").convert_row(entry_row(hours=duration), None, ())
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [
+        (27_000_000_000, 27_000),  # an interval as microseconds
+        (1_499_999, 1),
+        (1_500_000, 2),
+        ("P0Y0M0DT7H30M0S", 27_000),  # as Debezium writes one
+        ("PT7H30M", 27_000),
+        ("PT20M", 1200),
+        ("P1DT2H", 93_600),
+        ("PT0.5S", 1),
+        ("7:30", 27_000),
+        ("07:30:00", 27_000),
+        ("0:00:59.4", 59),
+        ("24:00", 86_400),
+    ],
+)
+def test_intervals_and_clock_times_are_exact(tmp_path: Path, duration: int | str, seconds: int) -> None:
+    """Of a tracker whose column is an interval, in whatever form it comes: the seconds that it means."""
+    assert of_an_interval(tmp_path, duration) == seconds
+
+
+@pytest.mark.parametrize(
+    ("duration", "why"),
+    [
+        ("P1M", "years or months, which have no fixed length"),
+        ("P1Y2M3DT4H", "years or months"),
+        (2_629_800_000_000, "at most 48"),  # a month, as Debezium's microseconds have it
+        ("-7:30", "at least 0"),
+        ("PT-1H", "at least 0"),
+        ("P2DT1S", "at most 48"),
+        ("7.5", "no duration"),
+        ("7:60", "no duration"),
+        ("7h30", "no duration"),
+        ("P", "no duration"),
+        ("P1DT", "no duration"),
+        ("infinity", "no duration"),
+        ("", "no duration"),
+        (7.5, "no duration"),
+    ],
+)
+def test_what_is_no_duration_is_refused(tmp_path: Path, duration: Any, why: str) -> None:
+    """What has no length, or no unit, or passes the mapping's bounds (in hours) is an exception."""
+    with pytest.raises(RecordError, match=why):
+        of_an_interval(tmp_path, duration)
+
+
+def of_an_interval(folder: Path, duration: Any) -> int:
+    """The seconds of a row of a tracker that keeps an interval."""
+    as_interval = "as: duration_to_seconds, required: true, min: 0, max: 48"
+    text = TRACKER.replace("as: integer, required: true, min: 0, max: 86400", as_interval)
+    (folder / "tracker.yaml").write_text(text, encoding="utf-8")
+    table = load_mappings(folder)["time"].tables["absence"]
+    assert isinstance(table, TableMapping)
+    row = {"id": 1, "consultant_code": "C", "day": "2026-03-05", "kind": "sick", "duration": duration}
+    seconds: int = table.convert_row(row, None, ())["seconds"]
+    return seconds
+
+
+@given(st.integers(0, 48 * 3600))
+def test_all_forms_of_a_duration_mean_the_same(seconds: int) -> None:
+    """Microseconds, ISO 8601 and clock text."""
+    minutes, of_minute = divmod(seconds, 60)
+    hours, of_hour = divmod(minutes, 60)
+    forms = (
+        seconds * 1_000_000,
+        f"PT{seconds}S",
+        f"P0Y0M{hours // 24}DT{hours % 24}H{of_hour}M{of_minute}S",
+        f"{hours}:{of_hour:02}:{of_minute:02}",
+    )
+    assert {duration_in_seconds(form) for form in forms} == {seconds}
 
 
 def test_an_opportunity_won_and_un_won() -> None:
