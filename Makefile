@@ -29,9 +29,10 @@ demo: $(VENV)/.local ## Run a firm through the whole pipeline, checked by the or
 
 test: lint types layers unit integration acceptance fault-tests ## Lint, types, layers and all tests
 
-lint: $(VENV)/.dev ## ruff: rules and format
+lint: $(VENV)/.dev ## ruff: rules and format; no float where hours and money are computed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/support/no_floats.py
 
 types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy

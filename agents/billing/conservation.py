@@ -53,4 +53,4 @@ class Gaps:
         """Sums of the gaps' sizes, whatever their currencies: alerts ask whether they are 0."""
         self._seconds.set(sum(abs(seconds) for seconds, _ in self._open.values()))
         # A metric has floats only; nothing is computed with this one.
-        self._money.set(float(sum((abs(money) for _, money in self._open.values()), ZERO)))
+        self._money.set(float(sum((abs(money) for _, money in self._open.values()), ZERO)))  # float: a metric

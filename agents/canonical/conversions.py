@@ -67,7 +67,7 @@ def exact_number(value: Any) -> Decimal:
             number: Decimal = value
         elif kind is int or kind is str:
             number = Decimal(value)
-        elif kind is float:
+        elif kind is float:  # float: its shortest text is what the source means
             number = Decimal(repr(value))
         elif kind is dict:
             number = Decimal(int.from_bytes(value["value"], "big", signed=True)).scaleb(

@@ -67,7 +67,7 @@ class _Open:
 class HeldChanges:
     """What waits in one lane. Time is the lane's clock."""
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, patience_s: float) -> None:  # float: a wait
         self._patience = timedelta(seconds=patience_s)
         self._codec = StateCodec("held_change")
         self._open: dict[str, _Open] = {}

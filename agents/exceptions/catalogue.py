@@ -74,7 +74,7 @@ def _class(path: Path, name: str, body: Any, default_grace: timedelta) -> Except
             f"{where}: blocks must be billing, utilization, margin, revenue, all or null"
         )
     grace = body.get("grace_seconds")
-    if grace is not None and (type(grace) not in (int, float) or grace < 0):
+    if grace is not None and (type(grace) not in (int, float) or grace < 0):  # float: a wait
         raise ConfigurationError(f"{where}: grace_seconds must be a number of at least 0")
     return ExceptionClass(
         name,

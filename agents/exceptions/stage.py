@@ -112,5 +112,5 @@ class ExceptionsStage:
 EXCEPTIONS = FlowDefinition(
     "exceptions",
     (StageDefinition("exceptions", INPUTS, ExceptionsStage, "subject", ticks=True),),
-    gather_seconds=0.5,
+    gather_seconds=0.5,  # float: a wait
 )

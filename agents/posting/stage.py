@@ -239,7 +239,7 @@ class ProposalStage:
 
 
 # Nobody waits for a proposal by the second, and every gathering costs a transaction.
-GATHER_SECONDS: Final = 2.0
+GATHER_SECONDS: Final = 2.0  # float: a wait
 
 POSTING = FlowDefinition(
     FLOW,

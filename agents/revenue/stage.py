@@ -241,5 +241,5 @@ REVENUE = FlowDefinition(
     FLOW,
     (StageDefinition(FLOW, INPUTS, RevenueStage, "root", ticks=True),),
     RevenueView,
-    gather_seconds=0.5,
+    gather_seconds=0.5,  # float: a wait
 )

@@ -198,5 +198,5 @@ UTILIZATION = FlowDefinition(
         StageDefinition("utilization-groups", MEMBERS, GroupStage, "utilization_group"),
     ),
     UtilizationView,
-    gather_seconds=0.5,
+    gather_seconds=0.5,  # float: a wait
 )

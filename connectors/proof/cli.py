@@ -11,7 +11,11 @@ def register(root: typer.Typer) -> None:
 
 
 def prove(
-    wait: float = typer.Option(10.0, min=0, help="seconds that differences must stay the same; 0: one look"),
+    wait: float = typer.Option(  # float: a wait
+        10.0,  # float: a wait
+        min=0,
+        help="seconds that differences must stay the same; 0: one look",
+    ),
     topics: bool = typer.Option(False, "--topics", help="compare the topics only"),
     warehouse: bool = typer.Option(False, "--warehouse", help="compare the warehouse only; needs no broker"),
     as_json: bool = typer.Option(False, "--json", help="one JSON object, with all figures"),

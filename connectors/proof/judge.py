@@ -14,7 +14,7 @@ from connectors.proof.topics import TopicFolds
 from streams.serde import Decoder
 
 # Without any change in the number of differences for this long, the pipeline is not going to get there.
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 30.0  # float: a wait
 
 
 class Judge:
@@ -44,7 +44,7 @@ class Judge:
         expected: Any,
         check: Callable[[], None],
         progress: Callable[[int], None] = lambda _: None,
-        patience_s: float = PATIENCE_SECONDS,
+        patience_s: float = PATIENCE_SECONDS,  # float: a wait
     ) -> Any:
         """Compare until nothing differs, or until nothing has changed for a while; returns the last one.
 
@@ -61,4 +61,4 @@ class Judge:
                 last, since = comparison.rows_different, time.monotonic()
             if time.monotonic() - since > patience_s:
                 return comparison
-            time.sleep(0.3)
+            time.sleep(0.3)  # float: a wait

@@ -41,16 +41,16 @@ class Verdict(StrEnum):
 class Looks:
     """Differences over time. ``wait_s`` 0 decides at the first look. The clock is the caller's."""
 
-    def __init__(self, wait_s: float) -> None:
+    def __init__(self, wait_s: float) -> None:  # float: a wait
         self._wait_s = wait_s
         self._looks = 0
-        self._started = 0.0
-        self._since = 0.0
-        self._first_seen: dict[Difference, float] = {}
+        self._started = 0.0  # float: a clock
+        self._since = 0.0  # float: a clock
+        self._first_seen: dict[Difference, float] = {}  # float: a clock
         self._unconfirmed: set[Place] | None = None
         self.staying: frozenset[Difference] = frozenset()
 
-    def take(self, differences: Iterable[Difference], now: float) -> Verdict | None:
+    def take(self, differences: Iterable[Difference], now: float) -> Verdict | None:  # float: a clock
         """Take in a look; None means that another one is needed."""
         present = frozenset(differences)
         places = {difference.place for difference in present}

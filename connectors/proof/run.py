@@ -24,7 +24,7 @@ from streams.settings import Settings
 
 SYSTEMS = ("erp", "crm", "time")
 # Between two looks; a large firm's own take longer than that.
-PAUSE_S = 0.5
+PAUSE_S = 0.5  # float: a wait
 # Enough to see a pattern, few enough to read.
 LISTED = 20
 
@@ -50,7 +50,7 @@ class Proof:
 
     verdict: Verdict
     looks: int
-    seconds: float
+    seconds: float  # float: a time taken
     expected: Any
     sides: dict[str, Side]
     staying: list[Difference]
@@ -92,7 +92,7 @@ class Prover:
         self._with_topics = TOPICS in sides
         self._folds: TopicFolds | None = None
 
-    def run(self, wait_s: float) -> Proof:
+    def run(self, wait_s: float) -> Proof:  # float: a wait
         """Look until it is decided, then trace the first difference that stayed."""
         started = time.monotonic()
         looks, taken, verdict = Looks(wait_s), 0, None

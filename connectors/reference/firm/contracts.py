@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from connectors.reference.firm.catalogue import Cap, EngagementSpec, LineSpec, catalogue
@@ -16,6 +17,7 @@ from connectors.reference.firm.world import Draft, World
 # Rough, for sizing caps only: billable hours of a full-time week, and what an hour is worth.
 _WEEKLY_HOURS: Final = 29
 _HOUR_WORTH: Final = {"EUR": 120, "USD": 132, "GBP": 102}
+_DAYS_OF_MONTH: Final = Fraction("30.45")
 _SERVICE_LINES: Final = ("advisory", "engineering", "operations")
 _DELIVERY: Final = ("onsite", "remote", "hybrid")
 _AFTER_THE_RUN: Final = 45  # days that retainers and fixed prices go on
@@ -69,9 +71,9 @@ class Contracts:
         self._turns: dict[str, int] = {}
         specs = catalogue(world.settings.consultants)
         total = sum(line.weight for spec in specs for line in spec.lines)
-        weeks = (world.settings.end - world.settings.history_start).days / 7
-        self._unit_hours = int(world.settings.consultants * weeks * _WEEKLY_HOURS / total)
-        self._months = max(1, round(weeks / 4.35))
+        days = (world.settings.end - world.settings.history_start).days
+        self._unit_hours = world.settings.consultants * days * _WEEKLY_HOURS // (7 * total)
+        self._months = max(1, round(Fraction(days) / _DAYS_OF_MONTH))
         self._specs = specs
 
     def find(self, tag: str, turn: int = 0) -> Engagement:
@@ -163,7 +165,7 @@ class Contracts:
             percent, months = spec.rollover
             rollover = {
                 "unused_hours": "roll_over",
-                "rollover_hours": (included * percent / 100).quantize(Decimal("0.25")),
+                "rollover_hours": (included * percent / Decimal(100)).quantize(Decimal("0.25")),
                 "rollover_months": months,
             }
         tx.insert(

@@ -260,7 +260,7 @@ class Invoicing:
                 continue
             if seconds and self._rng.random() < 0.4:
                 half = seconds // 2
-                amount = (amount * half / seconds).quantize(Decimal("0.01"))
+                amount = (amount * half / Decimal(seconds)).quantize(Decimal("0.01"))
                 seconds = half
                 self._world.features["credited_in_part"] += 1
             items.append(

@@ -49,7 +49,7 @@ class FirmSettings:
     consultants: int = 40
     days: int = 60
     start: date = date(2026, 3, 2)
-    changes_per_second: float | None = None
+    changes_per_second: float | None = None  # float: a pace
 
     def __post_init__(self) -> None:
         if self.consultants < SMALLEST_FIRM:

@@ -17,7 +17,7 @@ _HOURS: Final = tuple(map(Decimal, ("4", "5.5", "6", "6.75")))
 _INTERNAL: Final = 0.12  # share of assignments to internal work
 _STINT_WEEKS: Final = (1, 4)
 # Chances of what becomes of an assignment, once it is there.
-_EXTENDED, _CANCELLED, _HANDED_ON, _DELETED = 0.12, 0.08, 0.08, 0.04
+_EXTENDED, _CANCELLED, _HANDED_ON, _DELETED = 0.12, 0.08, 0.08, 0.04  # float: chances
 _MISTYPE, _REPAIR = 30, 36  # percent of the run
 
 

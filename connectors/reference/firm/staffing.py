@@ -16,7 +16,7 @@ _WEEK: Final = timedelta(weeks=1)
 _STINT_WEEKS: Final = (2, 5)
 # Share of time on internal work, percent, by practice: what utilization differs by.
 _INTERNAL_PERCENT: Final = {"cloud": 9, "data": 14, "strategy": 20}
-_INTERNAL_DAYS: Final = 0.33  # internal work happens on a third of the days, in larger pieces
+_INTERNAL_DAYS: Final = 33  # percent: internal work happens on a third of the days, in larger pieces
 _PRIMARY_QUARTERS: Final = 3  # a first project takes about three quarters of a week, a second one
 _SHARE_UNIT: Final = 1000  # so that shares of projects with different weights compare as integers
 # Share of blocks in odd minutes; more where the contract rounds quantities, to see it do so.
@@ -112,8 +112,8 @@ class Staffing:
 
     def _split(self, person: Person, day: date, left: int) -> list[Booking]:
         bookings: list[Booking] = []
-        if self._rng.random() < _INTERNAL_DAYS:
-            percent = int(_INTERNAL_PERCENT[person.practice] / _INTERNAL_DAYS)
+        if self._rng.random() * 100 < _INTERNAL_DAYS:
+            percent = _INTERNAL_PERCENT[person.practice] * 100 // _INTERNAL_DAYS
             internal = self._rng.choice(self._contracts.internal)
             left -= self._add(bookings, internal, left, left * percent // 100)
         if self._rng.random() < 0.75:

@@ -37,7 +37,8 @@ from connectors.reference.firm.model import TABLES, Plan, Statement, Transaction
 from connectors.reference.schema import SYSTEMS, create_tables
 from streams.errors import DependencyUnavailable, UsageError
 
-PROGRESS_SECONDS: Final = 0.2  # between two reports: often enough for a bar, too rare to cost anything
+# Between two reports: often enough for a bar, too rare to cost anything.
+PROGRESS_SECONDS: Final = 0.2  # float: a wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Firm:
     def run(
         self,
         progress: Callable[[Progress], None] | None = None,
-        pace: float | None = None,
+        pace: float | None = None,  # float: a pace
         stop: threading.Event | None = None,
     ) -> Progress:
         """Write the live transactions from `position` on, until the end or until ``stop`` is set.
@@ -134,11 +135,11 @@ def _engine(url: str) -> Engine:
 class _Pace:
     """Spaces transactions on a schedule, so that a slow one is made up for by the next ones."""
 
-    def __init__(self, transactions: float | None, changes: float | None) -> None:
+    def __init__(self, transactions: float | None, changes: float | None) -> None:  # float: a pace
         if any(rate is not None and rate <= 0 for rate in (transactions, changes)):
             raise UsageError("firm: the pace must be above 0")
-        self._per_transaction = 1 / transactions if transactions else 0.0
-        self._per_change = 1 / changes if changes and not transactions else 0.0
+        self._per_transaction = 1 / transactions if transactions else 0.0  # float: a pace
+        self._per_change = 1 / changes if changes and not transactions else 0.0  # float: a pace
         self._due = time.monotonic()
 
     def wait(self, changes: int, stop: threading.Event | None) -> bool:

@@ -28,8 +28,8 @@ from streams.errors import (
 
 CONNECT_TIMEOUT_S = 10
 # A killed instance's session ends when the server notices, which takes milliseconds on a live network.
-LOCK_PATIENCE_S = 10.0
-LOCK_POLL_S = 0.1
+LOCK_PATIENCE_S = 10.0  # float: a wait
+LOCK_POLL_S = 0.1  # float: a wait
 # A batch takes a quarter second; one that takes this long hangs on a lock or a dying disk.
 STATEMENT_TIMEOUT_MS = 60_000
 # A peer that vanished without closing is noticed within 20 s on either side, which frees its lock. That is
