@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 
 from agents.billing.contracts import ContractLine, Engagement
 from agents.billing.entities import NON_BILLABLE, Consultant, Project, Task
@@ -27,8 +28,10 @@ class Chain:
     dependencies: list[str] = field(default_factory=list)
 
 
-def resolve(consultant_id: str, project_id: str, task_id: str | None, ref: BillingReference) -> Chain:
-    """Follow consultant, project, task, contract line, engagement, client and legal entity.
+def resolve(
+    consultant_id: str, project_id: str, task_id: str | None, ref: BillingReference, day: date | None
+) -> Chain:
+    """Follow consultant (as of the day), project, task, contract line, engagement, client and legal entity.
 
     A task of another project counts as missing. The line is the task's, else the project's. While the task
     is missing, the project's line says where the parked time shows, though not whether it is chargeable:
@@ -36,7 +39,7 @@ def resolve(consultant_id: str, project_id: str, task_id: str | None, ref: Billi
     """
     chain = Chain()
     chain.dependencies = [f"consultant:{consultant_id}", f"project:{project_id}"]
-    chain.consultant = ref.consultants.get(consultant_id)
+    chain.consultant = ref.consultant_on(consultant_id, day)
     if chain.consultant is None:
         chain.missing.append(f"consultant:{consultant_id}")
     project = ref.projects.get(project_id)

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from agents.consultant_positions import Position
 from streams.money import FIXED, SECONDS_PER_HOUR
 
 Record = Mapping[str, Any]
@@ -38,6 +39,17 @@ class Consultant:
     def from_record(cls, record: Record) -> Consultant:
         """The consultant of a decoded ``canonical.consultant``."""
         return cls(record["id"], record["role"], record["grade"], record["region"])
+
+    def in_position(self, position: Position | None) -> Consultant:
+        """The consultant on a day with a position, which says otherwise where it says anything; or without."""
+        if position is None:
+            return self
+        return Consultant(
+            self.id,
+            self.role if position.role is None else position.role,
+            self.grade if position.grade is None else position.grade,
+            self.region if position.region is None else position.region,
+        )
 
 
 @dataclass(frozen=True, slots=True)

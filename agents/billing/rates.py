@@ -46,7 +46,7 @@ _PAIR_SCOPES: Final = {
 
 
 class RateSubject(NamedTuple):
-    """Who works on what: all that decides which rates can match."""
+    """Who works on what: all that decides which rates can match. The consultant is as of the work date."""
 
     consultant: Consultant
     project_id: str

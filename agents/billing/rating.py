@@ -59,7 +59,7 @@ def rate_entry(entry: Entry | None, ref: BillingReference, known_at: datetime | 
     """
     if entry is None:
         return NOTHING
-    chain = resolve(entry.consultant_id, entry.project_id, entry.task_id, ref)
+    chain = resolve(entry.consultant_id, entry.project_id, entry.task_id, ref, entry.work_date)
     contribution = _contribution(entry.seconds, chain)
     if chain.missing:
         parking = Parking(MISSING_REFERENCE, tuple(sorted(set(chain.missing))))

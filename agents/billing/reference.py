@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import date
 from operator import attrgetter
 from typing import Final, TypeVar
 
@@ -29,7 +30,8 @@ from agents.billing.rates import RateTable
 from agents.billing.rights import RightTable
 from agents.billing.terms import Terms
 from agents.billing.termshistory import EngagementVersion, LineVersion, TermsHistory
-from agents.billing.touches import Touch
+from agents.billing.touches import Touch, half_open
+from agents.consultant_positions import Position, Positions, differing, seen_as
 from agents.owned import OwnedRows
 from streams.errors import ContractViolation
 
@@ -53,6 +55,7 @@ __all__ = [
 # The entities that billing reads as tables, named as in their topics (``canonical.<entity>``).
 REFERENCE_ENTITIES: Final = (
     "consultant",
+    "consultant_position",
     "project",
     "task",
     "contract_line",
@@ -83,6 +86,7 @@ class BillingReference:
 
     def __init__(self) -> None:
         self.consultants: dict[str, Consultant] = {}
+        self.positions = Positions()
         self.projects: dict[str, Project] = {}
         self.tasks: dict[str, Task] = {}
         self.lines: dict[str, ContractLine] = {}
@@ -113,8 +117,9 @@ class BillingReference:
         row: Record = {} if gone or record is None else record
         match entity:
             case "consultant":
-                consultant = None if gone else Consultant.from_record(row)
-                return _replace(self.consultants, "consultant", row_id, consultant)
+                return self._replace_consultant(row_id, None if gone else Consultant.from_record(row))
+            case "consultant_position":
+                return self._replace_position(row_id, None if gone else Position.from_record(row))
             case "project":
                 return _replace(self.projects, "project", row_id, None if gone else Project.from_record(row))
             case "task":
@@ -156,6 +161,13 @@ class BillingReference:
             case _:
                 raise ContractViolation(f"billing keeps no reference table of {entity!r}")
 
+    def consultant_on(self, consultant_id: str, day: date | None) -> Consultant | None:
+        """A consultant as of a day, by their position then; by their own row alone without a day."""
+        consultant = self.consultants.get(consultant_id)
+        if consultant is None or day is None:
+            return consultant
+        return consultant.in_position(self.positions.on(consultant_id, day))
+
     def terms(self, root_id: str) -> Terms:
         """The caps and inclusions of an allocation root; empty for a root that is no known engagement."""
         return self.terms_history(root_id).now
@@ -184,6 +196,27 @@ class BillingReference:
         of_lines = [version for line_id in lines for version in self._line_versions.of(line_id)]
         history = self._terms[root_id] = TermsHistory.of(terms, self._cap_versions.of(root_id), of_lines)
         return history
+
+    def _replace_consultant(self, consultant_id: str, new: Consultant | None) -> list[Touch]:
+        """All days of who comes or goes; else those on which no position says what the row says otherwise."""
+        old = self.consultants.get(consultant_id)
+        touches = _replace(self.consultants, "consultant", consultant_id, new)
+        if not touches or old is None or new is None:
+            return touches
+        steps = self.positions.steps(consultant_id)
+        days = differing(seen_as(steps, old.in_position), seen_as(steps, new.in_position))
+        return [half_open(touches[0].dependency, start, end) for start, end in days]
+
+    def _replace_position(self, row_id: str, new: Position | None) -> list[Touch]:
+        """The days on which somebody differs for it; nobody knows whom it is of: none, until they come."""
+        touches = []
+        for consultant_id, before, after in self.positions.replace(row_id, new):
+            consultant = self.consultants.get(consultant_id)
+            if consultant is not None:
+                who = consultant.in_position
+                days = differing(seen_as(before, who), seen_as(after, who))
+                touches += [half_open(f"consultant:{consultant_id}", start, end) for start, end in days]
+        return touches
 
     def _replace_line(self, line_id: str, new: ContractLine | None) -> list[Touch]:
         old = self.lines.pop(line_id, None)

@@ -11,6 +11,7 @@ from agents.billing.touches import Touch
 
 # Rows that entries look up by coordinates rather than by id.
 _BY_COORDINATES = {
+    "consultant_position": "consultant:",  # one that moved unseen was of some consultant
     "fx_rate": "fx:",
     "fx_rate_version": "fx:",
     "period": "period:",

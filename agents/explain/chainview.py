@@ -48,7 +48,7 @@ def chain_links(
     root = None if segment.root_id.startswith(f"{PARKED_ROOT}:") else segment.root_id
     client = segment.client_id if engagement is None else engagement.client_id
     entity = segment.legal_entity_id if engagement is None else engagement.legal_entity_id
-    consultant = ref.consultants.get(segment.consultant_id or "")
+    consultant = ref.consultant_on(segment.consultant_id or "", segment.work_date)
     task = ref.tasks.get(segment.task_id or "")
     links = (
         (
@@ -163,7 +163,7 @@ def _chain(segment: Segment, milestone: Record | None, ref: BillingReference) ->
         return milestone_chain(milestone["contract_line_id"] or "", milestone["engagement_id"] or "", ref)
     if segment.consultant_id is None or segment.project_id is None:
         return Chain()
-    return resolve(segment.consultant_id, segment.project_id, segment.task_id, ref)
+    return resolve(segment.consultant_id, segment.project_id, segment.task_id, ref, segment.work_date)
 
 
 def _known(row_id: str | None, table: Mapping[str, object]) -> str | None:

@@ -126,7 +126,7 @@ def _subject(segment: Segment, ref: BillingReference) -> tuple[RateSubject | Non
     """Who works on what, by the references as they are now; or what is missing for that."""
     if segment.consultant_id is None or segment.project_id is None:
         return None, "the line names no consultant and project"
-    chain = resolve(segment.consultant_id, segment.project_id, segment.task_id, ref)
+    chain = resolve(segment.consultant_id, segment.project_id, segment.task_id, ref, segment.work_date)
     if chain.missing:
         return None, f"not in the reference tables: {', '.join(sorted(set(chain.missing)))}"
     if chain.consultant is None or chain.line is None or chain.engagement is None:

@@ -19,6 +19,7 @@ from connectors.reference.columns import (
     Money,
     OptionalCode,
     OptionalDay,
+    OptionalFactor,
     OptionalHours,
     OptionalInstant,
     OptionalMoney,
@@ -194,7 +195,10 @@ class Task(Erp):
 
 
 class Consultant(Erp):
-    """A person who logs time. Dates are of employment, ``left_on`` exclusive."""
+    """A person who logs time, as they are on days without a position.
+
+    Dates are of employment, ``left_on`` exclusive.
+    """
 
     __tablename__ = "consultant"
     id: Mapped[Key]
@@ -209,6 +213,27 @@ class Consultant(Erp):
     time_zone: Mapped[Code]
     hired_on: Mapped[Day]
     left_on: Mapped[OptionalDay]
+
+
+class ConsultantPosition(Erp):
+    """What a consultant is in ``[effective_from, effective_to)``, instead of what their own row says.
+
+    A column that is null is as in the row, which holds alone on days without a position. Of positions that
+    overlap the one that begins last holds, then that of the greatest id.
+    """
+
+    __tablename__ = "consultant_position"
+    id: Mapped[Key]
+    consultant_id: Mapped[Code]
+    effective_from: Mapped[Day]
+    effective_to: Mapped[OptionalDay]
+    role: Mapped[OptionalCode]
+    grade: Mapped[OptionalCode]
+    practice: Mapped[OptionalCode]
+    region: Mapped[OptionalCode]
+    legal_entity_id: Mapped[OptionalCode]
+    calendar_id: Mapped[OptionalCode]
+    fte: Mapped[OptionalFactor]
 
 
 class CostRate(Erp):

@@ -16,6 +16,7 @@ from typing import Final
 
 from .books import Books
 from .exact import ZERO, round_money, whole
+from .positions import consultant_on
 from .rows import ContractLine, Engagement, Milestone, Project, Rate, Rows, Task, TimeEntry
 
 ONE: Final = Decimal(1)
@@ -104,7 +105,8 @@ def rate_entry(entry: TimeEntry, rows: Rows, books: Books) -> Item:
     if line.billing_method in ("milestone", "per_diem"):
         return _unpriced(entry, line, engagement, "fixed_fee", books)
 
-    consultant = rows.consultants[entry.consultant_id]
+    consultant = consultant_on(entry.consultant_id, entry.work_date, rows)
+    assert consultant is not None  # who is not there was parked above
     rates = books.rates_for(entry, line, engagement, consultant)
     if len(rates) > 1:
         tied = [f"rate:{rate.id}" for rate in rates]

@@ -164,6 +164,22 @@ class Consultant:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """What a consultant is in ``[effective_from, effective_to)``; what is None is as in their own row."""
+
+    id: str
+    consultant_id: str
+    effective_from: date
+    effective_to: date | None
+    role: str | None = None
+    grade: str | None = None
+    practice: str | None = None
+    region: str | None = None
+    calendar_id: str | None = None
+    fte: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """A price for ``unit``: hour, day (of ``day_seconds``) or fixed, an entry.
 
@@ -476,6 +492,7 @@ class Rows:
     projects: dict[str, Project] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     consultants: dict[str, Consultant] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
     rates: dict[str, Rate] = field(default_factory=dict)
     rate_versions: dict[str, RateVersion] = field(default_factory=dict)
     calendars: dict[str, Calendar] = field(default_factory=dict)

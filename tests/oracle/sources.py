@@ -43,6 +43,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "project": "id engagement_id contract_line_id status",
         "task": "id project_id contract_line_id billing_class status",
         "consultant": "id role grade practice region calendar_id fte hired_on left_on",
+        "consultant_position": "id consultant_id effective_from effective_to role grade practice region calendar_id fte",
         "cost_rate": "id consultant_id currency cost effective_from effective_to",
         "rate": "id task_id project_id contract_line_id client_id consultant_id role grade region currency"
         " price overtime_multiplier weekend_multiplier effective_from effective_to applies_to_invoiced"
@@ -126,6 +127,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         projects=_by_id(map(_project, valid("erp", erp, "project"))),
         tasks=_by_id(map(_task, valid("erp", erp, "task"))),
         consultants=_by_id(map(_consultant, valid("erp", erp, "consultant"))),
+        positions=_by_id(map(_position, valid("erp", erp, "consultant_position"))),
         rates=_by_id(map(_rate, valid("erp", erp, "rate"))),
         rate_versions=_by_id(map(_rate_version, valid("erp", erp, "rate_version"))),
         calendars=_by_id(map(_calendar, valid("erp", erp, "calendar"))),
@@ -269,6 +271,21 @@ def _consultant(x: SourceRow) -> r.Consultant:
         fte=x["fte"],
         hired_on=x["hired_on"],
         left_on=x["left_on"],
+    )
+
+
+def _position(x: SourceRow) -> r.Position:
+    return r.Position(
+        id=_erp(x["id"]),
+        consultant_id=_erp(x["consultant_id"]),
+        effective_from=x["effective_from"],
+        effective_to=x["effective_to"],
+        role=x["role"],
+        grade=x["grade"],
+        practice=x["practice"],
+        region=x["region"],
+        calendar_id=_erp_or_none(x["calendar_id"]),
+        fte=x["fte"],
     )
 
 

@@ -63,7 +63,7 @@ class Invoicing:
     ) -> None:
         self._world = world
         self._contracts = contracts
-        self._roles = {person.id: person.role for person in people.staff}
+        self._staff = {person.id: person for person in people.staff}
         self._rates = rates
         self._entries = entries
         self._payers = payers
@@ -173,7 +173,8 @@ class Invoicing:
                 credits.append(Item(line.id, entry, version, seconds, amount, charge))
         if not approved or row["kind"] != "standard" or not self._plain(row):
             return []
-        rate = self._rates.of_line_role(line.id, self._roles[row["consultant_code"]], row["work_date"])
+        role = self._staff[row["consultant_code"]].role_on(row["work_date"])
+        rate = self._rates.of_line_role(line.id, role, row["work_date"])
         seconds = hours_to_seconds(row["hours"]) - seconds_billed
         if rate is None or seconds <= 0:
             return []

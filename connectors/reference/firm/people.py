@@ -1,4 +1,4 @@
-"""Consultants, what they cost, when they are hired, promoted, away and gone."""
+"""Consultants, what they cost, when they are hired, away and gone."""
 
 from __future__ import annotations
 
@@ -63,10 +63,21 @@ class Person:
     left_on: date | None
     logs_weekly: bool
     known_on: date  # when the ERP gets the row
+    role_since: tuple[date, str] | None = None  # of a promotion
+    half_time: tuple[date, date | None] | None = None  # from and until when
 
     def employed(self, day: date) -> bool:
         """Whether they work here on a day."""
         return self.hired_on <= day and (self.left_on is None or day < self.left_on)
+
+    def role_on(self, day: date) -> str:
+        """Their role of a day."""
+        return self.role if self.role_since is None or day < self.role_since[0] else self.role_since[1]
+
+    def fte_on(self, day: date) -> Decimal:
+        """Their FTE of a day."""
+        since, until = self.half_time or (date.max, None)
+        return self.fte / 2 if since <= day and (until is None or day < until) else self.fte
 
 
 class People:
@@ -112,7 +123,7 @@ class People:
         )
 
     def seed(self, tx: Draft) -> None:
-        """Insert those who are here; schedule hires, leavers, a promotion, raises and absences."""
+        """Insert those who are here; schedule hires, leavers, raises and absences."""
         settings = self._world.settings
         for person in self.staff:
             if person.known_on <= settings.history_start:
@@ -123,8 +134,6 @@ class People:
                 notice = max(settings.start, person.left_on - timedelta(days=10))
                 self._world.at(utc(notice, 10), self._leave, person, person.left_on)
             self._plan_absences(person)
-        promoted = next(person for person in self.staff[FOUR_DAYS:] if person.role == "analyst")
-        self._world.at(utc(settings.day_at(50), 7), self._promote, promoted)
         self._world.at(utc(settings.day_at(35), 7), self._raise_cost, self.staff[0])
         self._world.at(utc(settings.day_at(45), 7), self._end_cost, self.staff[1])
 
@@ -169,12 +178,6 @@ class People:
         with self._world.transaction("erp", "leave") as tx:
             tx.update("consultant", person.id, left_on=left_on)
         self._world.features["leave"] += 1
-
-    def _promote(self, person: Person) -> None:
-        person.grade = "G3"
-        with self._world.transaction("erp", "promotion") as tx:
-            tx.update("consultant", person.id, grade=person.grade)
-        self._world.features["promotion"] += 1
 
     def _raise_cost(self, person: Person) -> None:
         old = self._world.rows["cost_rate"][f"CR-{person.id[2:]}-1"]
@@ -244,7 +247,7 @@ class People:
         if not person.employed(day):
             return 0
         full = working_seconds(person.calendar, day, self._world.settings.start)
-        return max(0, int(full * person.fte) - self._away.get((person.id, day), 0))
+        return max(0, int(full * person.fte_on(day)) - self._away.get((person.id, day), 0))
 
     def approver_of(self, person: Person) -> Person:
         """The manager of the practice, or another manager; nobody approves their own time."""

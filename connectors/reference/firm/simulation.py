@@ -20,6 +20,7 @@ from connectors.reference.firm.payers import Payers
 from connectors.reference.firm.people import People
 from connectors.reference.firm.period_rights import PeriodRights
 from connectors.reference.firm.plans import Plans
+from connectors.reference.firm.positions import Positions
 from connectors.reference.firm.rates import Rates
 from connectors.reference.firm.resourcing import Resourcing
 from connectors.reference.firm.second_thoughts import SecondThoughts
@@ -51,6 +52,7 @@ def plan(settings: FirmSettings) -> Plan:
         seed_entities(world, tx)
         seed_calendars(world, tx)
         people.seed(tx)
+        Positions(world, people).schedule()
         PeriodRights(world, people).seed(tx)
         ApprovalLimits(world, people).seed(tx)
         clients.seed_clients(tx)

@@ -43,6 +43,10 @@ _OWN: dict[str, dict[str, Any]] = {
     "rate_version": {**_RATE, "rate_id": "R"},
     "fx_rate": {"decided_at": None},
     "fx_rate_version": {"decided_at": None},
+    "consultant_position": {
+        "consultant_id": "C",
+        **dict.fromkeys(("role", "grade", "practice", "region", "legal_entity_id", "calendar_id", "fte")),
+    },
     "calendar": {**dict.fromkeys(_WORKDAYS, D(8)), "saturday": D(0), "sunday": D(0)},
     "accounting_period": {"status": "open"},
     "invoice_line": {

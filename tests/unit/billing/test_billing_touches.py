@@ -40,6 +40,15 @@ def some(*values: Any) -> st.SearchStrategy[Any]:
 # Few ids and few values, so that edits hit what the entries look at.
 FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "consultant": {"role": some("dev", "qa"), "grade": some("senior"), "region": one_of(["eu", "us"])},
+    "consultant_position": {
+        "consultant_id": one_of(["erp:C1", "erp:C1", "erp:C2"]),
+        "effective_from": one_of(DAYS),
+        "effective_to": some(*DAYS),
+        "role": some("dev", "qa"),
+        "grade": some("senior", "junior"),
+        "region": some("us"),
+        "fte": some(Decimal("0.5")),
+    },
     "project": {"engagement_id": some("erp:E1", "erp:E1"), "contract_line_id": some("erp:L1", "erp:L2")},
     "task": {
         "project_id": one_of(["erp:P1", "erp:P1", "erp:P2"]),
@@ -138,6 +147,7 @@ SHAPES: list[dict[str, Any]] = [
 ]
 IDS = {
     "consultant": ["erp:C1", "erp:C2"],
+    "consultant_position": ["erp:Q1", "erp:Q2", "erp:Q3"],
     "project": ["erp:P1", "erp:P2"],
     "task": ["erp:T1"],
     "contract_line": ["erp:L1", "erp:L2"],
@@ -157,6 +167,7 @@ IDS = {
 # Most edits are of what depends on days; edits of the chain change everything and teach little.
 WEIGHTED = [
     *FIELDS,
+    *["consultant_position"] * 4,
     *["rate"] * 8,
     *["rate_version"] * 6,
     *["fx_rate"] * 4,
@@ -215,6 +226,7 @@ def edits(draw: st.DrawFn) -> Edit:
 
 # What a row that an edit creates has besides the fields that the edit sets.
 NEW_ROWS: dict[str, dict[str, Any]] = {
+    "consultant_position": {"consultant_id": "erp:C1", "effective_from": DAYS[0]},
     "prepaid_lot": {"contract_line_id": "erp:L1", "seconds": 60},
     "payer_split": {"engagement_id": ROOT, "client_id": "erp:CL2"},
     "contract_line": {"engagement_id": ROOT, "billing_method": "tm"},

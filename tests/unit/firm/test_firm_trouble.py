@@ -50,6 +50,7 @@ FEATURES = {
     *("leave", "line_credited", "line_posted", "milestone_accepted", "milestone_accepted_after_close"),
     *("milestone_amount_change", "milestone_cancelled", "milestone_revoked", "opportunity_lost"),
     *("opportunity_proposal", "opportunity_won", "over_cap_action_change", "period_closed"),
+    *("practice_move", "half_time", "half_time_ended"),
     *("period_right_granted", "period_right_revoked", "period_soft_closed"),
     *("payer_split_changed",),
     *("approval_limit_raised", "adjustment_signed_again", "lot_bought", "lot_extended"),

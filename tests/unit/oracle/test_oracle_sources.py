@@ -179,6 +179,14 @@ VALID: dict[str, dict[str, Any]] = {
         "hired_on": date(2020, 1, 1),
         "left_on": None,
     },
+    "consultant_position": {
+        "id": "Q",
+        "consultant_id": "C",
+        "effective_from": date(2026, 3, 16),
+        "effective_to": date(9999, 12, 31),
+        **dict.fromkeys(("role", "grade", "practice", "region", "calendar_id")),
+        "fte": Decimal("0.5"),
+    },
     "cost_rate": {
         "id": "X",
         "consultant_id": "C",
@@ -344,6 +352,8 @@ NAN, INFINITE = Decimal("NaN"), Decimal("-Infinity")
         ("calendar", "sunday", Decimal(-1)),
         ("consultant", "fte", Decimal("2.01")),
         ("consultant", "fte", NAN),
+        ("consultant_position", "fte", Decimal("2.01")),
+        ("consultant_position", "effective_to", date(2026, 3, 16)),
         ("rate", "price", Decimal(0)),
         ("rate", "weekend_multiplier", Decimal(0)),
         ("rate", "effective_to", date(2026, 1, 1)),

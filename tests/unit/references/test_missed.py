@@ -304,6 +304,7 @@ def test_projects_whose_plan_is_billed_otherwise_are_reached(entity: str) -> Non
         ("engagement_version", "terms:"),
         ("contract_line_version", "terms:"),
         ("payer_split", "terms:"),
+        ("consultant_position", "consultant:"),
     ],
 )
 def test_a_row_looked_up_by_coordinates_reaches_all_who_looked_up_its_kind(entity: str, kind: str) -> None:
