@@ -91,12 +91,24 @@ class Positions:
 
 def holding(timeline: Timeline[T], day: date) -> T:
     """What holds on a day."""
+    if len(timeline) == 1:  # most have one, and are asked for each day of each window
+        return timeline[0][1]
     return timeline[bisect_right(timeline, day, key=_first_day) - 1][1]
 
 
 def seen_as(steps: Steps, who: Callable[[Position | None], T]) -> Timeline[T]:
     """What somebody is, day by day: ``who`` says it of a position, or of none."""
     return _merged((day, who(position)) for day, position in steps)
+
+
+def parts_between(timeline: Timeline[T], start: date, end: date) -> list[tuple[date, date, T]]:
+    """What holds in ``[start, end)``, part by part."""
+    ends = [*(day for day, _ in timeline[1:]), date.max]
+    return [
+        (max(first, start), min(until, end), what)
+        for (first, what), until in zip(timeline, ends, strict=True)
+        if first < end and until > start
+    ]
 
 
 def differing(before: Timeline[T], after: Timeline[T]) -> Iterator[tuple[date | None, date | None]]:

@@ -4,7 +4,8 @@
 
 Holidays of one day add up, an hourless holiday takes the whole day, and neither takes more than the
 calendar gives. The result is rounded half up to a whole second. Outside the employment, ``[hired_on,
-left_on)``, it is 0. It is unknown (None) while the consultant or the calendar is.
+left_on)``, it is 0. It is unknown (None) while the consultant or the calendar is. Calendar and FTE are those of
+the day (`agents.consultant_positions`).
 
 Example: FTE 0.5 and an 8 h day give 14,400 s; with 2 h of absence 7,200 s; on a holiday 0.
 """
@@ -17,8 +18,11 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, TypeAlias, TypeVar
 
+from agents.consultant_positions import ENTITY as POSITION
+from agents.consultant_positions import holding
 from agents.utilization.chargeable import CONTRACT_LINE, PROJECT, Chargeable
 from agents.utilization.costs import COST_RATE, CostRates
+from agents.utilization.staff import CONSULTANT_ROW, Consultant, Staff
 from agents.utilization.targets import CONSULTANT, GRADE, PRACTICE, Goal, Scope, Target, Targets
 from agents.utilization.targets import ENTITY as TARGET
 from agents.utilization.touches import ProjectTouch, Touch
@@ -32,25 +36,10 @@ _DAY: Final = timedelta(days=1)
 # Ranges remembered a consultant: those of the windows that live input is about. Beyond that
 # (a backfill of years) they are forgotten together.
 _REMEMBERED: Final = 64
-ENTITIES: Final = ("consultant", "calendar", "holiday", "absence", TARGET, PROJECT, CONTRACT_LINE, COST_RATE)
-
-
-@dataclass(frozen=True, slots=True)
-class Consultant:
-    """What utilization needs of a consultant."""
-
-    calendar_id: str
-    fte: Decimal
-    hired_on: date
-    left_on: date | None
-    practice: str | None
-    region: str | None
-    role: str | None
-    grade: str | None
-
-    def is_employed(self, start: date, end: date) -> bool:
-        """Whether they are on any day of ``[start, end)``."""
-        return self.hired_on < end and (self.left_on is None or self.left_on > start)
+ENTITIES: Final = (
+    *(CONSULTANT_ROW, POSITION, "calendar", "holiday", "absence"),
+    *(TARGET, PROJECT, CONTRACT_LINE, COST_RATE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +55,13 @@ class UtilizationReference:
     """The reference tables, indexed by what a day's capacity, target and plan look up."""
 
     def __init__(self) -> None:
-        self._consultants: dict[str, Consultant] = {}
+        self._staff = Staff()
+        self.consultant_on = self._staff.on
+        self.consultant_between = self._staff.between
+        self.consultants = self._staff.ids
         self._calendars: dict[str, tuple[int, ...]] = {}
         self._holidays: dict[str, DayOff] = {}
         self._absences: dict[str, DayOff] = {}
-        self._people: dict[str, set[str]] = {}
         self._holidays_of: dict[tuple[str, date], set[str]] = {}
         self._absences_of: dict[tuple[str, date], set[str]] = {}
         self._targets = Targets()
@@ -99,13 +90,17 @@ class UtilizationReference:
         return list(touches)
 
     def _apply(self, entity: str, identifier: str, row: Record | None) -> list[Touch]:
-        if entity == "consultant":
-            return self._apply_consultant(identifier, row)
+        if entity in (CONSULTANT_ROW, POSITION):
+            return self._staff.apply(entity, identifier, row)
         if entity == "calendar":
             return self._apply_calendar(identifier, row)
         if entity == "holiday":
             touched = _replace(self._holidays, self._holidays_of, identifier, row, "calendar_id")
-            return [Touch(who, day, day) for calendar, day in touched for who in self._staff(calendar)]
+            return [
+                Touch(who, day, day)
+                for calendar, day in touched
+                for who in self._staff.with_calendar(calendar, day)
+            ]
         if entity == "absence":
             touched = _replace(self._absences, self._absences_of, identifier, row, "consultant_id")
             return [Touch(who, day, day) for who, day in touched]
@@ -116,26 +111,17 @@ class UtilizationReference:
             return list(dict.fromkeys(reached))
         return []
 
-    def consultant(self, consultant_id: str) -> Consultant | None:
-        """The consultant, if known."""
-        return self._consultants.get(consultant_id)
-
-    def consultants(self) -> list[str]:
-        """Ids of all that are known, ascending."""
-        return sorted(self._consultants)
-
     def missing_keys(self, consultant_id: str) -> list[str]:
-        """What a day's capacity lacks: ``consultant:<id>`` or ``calendar:<id>``, or nothing."""
-        consultant = self._consultants.get(consultant_id)
-        if consultant is None:
+        """What the capacity of any day lacks: ``consultant:<id>`` or each ``calendar:<id>``, or nothing."""
+        timeline = self._staff.timeline(consultant_id)
+        if timeline is None:
             return [f"consultant:{consultant_id}"]
-        if consultant.calendar_id not in self._calendars:
-            return [f"calendar:{consultant.calendar_id}"]
-        return []
+        calendars = {who.calendar_id for _, who in timeline}
+        return sorted(f"calendar:{one}" for one in calendars if one not in self._calendars)
 
     def day_capacity(self, consultant_id: str, day: date) -> int | None:
         """Seconds the consultant could work on a day; None if the consultant or calendar is unknown."""
-        consultant = self._consultants.get(consultant_id)
+        consultant = self.consultant_on(consultant_id, day)
         if consultant is None:
             return None
         week = self._calendars.get(consultant.calendar_id)
@@ -182,11 +168,11 @@ class UtilizationReference:
         """What the days of ``[start, end)`` are to reach; None without a target, or if capacity is unknown."""
         known = _room(self._goals, consultant_id)
         if (start, end) not in known:
-            consultant = self._consultants.get(consultant_id)
+            timeline = self._staff.timeline(consultant_id)
             known[start, end] = None
-            if consultant is not None:
+            if timeline is not None:
                 known[start, end] = self._targets.goal(
-                    _scopes(consultant_id, consultant),
+                    lambda day: _scopes(consultant_id, holding(timeline, day)),
                     start,
                     end,
                     lambda day: self.day_capacity(consultant_id, day),
@@ -195,41 +181,20 @@ class UtilizationReference:
 
     def _aims(self, target: Target) -> list[Touch]:
         """The people that a target is for, with its days."""
-        last = None if target.effective_to is None else target.effective_to - _DAY
+        end = date.max if target.effective_to is None else target.effective_to
         return [
-            Touch(who, target.effective_from, last)
-            for who, consultant in sorted(self._consultants.items())
+            Touch(who, first, None if until == date.max else until - _DAY)
+            for who in self.consultants()
+            for first, until, consultant in self.consultant_between(who, target.effective_from, end)
             if target.scope in _scopes(who, consultant)
         ]
-
-    def _staff(self, calendar_id: str) -> list[str]:
-        return sorted(self._people.get(calendar_id, ()))
-
-    def _apply_consultant(self, identifier: str, row: Record | None) -> list[Touch]:
-        old = self._consultants.pop(identifier, None)
-        if old is not None:
-            self._people[old.calendar_id].discard(identifier)
-        new = None
-        if row is not None:
-            new = self._consultants[identifier] = Consultant(
-                row["calendar_id"],
-                row["fte"],
-                row["hired_on"],
-                row["left_on"],
-                row["practice"],
-                row["region"],
-                row["role"],
-                row["grade"],
-            )
-            self._people.setdefault(new.calendar_id, set()).add(identifier)
-        return [] if old == new else [Touch(identifier)]
 
     def _apply_calendar(self, identifier: str, row: Record | None) -> list[Touch]:
         old = self._calendars.pop(identifier, None)
         new = None
         if row is not None:
             new = self._calendars[identifier] = tuple(row[f"{name}_seconds"] for name in _WEEKDAYS)
-        return [] if old == new else [Touch(who) for who in self._staff(identifier)]
+        return [] if old == new else self._staff.days_with_calendar(identifier)
 
 
 def _room(known: dict[str, dict[tuple[date, date], V]], consultant_id: str) -> dict[tuple[date, date], V]:

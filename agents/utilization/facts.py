@@ -4,7 +4,8 @@ A day has a row while it has an approved entry; a week (from Monday), a calendar
 likewise, and also while time is planned in it. (Quarters are the calendar's, whatever the fiscal year of a
 legal entity.) A window's capacity is that of all its days, worked or not. Utilization is the ratio of sums,
 billable by capacity, to six places half up; null where capacity is zero or unknown. Forecast is the same of
-what is planned to be billable. Attributes are the consultant's as known now; target and shortfall are those
+what is planned to be billable. Attributes are the consultant's of the day, those of a window of its last day;
+target and shortfall are those
 of `agents.utilization.targets`, the plan is that of `agents.utilization.plans`. A row's revision grows if and
 only if its business content changes; when the last entry goes, the row is published once as deleted, and
 keeps counting if it comes back.
@@ -28,13 +29,14 @@ from agents.utilization.contributions import ConsultantState, Content
 from agents.utilization.costs import COST_RULES, cost_report
 from agents.utilization.groups import members_of
 from agents.utilization.measures import Measure, measure
+from agents.utilization.parts import parts_of
 from agents.utilization.plan_rows import plan_rows
 from agents.utilization.ratio import utilization
 from agents.utilization.touches import WEEK, Touch, Window, windows_between, windows_of
 
 Record: TypeAlias = dict[str, Any]
 
-DEFINITION: Final = "utilization/3"
+DEFINITION: Final = "utilization/4"
 RULES: Final = f"{DEFINITION}|{COST_RULES}"
 FLOW: Final = "utilization"
 MISSING_CALENDAR: Final = "MISSING_CALENDAR"
@@ -176,7 +178,7 @@ def _facts(
         found = measure(state, reference, window)
         if window.kind == WEEK:
             facts.plans += plan_rows(state, window, {} if found is None else found.planned_on, common)
-        facts.members += members_of(state, window, found, member)
+        facts.members += members_of(state, window, parts_of(state, reference, window, found), member)
         content = _window_content(found)
         revision = state.publish_window(window, content)
         if revision is not None:
@@ -203,7 +205,7 @@ def _day_content(state: ConsultantState, reference: UtilizationReference, day: d
     if total is None:
         return None
     capacity = reference.day_capacity(state.consultant_id, day)
-    who = reference.consultant(state.consultant_id)
+    who = reference.consultant_on(state.consultant_id, day)
     attributes = (who.practice, who.region, who.role, who.grade) if who is not None else (None,) * 4
     return (total.worked, total.billable, total.unclassified, capacity, *attributes)
 

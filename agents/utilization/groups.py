@@ -6,10 +6,10 @@ one revision. The receiver applies what is not older than what it has, and keeps
 who went to another practice and back counts once, whatever arrives first. It keeps the sum beside the
 members: a change costs that one member, however many there are.
 
-Groups are those of the attributes as known now: the ERP has no history of them, so a promotion moves all of
-a person's windows. Someone nobody knows (an open MISSING_CALENDAR) belongs to the firm, and to no other
-group. Members have an approved entry in the window, or time planned; those who are employed and have neither
-count with their capacity (`agents.utilization.idle`).
+A day counts for the groups of that day: who moves within a window is a member of the old practice and of the
+new one, each with its days. Someone nobody knows (an open MISSING_CALENDAR) belongs to the firm, and to no other
+group. Members have an approved entry on the group's days, or time planned; those who are employed then and have
+neither count with their capacity (`agents.utilization.idle`).
 
 Utilization is the ratio of sums, over the people whose capacity is known.
 
@@ -18,16 +18,17 @@ Example: 30 of 40 h and 10 of 20 h are 40 of 60 h, 0.666667, not the mean of 0.7
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from agents.utilization.contributions import REMOVE, ConsultantState
-from agents.utilization.measures import Measure
+from agents.utilization.contributions import REMOVE, ConsultantState, Content
 from agents.utilization.ratio import utilization
 from agents.utilization.touches import Window
+from streams.packing import packed
 
 Record: TypeAlias = dict[str, Any]
 Group: TypeAlias = tuple[str, str]  # dimension and value: ("grade", "G4")
@@ -54,17 +55,18 @@ class Figures(NamedTuple):
 _NAMES: Final = ("days", *(f"{name}_seconds" for name in Figures._fields[1:]))
 
 
-def members_of(state: ConsultantState, window: Window, found: Measure | None, common: Record) -> list[Record]:
+def members_of(
+    state: ConsultantState, window: Window, parts: Mapping[Group, Figures], common: Record
+) -> list[Record]:
     """Records for the groups of a consultant's window that changed in what it adds to them.
 
     ``common`` are the fields of every record: the consultant and the times of the cause.
     """
     old = state.published_member(window).content
-    new = None if found is None else (*_attributes(found), *_figures(found))
-    revision = state.publish_member(window, new)
+    revision = state.publish_member(window, _content(parts))
     if revision is None:
         return []
-    before, after = _placed(old), _placed(new)
+    before, after = _placed(old), parts
     changed = [group for group in (*before, *after) if before.get(group) != after.get(group)]
     common = common | {
         "revision": revision,
@@ -75,24 +77,32 @@ def members_of(state: ConsultantState, window: Window, found: Measure | None, co
     return [_record(group, window, after.get(group)) | common for group in dict.fromkeys(changed)]
 
 
-def _attributes(found: Measure) -> tuple[str | None, ...]:
-    who = found.who
-    return (None, None, None) if who is None else (who.practice, who.region, who.grade)
+def _content(parts: Mapping[Group, Figures]) -> Content | None:
+    """As it is stored: the groups' names and the figures of all; of somebody who moves, of each group apart."""
+    whole = parts.get(FIRM)
+    if whole is None:
+        return None
+    names = dict(group for group in parts if group != FIRM)
+    alike = len(names) == len(parts) - 1 and all(part == whole for part in parts.values())
+    content = (*(names.get(dimension) for dimension in DIMENSIONS), *whole)
+    if alike:
+        return content
+    # Text, so that it is the same when it was stored and read.
+    apart = packed([[*group, *part] for group, part in sorted(parts.items()) if group != FIRM]).decode()
+    return (*(None for _ in DIMENSIONS), *whole, apart)
 
 
-def _figures(found: Measure) -> Figures:
-    total = found.total
-    plan = (None, None, None) if found.plan is None else found.plan
-    return Figures(total.days, total.worked, total.billable, total.unclassified, found.capacity, *plan)
-
-
-def _placed(content: tuple[Any, ...] | None) -> dict[Group, Figures]:
+def _placed(content: Content | None) -> dict[Group, Figures]:
     """Figures by the groups that they belong to."""
     if content is None:
         return {}
-    figures = Figures(*content[len(DIMENSIONS) :])
+    first, last = len(DIMENSIONS), len(DIMENSIONS) + len(Figures._fields)
+    whole = Figures(*content[first:last])
+    if len(content) > last:
+        apart = json.loads(content[last])
+        return {FIRM: whole} | {(name, value): Figures(*part) for name, value, *part in apart}
     groups = [(name, value) for name, value in zip(DIMENSIONS, content, strict=False) if value is not None]
-    return dict.fromkeys([FIRM, *groups], figures)
+    return dict.fromkeys([FIRM, *groups], whole)
 
 
 def _record(group: Group, window: Window, figures: Figures | None) -> Record:

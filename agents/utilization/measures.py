@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
-from agents.utilization.capacity import Consultant, UtilizationReference
+from agents.utilization.capacity import UtilizationReference
 from agents.utilization.contributions import ConsultantState, WindowSum
 from agents.utilization.plans import Planned, planned, planned_by_project
+from agents.utilization.staff import Consultant
 from agents.utilization.touches import Window
 
 NOTHING: Final = WindowSum()
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -19,7 +22,8 @@ class Measure:
     """A window of one consultant, in seconds.
 
     ``capacity`` is None while the consultant or their calendar is unknown, and so is ``plan`` where there is one;
-    ``target`` and ``shortfall`` also where no target is. ``planned_on`` is the plan by project.
+    ``target`` and ``shortfall`` also where no target is. ``who`` is the consultant as of the window's last day,
+    ``planned_on`` the plan by project.
     """
 
     capacity: int | None
@@ -45,7 +49,8 @@ def measure(state: ConsultantState, reference: UtilizationReference, window: Win
     plan = planned(by_project, reference)
     if not total.days and not (plan and plan.seconds):
         return None
-    found = Measure(capacity, reference.consultant(state.consultant_id), total, plan, by_project)
+    who = reference.consultant_on(state.consultant_id, window.ends_on - _DAY)
+    found = Measure(capacity, who, total, plan, by_project)
     if goal is not None:
         without = [day.billable for on in goal.without if (day := state.days.get(on)) is not None]
         found.target = goal.seconds

@@ -81,15 +81,19 @@ class Targets:
         return None
 
     def goal(
-        self, scopes: Sequence[Scope], start: date, end: date, capacity_of: Callable[[date], int | None]
+        self,
+        scopes_of: Callable[[date], Sequence[Scope]],
+        start: date,
+        end: date,
+        capacity_of: Callable[[date], int | None],
     ) -> Goal | None:
         """What ``[start, end)`` is to reach; None without a target on any day, or of unknown capacity."""
-        if not any(self._of.get(scope) for scope in scopes):
+        if not self._rows:
             return None
         exact, without, days = ZERO, set(), end.toordinal() - start.toordinal()
         for ordinal in range(start.toordinal(), end.toordinal()):
             day = date.fromordinal(ordinal)
-            ratio = self.ratio(scopes, day)
+            ratio = self.ratio(scopes_of(day), day)
             if ratio is None:
                 without.add(day)
                 continue

@@ -11,11 +11,11 @@ from agents.utilization.touches import ProjectTouch, Touch
 # A touch of every consultant: for changes whose reach is not known any more.
 EVERYBODY = "*"
 # Rows that name whom or which calendar they are about, and may have named another before.
-_MOVABLE = ("holiday", "absence", "utilization_target", "cost_rate")
+_MOVABLE = ("consultant_position", "holiday", "absence", "utilization_target", "cost_rate")
 
 
 class UtilizationView:
-    """Consultants, calendars, holidays, absences, targets, cost rates, and what projects are billed by."""
+    """Consultants and positions, calendars, holidays, absences, targets, cost rates, and what projects are billed by."""
 
     entities: Sequence[str] = ENTITIES
 

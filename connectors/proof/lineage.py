@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from connectors.proof.differences import Difference
+from connectors.proof.oracle import load_oracle
 
 # A month of a busy consultant has more entries than anybody reads.
 MOST_SOURCES: Final = 100
@@ -292,17 +293,17 @@ def _entries_of_person(difference: Difference, rows: Any) -> tuple[SourceRow, ..
     found = [
         row
         for row in rows.time_entries.values()
-        if starts_on <= row.work_date < ends_on and _is_of(row.consultant_id, check, key, rows)
+        if starts_on <= row.work_date < ends_on and _is_of(row, check, key, rows)
     ]
     return tuple(_time_entry(row) for row in sorted(found, key=lambda row: str(row.id))[:MOST_SOURCES])
 
 
-def _is_of(consultant_id: str, check: str, key: tuple[Any, ...], rows: Any) -> bool:
-    """Whether a person's time is in a day, a window, or the window of a group."""
+def _is_of(row: Any, check: str, key: tuple[Any, ...], rows: Any) -> bool:
+    """Whether an entry is in a day, a window, or the window of a group."""
     if check != "groups":
-        return consultant_id == str(key[0])
+        return bool(row.consultant_id == str(key[0]))
     dimension, value = key[:2]
-    person = rows.consultants.get(consultant_id)
+    person = load_oracle().consultant_on(row.consultant_id, row.work_date, rows)
     return dimension == "firm" or getattr(person, str(dimension), None) == str(value)
 
 

@@ -35,6 +35,7 @@ from .expected import Expected, Fold, FoldKey, Parked, Totals, compute_from_rows
 from .groups import GroupKey, GroupUtilization
 from .incidents import Incident, open_incidents
 from .plans import PlanKey, PlanWeek
+from .positions import consultant_on
 from .revenue import Revenue, RevenueKey
 from .rows import Quarantined, Rows
 from .sources import canonical_rows, read_tables
@@ -69,6 +70,7 @@ __all__ = [
     "compare",
     "compute",
     "compute_from_rows",
+    "consultant_on",
     "current_from_records",
     "current_from_warehouse",
     "daily_from_records",

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from .exact import to_places, whole
 from .plans import PlanKey, PlannedDay, PlanWeek, plan_weeks, planned_days, total
+from .positions import consultant_on
 from .rating import line_id_of, task_of
 from .rows import Consultant, Rows, TimeEntry
 from .targets import DayOfTarget, goal, target_on
@@ -42,12 +43,12 @@ class Utilization:
 
     ``unclassified`` is worked time of which it is not known whether it is billable. ``capacity`` is
     None when the consultant or their calendar is unknown. ``ratio`` is billable / capacity to six
-    places, for windows only; None when there is no capacity. The attributes are the consultant's as
-    known; role and grade of days only. ``target`` are the seconds that were to be billable, ``shortfall``
-    those that lack, of windows only; None without a target. ``planned`` is what the resource plan has, of
-    it ``planned_billable`` on billable projects and ``planned_unclassified`` on those of which it is not
-    known, ``forecast`` is planned_billable / capacity, and ``variance`` planned less worked; of windows
-    only, None while the capacity is unknown.
+    places, for windows only; None when there is no capacity. The attributes are the consultant's of the
+    day, those of a window of its last day; role and grade of days only. ``target`` are the seconds that
+    were to be billable, ``shortfall`` those that lack, of windows only; None without a target. ``planned``
+    is what the resource plan has, of it ``planned_billable`` on billable projects and
+    ``planned_unclassified`` on those of which it is not known, ``forecast`` is planned_billable / capacity,
+    and ``variance`` planned less worked; of windows only, None while the capacity is unknown.
     """
 
     worked: int
@@ -122,7 +123,10 @@ def days_of(window: str, starts_on: date) -> list[date]:
 
 
 class Capacity:
-    """Working time of people on days: (calendar - holidays) x FTE - absences, never below 0."""
+    """Working time of people on days: (calendar - holidays) x FTE - absences, never below 0.
+
+    Calendar and FTE are those of the day.
+    """
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -138,6 +142,7 @@ class Capacity:
 
         Example: a day of 8 h at FTE 0.5 is 4 h; with 4 h absent at FTE 1, 4 h.
         """
+        consultant = None if consultant is None else consultant_on(consultant.id, day, self._rows)
         if consultant is None:
             return None
         calendar = self._rows.calendars.get(consultant.calendar_id)
@@ -184,7 +189,7 @@ def utilize(
             planned[WindowKey(planned_day.consultant_id, window, starts_on)].append(planned_day)
     daily = {}
     for key, of_day in days.items():
-        consultant = rows.consultants.get(key.consultant_id)
+        consultant = consultant_on(key.consultant_id, key.day, rows)
         of_person = _sum(of_day, rows, consultant, capacity.of_day(consultant, key.day))
         if consultant is not None:
             of_person = replace(of_person, role=consultant.role, grade=consultant.grade)
@@ -194,7 +199,8 @@ def utilize(
         of_window = windows[at]
         consultant = rows.consultants.get(at.consultant_id)
         seconds = capacity.of_window(consultant, at.window, at.starts_on)
-        worked = _sum(of_window, rows, consultant, seconds)
+        last_day = window_end(at.window, at.starts_on) - ONE_DAY
+        worked = _sum(of_window, rows, consultant_on(at.consultant_id, last_day, rows), seconds)
         target, shortfall = _goal(at, daily, rows, capacity)
         actual = replace(worked, ratio=ratio(worked.billable, seconds), target=target, shortfall=shortfall)
         windowed[at] = _with_plan(actual, planned[at], rows)
@@ -222,9 +228,9 @@ def _goal(
     at: WindowKey, daily: dict[DayKey, Utilization], rows: Rows, capacity: Capacity
 ) -> tuple[int | None, int | None]:
     """Target and shortfall of a window, day by day; null where the capacity is unknown."""
-    consultant = rows.consultants.get(at.consultant_id)
     days = []
     for day in days_of(at.window, at.starts_on):
+        consultant = consultant_on(at.consultant_id, day, rows)
         seconds = capacity.of_day(consultant, day)
         if consultant is None or seconds is None:
             return None, None
@@ -244,7 +250,7 @@ def ratio(billable: int, capacity: int | None) -> Decimal | None:
 def _sum(
     entries: list[TimeEntry], rows: Rows, consultant: Consultant | None, capacity: int | None
 ) -> Utilization:
-    """Add up entries; practice and region are the consultant's as known."""
+    """Add up entries; practice and region are the consultant's as given."""
     verdicts = [(entry.seconds, is_billable(entry, rows)) for entry in entries]
     return Utilization(
         worked=sum(seconds for seconds, _ in verdicts),

@@ -214,9 +214,16 @@ def utilization() -> UtilizationView:
 
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+HALF = Decimal("0.5")
 TARGET = {"ratio": Decimal("0.5"), "effective_from": FIRST}
 UNSEEN = [
     ("consultant", {"calendar_id": "K1", "fte": Decimal("0.5"), "hired_on": FIRST}, "C1"),
+    (
+        "consultant_position",
+        {"consultant_id": "C1", "effective_from": FIRST, "calendar_id": "K2", "fte": HALF},
+        "Q",
+    ),
+    ("consultant_position", {"consultant_id": "C2", "effective_from": FIRST, "fte": HALF}, "Q"),
     ("calendar", {f"{name}_seconds": 3600 for name in WEEKDAYS}, "K1"),
     ("holiday", {"calendar_id": "K1", "day": FIRST}, "H"),
     ("holiday", {"calendar_id": "K2", "day": FIRST}, "H"),

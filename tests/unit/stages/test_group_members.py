@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +23,7 @@ from streams.testing import TopologyDriver
 MEMBERS = "utilization.member"
 PRACTICES = ("data", "cloud", "strategy")
 ENTRY = 900_300
+MOVE = "MOVE"
 # Practice (its place above) of the first person, and the hours of their entry; 0 is none.
 moves = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=2, max_size=6)
 
@@ -33,9 +35,12 @@ def sent(steps: Sequence[tuple[int, int]]) -> tuple[Firm, list[PlainRecord]]:
         source.commit(transaction)
     row = entry_row(ENTRY)
     source.insert("time_entry", **row)
+    # In the middle of the week of the entry: both groups have days of it.
+    since = row["work_date"] - timedelta(days=row["work_date"].weekday() - 2)
+    source.insert("consultant_position", id=MOVE, consultant_id=row["consultant_code"], effective_from=since)
     source.run()
     for version, (practice, hours) in enumerate(steps, start=2):
-        source.update("consultant", row["consultant_code"], practice=PRACTICES[practice])
+        source.update("consultant_position", MOVE, practice=PRACTICES[practice])
         status = "approved" if hours else "draft"
         source.update("time_entry", ENTRY, hours=Decimal(hours or 1), status=status, version=version)
         source.run()

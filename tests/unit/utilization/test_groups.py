@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.billing.source_databases import HOUR, D, Sources, day
-from utilization_builders import ADA, Person, consultant, firm
+from utilization_builders import Person, firm, position
 from utilization_judges import Group, Judge, agents, oracle
 
 from agents.utilization.groups import Figures, GroupSum, group_window
@@ -93,20 +93,29 @@ def sent(person: Person) -> dict[str, Figures]:
     return {key: figures for key, figures in person.live()[3].items() if "|week|" in key}
 
 
-def test_a_move_to_another_practice_tells_only_those_two() -> None:
-    """Removed there, put here, under one revision; region, grade and firm hear nothing."""
+def test_a_move_to_another_practice_in_mid_week_tells_only_those_two() -> None:
+    """The days since then are taken out of one and put into the other; region, grade and firm hear nothing."""
     person = Person(firm())
-    person.put("time:1", date(2024, 5, 6), 8, 8)
+    person.put("time:1", date(2024, 5, 6), 8, 8)  # a Monday
+    person.put("time:2", date(2024, 5, 8), 7, 6)
     before = person.members
     person.members = dict(before)
-    person.change("consultant", ADA, consultant(practice="cloud"))
+    person.change("consultant_position", "erp:CP", position(date(2024, 5, 8), practice="cloud"))
     changed = {key: row for key, row in person.members.items() if row is not before.get(key)}
-    week = {key: (row["op"], row["revision"]) for key, row in changed.items() if row["window"] == "week"}
+    week = {
+        key: (row["op"], row["revision"], row["days"], row["worked_seconds"], row["capacity_seconds"])
+        for key, row in changed.items()
+        if row["window"] == "week"
+    }
     assert week == {
-        "practice|data|week|2024-05-06": ("REMOVE", 2),
-        "practice|cloud|week|2024-05-06": ("PUT", 2),
+        "practice|data|week|2024-05-06": ("PUT", 3, 1, 8 * HOUR, 16 * HOUR),
+        "practice|cloud|week|2024-05-06": ("PUT", 3, 1, 7 * HOUR, 24 * HOUR),
     }
     assert {row["dimension"] for row in changed.values()} == {"practice"}
+    person.restart()
+    person.change("consultant_position", "erp:CP", None)
+    assert person.members["practice|cloud|week|2024-05-06"]["op"] == "REMOVE"
+    assert person.members["practice|data|week|2024-05-06"]["worked_seconds"] == 15 * HOUR
 
 
 def test_a_target_is_nothing_to_a_group() -> None:

@@ -22,6 +22,7 @@ from utilization_builders import (
     consultant,
     firm,
     holiday,
+    position,
 )
 
 from agents.utilization import ConsultantState, Contribution, Lineage, Touch, piece_key
@@ -310,6 +311,13 @@ REFERENCE = st.one_of(
     st.tuples(st.just("holiday"), st.integers(1, 3), st.one_of(st.none(), OFFSETS), st.integers(0, 9)),
     st.tuples(st.just("consultant"), st.one_of(st.none(), st.sampled_from(["1", "0.5", "0.8333"])), OFFSETS),
     st.tuples(st.just("practice"), st.sampled_from(["data", "cloud"])),
+    st.tuples(
+        st.just("position"),
+        st.integers(1, 2),
+        st.one_of(st.none(), OFFSETS),
+        st.integers(1, 30),
+        st.sampled_from([{"practice": "cloud"}, {"fte": Decimal("0.5")}, {"calendar_id": "erp:UK"}, {}]),
+    ),
     st.tuples(st.just("calendar"), st.one_of(st.none(), st.integers(0, 10))),
     st.tuples(st.just("target"), st.integers(1, 2), st.sampled_from([None, "0.5", "0.7777"]), OFFSETS),
     st.tuples(st.just("plan"), st.integers(1, 2), st.one_of(st.none(), OFFSETS), st.integers(0, 12)),
@@ -335,6 +343,9 @@ def play(person: Person, step: tuple[Any, ...], revision: int) -> None:
             person.change("consultant", ADA, None if fte is None else consultant(fte, left_on=day(offset)))
         case ("practice", name):
             person.change("consultant", ADA, consultant(practice=name))
+        case ("position", number, offset, length, columns):
+            row = None if offset is None else position(day(offset), day(offset + length), **columns)
+            person.change("consultant_position", f"erp:CP-{number}", row)
         case ("calendar", hours):
             person.change("calendar", "erp:DE", None if hours is None else calendar(tuesday=hours))
         case ("target", number, ratio, offset):

@@ -42,6 +42,19 @@ def consultant(fte: str = "1", **changes: Any) -> dict[str, Any]:
     }
 
 
+def position(start: date, end: date | None = None, **columns: Any) -> dict[str, Any]:
+    """A canonical position of Ada's, that says no more than it is told to."""
+    names = ("role", "grade", "practice", "region", "calendar_id", "fte")
+    row = {
+        "deleted": False,
+        "id": "erp:CP",
+        "consultant_id": ADA,
+        "effective_from": start,
+        "effective_to": end,
+    }
+    return {**row, **dict.fromkeys(names), **columns}
+
+
 def calendar(**hours: float) -> dict[str, Any]:
     """A canonical calendar: five days of 8 h unless said otherwise."""
     days = dict.fromkeys(("monday", "tuesday", "wednesday", "thursday", "friday"), 8.0)
