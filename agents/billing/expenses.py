@@ -110,7 +110,7 @@ def rate_expense(
     """
     if expense is None:
         return NOTHING
-    chain = resolve(expense.consultant_id, expense.project_id, None, ref)
+    chain = resolve(expense.consultant_id, expense.project_id, None, ref, expense.work_date)
     line, engagement = chain.line, chain.engagement
     if chain.missing:
         return _parked(expense, chain, Parking(MISSING_REFERENCE, tuple(sorted(set(chain.missing)))))
