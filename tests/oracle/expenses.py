@@ -14,8 +14,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from .books import Books
-from .exact import ZERO
-from .rating import Item, is_active, missing_parties, rounded
+from .exact import ZERO, round_money
+from .rating import Item, is_active, missing_parties
 from .rows import ContractLine, Engagement, Expense, Rows
 
 
@@ -91,7 +91,7 @@ def rate_expense(expense: Expense, rows: Rows, books: Books) -> Item:
     markup = expense.markup if expense.markup is not None else line.expense_markup or ZERO
     divides = engagement.fx_inverse and expense.currency != engagement.currency
     exact = Fraction(net) * (1 + Fraction(markup) / 100) * (1 / Fraction(fx) if divides else Fraction(fx))
-    money = rounded(exact, engagement.currency, line.rounding)
+    money = round_money(exact, engagement.currency, line.rounding)
     return _item(expense, line, engagement, "priced", money, day=day)
 
 
