@@ -23,8 +23,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from agents.billing.caps import Part, share
+from agents.billing.caps import Part
 from agents.billing.entities import Record
+from agents.billing.rounding import share
 from agents.billing.segments import ADJUSTMENT_SEGMENT, BASE, ON_HOLD, UNBILLED
 from streams.money import ZERO, round_money
 
@@ -86,19 +87,21 @@ def of_kind(kind: str, adjustments: Sequence[Adjustment]) -> list[Adjustment]:
 
 
 def discounts(
-    amount: Decimal, adjustments: Sequence[Adjustment], currency: str
+    amount: Decimal, adjustments: Sequence[Adjustment], currency: str, rounding: str
 ) -> list[tuple[Adjustment, Decimal]]:
     """What each discount takes of what an entry is worth: of 1,200, those of 1,000 and 300 take 1,000 and 200."""
     taken = []
     for one in of_kind(DISCOUNT_KIND, adjustments):
-        off = min(round_money(one.amount, currency), amount)
+        off = min(round_money(one.amount, currency, rounding), amount)
         if off:
             taken.append((one, off))
             amount -= off
     return taken
 
 
-def hold(parts: Iterable[Part], adjustments: Sequence[Adjustment], currency: str) -> list[Part]:
+def hold(
+    parts: Iterable[Part], adjustments: Sequence[Adjustment], currency: str, rounding: str
+) -> list[Part]:
     """The parts of an item's remainder with what is on hold taken out of what is to be billed, and put behind.
 
     It comes out of what caps let pass, then out of what is billed beyond them. Nothing is held back of what
@@ -113,7 +116,7 @@ def hold(parts: Iterable[Part], adjustments: Sequence[Adjustment], currency: str
             seconds, amount = part.seconds, part.amount
             if one.seconds is not None and one.seconds - held_seconds < seconds:
                 seconds = one.seconds - held_seconds
-                amount = share(amount, seconds, part.seconds, currency) if seconds else ZERO
+                amount = share(amount, seconds, part.seconds, currency, rounding) if seconds else ZERO
             elif one.seconds is not None and not seconds:
                 continue  # money without time: a hold of hours does not reach it
             held_seconds, held_amount = held_seconds + seconds, held_amount + amount

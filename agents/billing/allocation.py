@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from agents.billing.adjustments import WRITE_OFF_KIND, Adjustment, discounts, hold, of_kind
 from agents.billing.authority import asked_seconds, refusal, standing, worth
-from agents.billing.caps import Limits, Part, share
+from agents.billing.caps import Limits, Part
 from agents.billing.daylines import DAY_VERSION, DayLine, day_lines
 from agents.billing.drafts import DraftLine, put_on_draft
 from agents.billing.items import EXPENSE, MILESTONE_ITEM, PARKED, PRICED, Item, order_key
@@ -25,6 +25,7 @@ from agents.billing.posted import (
     net_lines,
 )
 from agents.billing.repricing import repriced
+from agents.billing.rounding import share
 from agents.billing.segments import (
     BASE,
     REFUSED,
@@ -65,10 +66,10 @@ def allocate(
     for item in ordered:
         entry_id = item.entry_id
         own = decided.get(entry_id, ())
-        rest = _place_item(item, live.of(entry_id), own, segments)
+        rest = _place_item(item, live.of(entry_id), own, segments, terms)
         if rest is not None:
             parts = [Part(BASE, UNBILLED, *rest)] if limits is None else limits.place(item, *rest)
-            put_parts(item, parts, own, segments)
+            put_parts(item, parts, own, segments, terms)
     for day in days:
         _place_day(day, live.of(day.entry_id), segments)
     on_draft: dict[str, list[DraftLine]] = {}
@@ -95,7 +96,7 @@ def allocate_item(
     own = list(adjustments)
     segments, rest = allocate_alone(entry_id, item, net_lines(posted_lines), own, terms)
     if item is not None and rest is not None:
-        put_parts(item, [Part(BASE, UNBILLED, *rest)], own, segments)
+        put_parts(item, [Part(BASE, UNBILLED, *rest)], own, segments, terms)
     put_on_draft(segments, item, drafts, terms)
     return segments
 
@@ -114,7 +115,7 @@ def allocate_alone(
     live = _place_posted(nets, {} if item is None else {entry_id: item}, set(), terms)
     if item is None:
         return live.segments, None
-    return live.segments, _place_item(item, live.of(entry_id), adjustments, live.segments)
+    return live.segments, _place_item(item, live.of(entry_id), adjustments, live.segments, terms)
 
 
 def allocate_day(entry_id: str, day: DayLine | None, nets: Sequence[NetLine], terms: Terms) -> Segments:
@@ -126,11 +127,13 @@ def allocate_day(entry_id: str, day: DayLine | None, nets: Sequence[NetLine], te
 
 
 def put_parts(
-    item: Item, parts: Iterable[Part], adjustments: Sequence[Adjustment], segments: Segments
+    item: Item, parts: Iterable[Part], adjustments: Sequence[Adjustment], segments: Segments, terms: Terms
 ) -> None:
     """Add the segments of the parts that an item's remainder went to, less what is on hold; an empty part is none."""
-    adjustments = standing(item, adjustments)
-    for part in hold(parts, adjustments, item.currency or "") if adjustments else parts:
+    if adjustments:
+        rounding = terms.rounding_of(item.contract_line_id)
+        parts = hold(parts, standing(item, adjustments, rounding), item.currency or "", rounding)
+    for part in parts:
         if part.seconds or part.amount:
             _put(segments, item_segment(item, part.segment, part.bucket, part.seconds, part.amount))
 
@@ -176,6 +179,7 @@ def _place_item(
     nets: Sequence[NetLine],
     adjustments: Sequence[Adjustment],
     segments: Segments,
+    terms: Terms,
 ) -> tuple[int, Decimal] | None:
     """Put what is no matter of limits; returns the remainder that is, None if nothing can be."""
     disposition = item.disposition
@@ -190,13 +194,14 @@ def _place_item(
         return None
     assert item.amount is not None
     taken: list[tuple[Adjustment, Decimal]] = []
+    rounding = terms.rounding_of(item.contract_line_id)
     if adjustments and item.item_kind != MILESTONE_ITEM:
-        _put_refused(item, adjustments, segments)
-        adjustments = standing(item, adjustments)
-        taken = discounts(item.amount, adjustments, item.currency or "")
+        _put_refused(item, adjustments, segments, rounding)
+        adjustments = standing(item, adjustments, rounding)
+        taken = discounts(item.amount, adjustments, item.currency or "", rounding)
         for adjustment, off in taken:
             _put(segments, item_segment(item, adjustment.segment, WRITTEN_OFF, 0, off))
-    seconds, amount = _remainder(item, taken, nets)
+    seconds, amount = _remainder(item, taken, nets, rounding)
     if item.item_kind == MILESTONE_ITEM:
         if seconds or amount:
             _put(segments, item_segment(item, BASE, UNBILLED, seconds, amount))
@@ -205,26 +210,26 @@ def _place_item(
         rest = item.seconds - item.quantity_seconds
         _put(segments, item_segment(item, ROUNDING_SEGMENT, ROUNDING, rest, item.rounding_amount))
     if adjustments:
-        seconds, amount = _write_off(item, adjustments, seconds, amount, segments)
+        seconds, amount = _write_off(item, adjustments, seconds, amount, segments, rounding)
     return seconds, amount
 
 
-def _put_refused(item: Item, adjustments: Sequence[Adjustment], segments: Segments) -> None:
+def _put_refused(item: Item, adjustments: Sequence[Adjustment], segments: Segments, rounding: str) -> None:
     """Segments of nothing for the adjustments that have no effect: what they lack shows, and what they ask for."""
     for adjustment in adjustments:
-        why = refusal(adjustment, item)
+        why = refusal(adjustment, item, rounding)
         if why is not None:
             shown = item_segment(item, adjustment.segment, REFUSED, 0, ZERO)._replace(
                 exception_class=why.exception_class,
                 missing_keys=why.missing_keys,
                 draft_seconds=asked_seconds(adjustment, item),
-                draft_amount=worth(adjustment, item),
+                draft_amount=worth(adjustment, item, rounding),
             )
             _put(segments, shown)
 
 
 def _remainder(
-    item: Item, taken: Sequence[tuple[Adjustment, Decimal]], nets: Sequence[NetLine]
+    item: Item, taken: Sequence[tuple[Adjustment, Decimal]], nets: Sequence[NetLine], rounding: str
 ) -> tuple[int, Decimal]:
     """Seconds and money of a priced item that are neither posted nor ``taken`` by discounts.
 
@@ -237,7 +242,7 @@ def _remainder(
         worth -= off
     if not nets:
         return quantity, worth
-    anew = repriced(item, taken, nets)
+    anew = repriced(item, taken, nets, rounding)
     if anew is not None:
         return anew.seconds, anew.amount
     seconds, amount = quantity, worth
@@ -248,7 +253,12 @@ def _remainder(
 
 
 def _write_off(
-    item: Item, adjustments: Sequence[Adjustment], seconds: int, amount: Decimal, segments: Segments
+    item: Item,
+    adjustments: Sequence[Adjustment],
+    seconds: int,
+    amount: Decimal,
+    segments: Segments,
+    rounding: str,
 ) -> tuple[int, Decimal]:
     """Take the write-offs, by id, out of the remainder; each takes at most what is left of it.
 
@@ -269,7 +279,7 @@ def _write_off(
             continue
         off_amount = max(amount, ZERO)
         if off_seconds != seconds:
-            off_amount = share(off_amount, off_seconds, seconds, item.currency or "")
+            off_amount = share(off_amount, off_seconds, seconds, item.currency or "", rounding)
         _put(segments, item_segment(item, adjustment.segment, WRITTEN_OFF, off_seconds, off_amount))
         seconds -= off_seconds
         amount -= off_amount

@@ -26,10 +26,10 @@ from decimal import Decimal
 from typing import Final
 
 from agents.billing.adjustments import DISCOUNT_KIND, WRITE_OFF_KIND, Adjustment
-from agents.billing.caps import share
 from agents.billing.entities import ApprovalLimit
 from agents.billing.items import EXPENSE, Item
 from agents.billing.results import APPROVAL_LIMIT, SELF_APPROVAL, Parking
+from agents.billing.rounding import share
 from agents.billing.touches import Touch
 from agents.owned import OwnedRows
 from streams.money import ZERO, round_money
@@ -65,7 +65,7 @@ class LimitTable:
         return replace(one, limits=tuple(sorted(by_currency.items())))
 
 
-def refusal(adjustment: Adjustment, item: Item) -> Parking | None:
+def refusal(adjustment: Adjustment, item: Item, rounding: str) -> Parking | None:
     """Why an adjustment of a priced entry has no effect; None where it has."""
     approver = adjustment.approver_id
     if approver is not None and approver == adjustment.preparer_id:
@@ -73,20 +73,20 @@ def refusal(adjustment: Adjustment, item: Item) -> Parking | None:
     if adjustment.limits is None:
         return None
     most = dict(adjustment.limits).get(item.currency or "")
-    if most is not None and worth(adjustment, item) <= most:
+    if most is not None and worth(adjustment, item, rounding) <= most:
         return None
     return Parking(APPROVAL_LIMIT, (f"{LIMIT}:{approver}/{adjustment.kind}/{item.currency}",))
 
 
-def worth(adjustment: Adjustment, item: Item) -> Decimal:
+def worth(adjustment: Adjustment, item: Item, rounding: str) -> Decimal:
     """What an adjustment asks for, of an entry that is priced: 2 of 8 h that are worth 1,200 are 300."""
     assert item.amount is not None
     currency, quantity = item.currency or "", item.quantity_seconds
     if adjustment.kind == DISCOUNT_KIND or (item.item_kind, adjustment.kind) == (EXPENSE, WRITE_OFF_KIND):
-        return round_money(adjustment.amount, currency)
+        return round_money(adjustment.amount, currency, rounding)
     if adjustment.seconds is None or adjustment.seconds >= quantity:
         return item.amount
-    return share(item.amount, adjustment.seconds, quantity, currency) if quantity > 0 else ZERO
+    return share(item.amount, adjustment.seconds, quantity, currency, rounding) if quantity > 0 else ZERO
 
 
 def asked_seconds(adjustment: Adjustment, item: Item) -> int:
@@ -97,9 +97,11 @@ def asked_seconds(adjustment: Adjustment, item: Item) -> int:
     return quantity if adjustment.seconds is None else min(adjustment.seconds, quantity)
 
 
-def standing(item: Item, adjustments: Sequence[Adjustment]) -> Sequence[Adjustment]:
+def standing(item: Item, adjustments: Sequence[Adjustment], rounding: str) -> Sequence[Adjustment]:
     """Those that have an effect."""
-    return [one for one in adjustments if refusal(one, item) is None] if adjustments else adjustments
+    if not adjustments:
+        return adjustments
+    return [one for one in adjustments if refusal(one, item, rounding) is None]
 
 
 def _place(limit: ApprovalLimit) -> tuple[str, str]:

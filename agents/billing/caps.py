@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from agents.billing.contracts import BILL, WRITE_OFF, Cap
+from agents.billing.contracts import BILL, HALF_UP, WRITE_OFF, Cap
 from agents.billing.inclusions import Limit, drawn_on, included
 from agents.billing.items import ENGAGEMENT_SCOPE, LINE_SCOPE, NO_SCOPE, Item
 from agents.billing.posted import NetLine
+from agents.billing.rounding import share
 from agents.billing.segments import (
     BASE,
     COVERED,
@@ -28,7 +29,7 @@ from agents.billing.segments import (
     WRITTEN_OFF,
 )
 from agents.billing.terms import Terms
-from streams.money import EXACT, ZERO, round_money, seconds_for_money
+from streams.money import ZERO, seconds_for_money
 
 _ENGAGEMENT: Final[Limit] = ("engagement", "", None)
 ENGAGEMENT_CAP: Final = _ENGAGEMENT
@@ -54,23 +55,23 @@ class Split(NamedTuple):
     out_amount: Decimal
 
 
-def share(amount: Decimal, seconds: int, of_seconds: int, currency: str) -> Decimal:
-    """The money of a part of a quantity, half up: 100.00 for 3 s, of which 1 s, is 33.33."""
-    return round_money(EXACT.divide(EXACT.multiply(amount, Decimal(seconds)), Decimal(of_seconds)), currency)
-
-
 def split(
-    seconds: int, amount: Decimal, room_seconds: int | None, room_money: Decimal | None, currency: str
+    seconds: int,
+    amount: Decimal,
+    room_seconds: int | None,
+    room_money: Decimal | None,
+    currency: str,
+    rounding: str,
 ) -> Split:
     """Split a quantity by the room left, None being unlimited; the remainder is by subtraction.
 
-    Room in seconds cuts seconds exactly and money in proportion; room in money cuts money exactly and
-    seconds half up. Example: 8 h at 137.50 with 100.00 left: 2,618 s/100.00 and 26,182 s/1,000.00 over.
+    Room in seconds cuts seconds exactly and money in proportion, rounded as the line says; room in money cuts money
+    exactly and seconds half up. Example: 8 h at 137.50 with 100.00 left: 2,618 s/100.00 and 26,182 s/1,000.00 over.
     """
     in_seconds, in_amount = seconds, amount
     if room_seconds is not None and room_seconds < seconds:
         in_seconds = room_seconds
-        in_amount = share(amount, in_seconds, seconds, currency)
+        in_amount = share(amount, in_seconds, seconds, currency, rounding)
     if room_money is not None and room_money < in_amount:
         in_amount = room_money
         in_seconds = min(in_seconds, seconds_for_money(in_amount, amount, seconds))
@@ -159,13 +160,15 @@ class Limits:
         parts: list[Part] = []
         currency = item.currency or ""
         line_id = item.contract_line_id or ""
+        line = self._lines.get(line_id)
+        rounding = HALF_UP if line is None else line.rounding
         for segment, taken in self._cover(item, line_id, seconds).items():
-            covered = split(seconds, amount, taken, None, currency)
+            covered = split(seconds, amount, taken, None, currency, rounding)
             parts.append(Part(segment, COVERED, covered.in_seconds, covered.in_amount))
             seconds, amount = covered.out_seconds, covered.out_amount
         for limit in self._caps(line_id, item.cap_scope):
             over = OVER_ENGAGEMENT if limit == _ENGAGEMENT else OVER_LINE
-            passed = self._draw(limit, seconds, amount, currency)
+            passed = self._draw(limit, seconds, amount, currency, rounding)
             parts.append(Part(over, self._buckets[limit], passed.out_seconds, passed.out_amount))
             seconds, amount = passed.in_seconds, passed.in_amount
         parts.append(Part(BASE, UNBILLED, seconds, amount))
@@ -190,7 +193,7 @@ class Limits:
             wanted -= taken
         return found
 
-    def _draw(self, limit: Limit, seconds: int, amount: Decimal, currency: str) -> Split:
+    def _draw(self, limit: Limit, seconds: int, amount: Decimal, currency: str, rounding: str) -> Split:
         """Let pass what fits, and count it."""
         room = self.room(limit)
         parts = split(
@@ -199,6 +202,7 @@ class Limits:
             None if room.seconds is None else max(0, room.seconds),
             None if room.money is None else max(ZERO, room.money),
             currency,
+            rounding,
         )
         self.rooms[limit] = room.less(parts.in_seconds, parts.in_amount)
         whole = not parts.out_seconds and not parts.out_amount and seconds >= 0 and amount >= 0

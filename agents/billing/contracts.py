@@ -136,7 +136,7 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class LineTerms:
-    """The part of a contract line that allocation reads and rating doesn't.
+    """The part of a contract line that allocation reads; of it rating reads ``rounding``, that of money, too.
 
     ``included_seconds`` are covered in all (prepaid) or in each calendar month (retainer). Those of a prepaid line
     are valid from ``starts_on`` to ``expires_on``, both included, None being without a limit; beside them it may have
@@ -152,6 +152,7 @@ class LineTerms:
     expires_on: date | None = None
     rollover: Rollover | None = None
     lots: tuple[Lot, ...] = ()
+    rounding: str = HALF_UP
 
     @classmethod
     def from_record(cls, record: Record, method: str) -> LineTerms:
@@ -165,6 +166,7 @@ class LineTerms:
             record["starts_on"],
             record["expires_on"],
             Rollover.from_record(record),
+            rounding=record["rounding"] or HALF_UP,
         )
 
 
@@ -176,10 +178,14 @@ class ContractLine:
     engagement_id: str
     method: str
     quantity: QuantityRule
-    rounding: str
     terms: LineTerms
     expenses_billed: bool = True
     expense_markup: Decimal | None = None  # percent
+
+    @property
+    def rounding(self) -> str:
+        """How money is rounded."""
+        return self.terms.rounding
 
     @property
     def rating_part(self) -> tuple[str, str, QuantityRule, str, bool, Decimal | None]:
@@ -195,7 +201,6 @@ class ContractLine:
             record["engagement_id"] or "",
             record["billing_method"] or "",
             QuantityRule.from_record(record),
-            record["rounding"] or HALF_UP,
             LineTerms.from_record(record, record["billing_method"] or ""),
             record["expenses_billed"] is not False,
             record["expense_markup"],

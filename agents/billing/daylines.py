@@ -94,7 +94,7 @@ def day_lines(items: Iterable[Item], terms: Terms) -> list[DayLine]:
         first = members[0]
         short = minimums[first.contract_line_id or ""] - sum(item.quantity_seconds for item in members)
         if short > 0:
-            lines.append(DayLine(day_id, UPLIFT_SEGMENT, _worth(short, first), first))
+            lines.append(DayLine(day_id, UPLIFT_SEGMENT, _worth(short, first, terms), first))
     for day_id, (first, *_) in fixed.items():
         lines.append(DayLine(day_id, PER_DIEM_SEGMENT, diems[first.contract_line_id or ""], first))
     return lines
@@ -174,7 +174,7 @@ def day_line_id(item: OfDay) -> str | None:
     return f"{DAY_PREFIX}{item.consultant_id}:{item.contract_line_id}:{item.work_date.isoformat()}"
 
 
-def _worth(seconds: int, first: Item) -> Decimal:
+def _worth(seconds: int, first: Item, terms: Terms) -> Decimal:
     """Missing time at the price and exchange rate of the day's first item, without its multiplier."""
     assert first.price is not None
     assert first.fx_rate is not None
@@ -185,5 +185,6 @@ def _worth(seconds: int, first: Item) -> Decimal:
         first.currency or "",
         fx=first.fx_rate,
         fx_divides=bool(first.fx_divides),
+        rounding=terms.rounding_of(first.contract_line_id),
         unit_seconds=first.price_unit_seconds,
     )

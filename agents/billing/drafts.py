@@ -28,11 +28,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from agents.billing.caps import share
 from agents.billing.daylines import DAY_VERSION
 from agents.billing.entities import Record
 from agents.billing.items import Item
 from agents.billing.posted import CHARGE_LINE, NOT_PRINTED, Printed, line_segment, printed_on
+from agents.billing.rounding import share
 from agents.billing.segments import (
     BASE,
     DRAFT_SEGMENT,
@@ -101,7 +101,7 @@ def put_on_draft(
         like, seconds, amount = None, 0, ZERO
         is_shared = draft.printed.client_id in terms.payers
         if draft.entry_version == version:
-            like, seconds, amount = _take(draft, segments, is_shared)
+            like, seconds, amount = _take(draft, segments, is_shared, terms)
         if like is None:
             # Beside what is to be billed of the entry now; once that is gone, on the line's own day.
             booked_on = draft.printed.work_date if item is None else item.accounting_date
@@ -130,7 +130,7 @@ def _is_as_drafted(draft: DraftLine, like: Segment, seconds: int, amount: Decima
 
 
 def _take(
-    draft: DraftLine, segments: dict[Key, Segment], is_shared: bool
+    draft: DraftLine, segments: dict[Key, Segment], is_shared: bool, terms: Terms
 ) -> tuple[Segment | None, int, Decimal]:
     """Take what the draft can; returns the first segment that it took of, as it was, and how much it took."""
     first, last, seconds, amount = None, None, 0, ZERO
@@ -142,7 +142,7 @@ def _take(
             continue  # goes back to the client, which is for a credit
         if draft.seconds:
             off_seconds = min(part.seconds, draft.seconds - seconds)
-            off_amount = _worth(part, off_seconds)
+            off_amount = _worth(part, off_seconds, terms)
         else:
             off_seconds = 0
             off_amount = ZERO if part.seconds else min(part.amount, draft.amount - amount)
@@ -178,15 +178,14 @@ def _rounding(
     return more
 
 
-def _worth(part: Segment, seconds: int) -> Decimal:
+def _worth(part: Segment, seconds: int, terms: Terms) -> Decimal:
     assert part.amount is not None
     if not seconds:
         return ZERO
-    return (
-        part.amount
-        if seconds == part.seconds
-        else share(part.amount, seconds, part.seconds, part.currency or "")
-    )
+    if seconds == part.seconds:
+        return part.amount
+    rounding = terms.rounding_of(part.contract_line_id)
+    return share(part.amount, seconds, part.seconds, part.currency or "", rounding)
 
 
 def _id(draft: DraftLine) -> str:

@@ -62,11 +62,12 @@ def of_entry(
     lines: Iterable[PostedLine],
     adjustments: Sequence[Adjustment],
     segments: Iterable[Segment],
+    terms: Terms,
 ) -> dict[str, Incident]:
     """The incidents of one entry that something was posted of; ``segments`` are all that it has."""
     found = {}
     if item is not None:
-        kept = price_kept(item, net_lines(lines), adjustments)
+        kept = price_kept(item, net_lines(lines), adjustments, terms.rounding_of(item.contract_line_id))
         if kept is not None:
             hours = seconds_to_hours(kept.posted_seconds)
             message = (

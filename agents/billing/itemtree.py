@@ -14,6 +14,7 @@ from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import Segments, put_parts
 from agents.billing.caps import Draw, Part, Passed, passed_caps
 from agents.billing.items import Item, OrderKey
+from agents.billing.terms import Terms
 from streams.money import ZERO
 
 
@@ -51,10 +52,10 @@ class Leaf:
         """Where it goes."""
         self.parts, self.passed = parts, passed_caps(self.item, parts)
 
-    def segments(self) -> Segments:
+    def segments(self, terms: Terms) -> Segments:
         """All segments of the entry."""
         found = dict(self.alone)
-        put_parts(self.item, self.parts, self.adjustments, found)
+        put_parts(self.item, self.parts, self.adjustments, found, terms)
         return found
 
 

@@ -12,10 +12,10 @@ The steps, of which the first that fails gives the exception:
 5. otherwise the rate of the work date (MISSING_RATE, AMBIGUOUS_RATE), its multiplier and the exchange
    rate into the engagement's currency (MISSING_FX).
 
-Amount = quantity x price x multiplier x fx, rounded once. Example: 7.5 h at EUR 133.33 into USD at 1.0837
-is 1,083.67; rounding the price first would give 1,083.68. A price is for an hour, for a day of its own length
-(3 h at 1,000 a day of 7.5 h are 400.00), or fixed: for the entry, however long it is and of whatever kind, so
-that neither its quantity is rounded nor a multiplier applies.
+Amount = quantity x price x multiplier x fx, rounded once (see `rounding`). Example: 7.5 h at EUR 133.33 into USD at
+1.0837 is 1,083.67; rounding the price first would give 1,083.68. A price is for an hour, for a day of its own length
+(3 h at 1,000 a day of 7.5 h are 400.00), or fixed: for the entry, however long it is and of whatever kind, so that
+neither its quantity is rounded nor a multiplier applies.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ class Reporting:
             if any(name.startswith(POSTED_SEGMENT) for name in book.live):
                 adjustments = self._reference.limits.limited(book.adjustments.values())
                 own = segments.get(entry_id, ())
-                wanted = of_entry(book.item, book.lines.values(), adjustments, own)
+                terms = self._reference.terms(root_id)
+                wanted = of_entry(book.item, book.lines.values(), adjustments, own, terms)
                 reports = settle(context.state, root_id, entry_id, wanted)
                 self._emit(reports, causes.get(entry_id, latest), context)
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from agents.billing.adjustments import Adjustment, discounts
 from agents.billing.authority import standing
-from agents.billing.caps import share
 from agents.billing.items import PRICED, Item
 from agents.billing.posted import NetLine
+from agents.billing.rounding import share
 from streams.money import EXACT, ZERO, minor_unit
 
 Taken = Sequence[tuple[Adjustment, Decimal]]
@@ -32,7 +32,7 @@ class Repriced(NamedTuple):
     difference: Decimal
 
 
-def repriced(item: Item, taken: Taken, nets: Sequence[NetLine]) -> Repriced | None:
+def repriced(item: Item, taken: Taken, nets: Sequence[NetLine], rounding: str) -> Repriced | None:
     """What a priced item comes to whose posted lines have another price; None where they have its own.
 
     ``taken`` are its discounts. Example: 4 of 8 h posted at 100/h, 400; the rate becomes 150: 4 h/600 remain, and 200
@@ -54,24 +54,29 @@ def repriced(item: Item, taken: Taken, nets: Sequence[NetLine]) -> Repriced | No
     tolerance = gross + minor_unit(item.currency or "") * quantity
     if least - tolerance <= EXACT.multiply(posted_amount, Decimal(quantity)) <= most + tolerance:
         return None
-    amount = _at_the_new_price(item, taken, nets, quantity - posted_seconds)
+    amount = _at_the_new_price(item, taken, nets, quantity - posted_seconds, rounding)
     left = worth - posted_amount
     return Repriced(quantity - posted_seconds, amount, posted_seconds, posted_amount, left - amount)
 
 
 def price_kept(
-    item: Item | None, nets: Iterable[NetLine], adjustments: Sequence[Adjustment]
+    item: Item | None, nets: Iterable[NetLine], adjustments: Sequence[Adjustment], rounding: str
 ) -> Repriced | None:
     """The same of an entry with its adjustments; ``nets`` may be of versions that are no more, which are due back."""
     if item is None or item.disposition != PRICED or item.quantity_seconds <= 0:
         return None
     assert item.amount is not None
     own = [net for net in nets if net.line.entry_version == item.version]
-    taken = discounts(item.amount, standing(item, adjustments), item.currency or "") if adjustments else ()
-    return repriced(item, taken, own)
+    taken: Taken = ()
+    if adjustments:
+        decided = standing(item, adjustments, rounding)
+        taken = discounts(item.amount, decided, item.currency or "", rounding)
+    return repriced(item, taken, own, rounding)
 
 
-def _at_the_new_price(item: Item, taken: Taken, nets: Sequence[NetLine], seconds: int) -> Decimal:
+def _at_the_new_price(
+    item: Item, taken: Taken, nets: Sequence[NetLine], seconds: int, rounding: str
+) -> Decimal:
     """The posted part keeps its price, and the ``seconds`` that are left have the new one.
 
     What was posted has its share of the discounts that were decided before; later ones are due as a whole.
@@ -81,8 +86,8 @@ def _at_the_new_price(item: Item, taken: Taken, nets: Sequence[NetLine], seconds
     assert item.amount is not None
     currency, quantity = item.currency or "", item.quantity_seconds
     last = max(net.line.posted_at for net in nets)
-    money = share(item.amount, seconds, quantity, currency)
+    money = share(item.amount, seconds, quantity, currency, rounding)
     for adjustment, off in taken:
         decided_later = adjustment.decided_at is not None and adjustment.decided_at > last
-        money -= off if decided_later else share(off, seconds, quantity, currency)
+        money -= off if decided_later else share(off, seconds, quantity, currency, rounding)
     return money

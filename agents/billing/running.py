@@ -82,10 +82,10 @@ class RunningAllocation:
         if self._root.stale or rooms != self._rooms:
             self._renew(self._own_root(), moved)
         for leaf in moved:
-            found[leaf.item.entry_id] = leaf.segments()
+            found[leaf.item.entry_id] = leaf.segments(self.terms)
         for entry_id in changes:
             if entry_id in self._leaves:
-                found[entry_id] = self._leaves[entry_id].segments()
+                found[entry_id] = self._leaves[entry_id].segments(self.terms)
         for day_id in days:
             found[day_id] = self._day(day_id)
         return found
@@ -93,7 +93,7 @@ class RunningAllocation:
     def segments(self, entry_id: str) -> Segments:
         """Those of an entry that limits are for, or of a day line."""
         leaf = self._leaves.get(entry_id)
-        return self._day(entry_id) if leaf is None else leaf.segments()
+        return self._day(entry_id) if leaf is None else leaf.segments(self.terms)
 
     def uses(self) -> dict[Limit, CapUse]:
         """What passed each cap, of all items, and what room the posted lines leave; at no cost an item."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agents.billing.contracts import NO_CAP, PER_DIEM, PREPAID, RETAINER, Cap, LineTerms
+from agents.billing.contracts import HALF_UP, NO_CAP, PER_DIEM, PREPAID, RETAINER, Cap, LineTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class Terms:
     def is_independent(self) -> bool:
         """Whether no item's segments depend on another item: no cap, no inclusion, no day line."""
         return not self.cap.is_set and not any(_shares(line) for line in self.lines.values())
+
+    def rounding_of(self, contract_line_id: str | None) -> str:
+        """How money of a contract line is rounded (see `rounding`); half up where the line is unknown."""
+        line = self.lines.get(contract_line_id or "")
+        return HALF_UP if line is None else line.rounding
 
     @property
     def has_day_lines(self) -> bool:

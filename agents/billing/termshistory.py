@@ -34,7 +34,7 @@ class EngagementVersion(NamedTuple):
 
 
 class LineVersion(NamedTuple):
-    """What the work of a contract line shared until ``ended_at``; method and lots are no matter of it."""
+    """What the work of a contract line shared until ``ended_at``; method, lots and rounding are no matter of it."""
 
     id: str
     contract_line_id: str
@@ -44,7 +44,7 @@ class LineVersion(NamedTuple):
     @classmethod
     def from_record(cls, record: Record) -> LineVersion:
         """That of a decoded ``canonical.contract_line_version``."""
-        terms = LineTerms.from_record(record, method="")
+        terms = LineTerms.from_record({**record, "rounding": None}, method="")
         return cls(record["id"], record["contract_line_id"], terms, record["ended_at"])
 
 
@@ -91,6 +91,8 @@ def _until(end: datetime, now: Terms, versions: Iterable[EngagementVersion | Lin
 
 def _lines(now: Mapping[str, LineTerms], were: Mapping[str, LineTerms]) -> dict[str, LineTerms]:
     return {
-        line_id: replace(were[line_id], method=terms.method, lots=terms.lots) if line_id in were else terms
+        line_id: replace(were[line_id], method=terms.method, lots=terms.lots, rounding=terms.rounding)
+        if line_id in were
+        else terms
         for line_id, terms in now.items()
     }

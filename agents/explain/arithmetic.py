@@ -76,7 +76,7 @@ def priced(
         return _rounding_line(segment, rule, list(live))
     seconds = segment.seconds
     if segment.segment == UPLIFT_SEGMENT:
-        return _uplift(segment, rate_currency, day_minimum_seconds, list(live))
+        return _uplift(segment, rate_currency, rule, day_minimum_seconds, list(live))
     if not seconds and segment.segment.startswith(DRAFT_SEGMENT):
         return without_price("money without time, which the ERP has put on a draft")
     if segment.bucket == REFUSED:
@@ -124,7 +124,7 @@ def _rounding_line(segment: Segment, rule: str, live: Sequence[Segment]) -> Arit
 
 
 def _uplift(
-    segment: Segment, rate_currency: str | None, minimum: int | None, live: Sequence[Segment]
+    segment: Segment, rate_currency: str | None, rule: str, minimum: int | None, live: Sequence[Segment]
 ) -> Arithmetic:
     """What the day lacks of its minimum; of a line that is not in force, the time that its money stands for."""
     assert segment.price is not None
@@ -137,14 +137,14 @@ def _uplift(
         )
         money = f"{money_text(segment.amount, currency)} {currency}"
         worth = [f"{money} are worth {plain(_hours(segment.amount or ZERO, hour))} h"] if hour else []
-        return Arithmetic(None, None, None, None, _rule_text(HALF_UP, currency), (remark, *worth))
+        return Arithmetic(None, None, None, None, _rule_text(rule, currency), (remark, *worth))
     worked = sum(other.seconds for other in live if _counts_for_day(segment, other))
     posted = sum(
         (o.amount or ZERO for o in live if o.entry_id == segment.entry_id and o.bucket == BILLED), ZERO
     )
     missing = minimum - worked
     exact = _product(segment, missing)
-    computed = _price(segment, missing, HALF_UP) - posted
+    computed = _price(segment, missing, rule) - posted
     formula = (
         f"{hours_text(minimum)} minimum - {hours_text(worked)} on the day = "
         f"{_formula(segment, missing, rate_currency)} = {plain(exact)}, rounded {computed + posted} {currency}"
@@ -152,7 +152,7 @@ def _uplift(
     if posted:
         formula += f", of which {money_text(posted, currency)} are posted"
     agrees = computed == segment.amount
-    return Arithmetic(formula, exact, computed, agrees, _rule_text(HALF_UP, currency), (remark,))
+    return Arithmetic(formula, exact, computed, agrees, _rule_text(rule, currency), (remark,))
 
 
 def _counts_for_day(segment: Segment, other: Segment) -> bool:

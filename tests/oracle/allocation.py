@@ -292,7 +292,9 @@ class _Root:
     def _discount(self, item: Item) -> list[tuple[BillAdjustment, Decimal]]:
         """Take decided discounts from what the entry is worth."""
         assert item.amount is not None
-        taken = discounts(item.amount, self.decided["discount", item.entry_id], currency_of(item))
+        taken = discounts(
+            item.amount, self.decided["discount", item.entry_id], currency_of(item), item.rounding
+        )
         for adjustment, money in taken:
             self._add(item, f"adj:{adjustment.id}", "written_off", 0, money)
         return taken
@@ -316,7 +318,9 @@ class _Root:
         """
         if item.kind == "expense":
             for adjustment in self.decided["write_off", item.entry_id]:
-                off = min(round_money(adjustment.amount or ZERO, currency_of(item)), max(money, ZERO))
+                off = min(
+                    round_money(adjustment.amount or ZERO, currency_of(item), item.rounding), max(money, ZERO)
+                )
                 self._add(item, f"adj:{adjustment.id}", "written_off", 0, off)
                 money -= off
             return seconds, money
@@ -324,7 +328,7 @@ class _Root:
             if seconds <= 0:
                 break
             off_seconds = min(adjustment.seconds or 0, seconds)
-            off_money = share(max(money, ZERO), off_seconds, seconds, currency_of(item))
+            off_money = share(max(money, ZERO), off_seconds, seconds, currency_of(item), item.rounding)
             self._add(item, f"adj:{adjustment.id}", "written_off", off_seconds, off_money)
             seconds, money = seconds - off_seconds, money - off_money
         return seconds, money
@@ -339,7 +343,7 @@ class _Root:
             return seconds, money
         for segment, covered_seconds in draw(item, seconds, self.rows, self.lots):
             if covered_seconds:
-                covered_money = share(money, covered_seconds, seconds, currency_of(item))
+                covered_money = share(money, covered_seconds, seconds, currency_of(item), item.rounding)
                 self._add(item, segment, "covered", covered_seconds, covered_money)
                 seconds, money = seconds - covered_seconds, money - covered_money
         return seconds, money
@@ -355,8 +359,8 @@ class _Root:
         nothing = Allowance(None, None)
         line_cap = self.line_caps[line.id] if item.cap_scope == "line" else nothing
         root_cap = self.root_cap if item.cap_scope != "none" else nothing
-        at_line = split(seconds, money, line_cap, currency)
-        at_root = split(at_line.seconds, at_line.money, root_cap, currency)
+        at_line = split(seconds, money, line_cap, currency, item.rounding)
+        at_root = split(at_line.seconds, at_line.money, root_cap, currency, item.rounding)
         if money >= 0:  # what is given back releases no headroom: only a posted credit does
             line_cap.use(at_line.seconds, at_line.money)
             root_cap.use(at_root.seconds, at_root.money)
@@ -375,7 +379,7 @@ class _Root:
             Part("over-engagement", over_root, at_root.over_seconds, at_root.over_money),
         ]
         for adjustment in self.decided["hold", item.entry_id]:
-            parts, held_seconds, held_money = hold(parts, adjustment.seconds, currency)
+            parts, held_seconds, held_money = hold(parts, adjustment.seconds, currency, item.rounding)
             self._add(item, f"adj:{adjustment.id}", "on_hold", held_seconds, held_money)
         for part in parts:
             self._add(item, part.segment, part.bucket, part.seconds, part.money)
@@ -386,7 +390,7 @@ class _Root:
         like, seconds, money = None, 0, ZERO
         is_payers = line.client_id in payers_of(self.root, self.rows)
         if item is not None and item.version == line.entry_version:
-            like, seconds, money, self.out = take(line, self.out, is_payers)
+            like, seconds, money, self.out = take(line, self.out, item.rounding, is_payers)
         if like is None:
             like = self._nothing_on_draft(line)
         if is_payers:

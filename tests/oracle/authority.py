@@ -51,6 +51,6 @@ def _asked_for(adjustment: BillAdjustment, item: Item) -> Decimal:
     assert item.amount is not None
     assert item.currency is not None
     if adjustment.kind == "discount" or (item.kind, adjustment.kind) == ("expense", "write_off"):
-        return round_money(adjustment.amount or ZERO, item.currency)
+        return round_money(adjustment.amount or ZERO, item.currency, item.rounding)
     hours = item.quantity if adjustment.seconds is None else min(adjustment.seconds, item.quantity)
-    return share(item.amount, hours, item.quantity, item.currency)
+    return share(item.amount, hours, item.quantity, item.currency, item.rounding)

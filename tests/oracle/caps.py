@@ -49,17 +49,17 @@ class Split:
     over_money: Decimal
 
 
-def share(amount: Decimal, part: int, whole: int, currency: str) -> Decimal:
-    """The money of ``part`` of ``whole`` seconds that are worth ``amount``, half up to the minor unit.
+def share(amount: Decimal, part: int, whole: int, currency: str, rounding: str) -> Decimal:
+    """The money of ``part`` of ``whole`` seconds that are worth ``amount``, to the minor unit as the line rounds.
 
     All of it is worth all of it: what an invoice left may have fractions of a minor unit.
     """
     if part == whole:
         return amount
-    return round_money(Fraction(amount) * part / whole, currency)
+    return round_money(Fraction(amount) * part / whole, currency, rounding)
 
 
-def split(seconds: int, money: Decimal, allowance: Allowance, currency: str) -> Split:
+def split(seconds: int, money: Decimal, allowance: Allowance, currency: str, rounding: str) -> Split:
     """Split time and its money at an allowance; the passing part is the rest by subtraction.
 
     A limit of time gives its share of the money. A limit of money splits the money exactly and gives
@@ -73,7 +73,7 @@ def split(seconds: int, money: Decimal, allowance: Allowance, currency: str) -> 
     left_seconds, left_money = allowance.left_seconds(), allowance.left_money()
     if left_seconds is not None and left_seconds < seconds:
         fits_seconds = left_seconds
-        fits_money = share(money, fits_seconds, seconds, currency)
+        fits_money = share(money, fits_seconds, seconds, currency, rounding)
     if left_money is not None and left_money < fits_money:
         fits_money = left_money
         # A difference in price alone has no seconds to split.

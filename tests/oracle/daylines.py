@@ -53,7 +53,7 @@ def _per_diem(line: ContractLine, fixed_fee: Sequence[Item]) -> Item | None:
 
 
 def _uplift(minimum: int, priced: Sequence[Item]) -> Item | None:
-    """What is missing to the minimum, at the price and exchange rate of the day's first item.
+    """What is missing to the minimum, at the price and exchange rate of the day's first item, rounded as its line says.
 
     What has a fixed price is not paid by its time: it neither counts nor gives a price.
     """
@@ -64,7 +64,7 @@ def _uplift(minimum: int, priced: Sequence[Item]) -> Item | None:
     assert first.price is not None
     assert first.currency is not None
     exact = price_of(minimum - total, first.price, first.price_seconds, first.fx, first.fx_divides)
-    return _item(first, round_money(exact, first.currency))
+    return _item(first, round_money(exact, first.currency, first.rounding))
 
 
 def _item(first: Item, amount: Decimal) -> Item:
@@ -84,4 +84,5 @@ def _item(first: Item, amount: Decimal) -> Item:
         line_id=first.line_id,
         currency=first.currency,
         method=first.method,
+        rounding=first.rounding,
     )

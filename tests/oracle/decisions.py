@@ -33,7 +33,7 @@ class Posted(NamedTuple):
 
 
 def discounts(
-    worth: Decimal, adjustments: Iterable[BillAdjustment], currency: str
+    worth: Decimal, adjustments: Iterable[BillAdjustment], currency: str, rounding: str
 ) -> list[tuple[BillAdjustment, Decimal]]:
     """What each discount takes of what an entry is worth, in their order, as far as it goes.
 
@@ -41,13 +41,15 @@ def discounts(
     """
     taken = []
     for adjustment in adjustments:
-        off = min(round_money(adjustment.amount or ZERO, currency), worth)
+        off = min(round_money(adjustment.amount or ZERO, currency, rounding), worth)
         taken.append((adjustment, off))
         worth -= off
     return taken
 
 
-def hold(parts: Sequence[Part], seconds: int | None, currency: str) -> tuple[list[Part], int, Decimal]:
+def hold(
+    parts: Sequence[Part], seconds: int | None, currency: str, rounding: str
+) -> tuple[list[Part], int, Decimal]:
     """What a hold of so many seconds, or (None) of everything, leaves to be billed, and what it holds.
 
     Only what is to be billed can be held: not what goes back to the client.
@@ -59,7 +61,7 @@ def hold(parts: Sequence[Part], seconds: int | None, currency: str) -> tuple[lis
             if seconds is None or 0 < taken == part.seconds:
                 money = part.money
             else:
-                money = share(part.money, taken, part.seconds, currency) if taken else ZERO
+                money = share(part.money, taken, part.seconds, currency, rounding) if taken else ZERO
             held_seconds, held_money = held_seconds + taken, held_money + money
             part = part._replace(seconds=part.seconds - taken, money=part.money - money)
         left.append(part)
@@ -107,7 +109,7 @@ def changed_since(item: Item, posted: Posted, taken: Sequence[tuple[BillAdjustme
 
 
 def _share_of(item: Item, money: Decimal, seconds: int) -> Decimal:
-    return share(money, seconds, item.quantity, currency_of(item))
+    return share(money, seconds, item.quantity, currency_of(item), item.rounding)
 
 
 def currency_of(item: Item) -> str:

@@ -47,7 +47,7 @@ def is_draft(line: InvoiceLine) -> bool:
 
 
 def take(
-    line: InvoiceLine, segments: list[Segment], is_payers: bool = False
+    line: InvoiceLine, segments: list[Segment], rounding: str, is_payers: bool = False
 ) -> tuple[Segment | None, int, Decimal, list[Segment]]:
     """The first segment that the line takes of, the seconds and the money that it takes, and what is left.
 
@@ -69,7 +69,7 @@ def take(
                 off_seconds = min(segment.seconds, line.seconds - seconds)
                 if off_seconds == 0:
                     continue
-                off_money = share(segment.amount, off_seconds, segment.seconds, segment.currency)
+                off_money = share(segment.amount, off_seconds, segment.seconds, segment.currency, rounding)
             else:
                 off_seconds = 0
                 off_money = min(segment.amount, line.amount - money) if segment.seconds == 0 else ZERO

@@ -121,6 +121,7 @@ def _item(
         line_id=line.id,
         currency=engagement.currency,
         method=line.billing_method,
+        rounding=line.rounding,
         exception_class=exception_class,
         missing_keys=tuple(sorted(keys)),
         cap_scope=expense.cap_scope,

@@ -15,7 +15,7 @@ from math import ceil
 from typing import Final
 
 from .books import Books
-from .exact import ZERO, round_money, whole
+from .exact import HALF_UP, ZERO, round_money, whole
 from .positions import consultant_on
 from .rows import ContractLine, Engagement, Milestone, Project, Rate, Rows, Task, TimeEntry
 
@@ -55,6 +55,7 @@ class Item:
     fx_divides: bool = False
     rounding_amount: Decimal = ZERO
     applies_to_invoiced: bool = False
+    rounding: str = HALF_UP  # of its contract line, for every amount that is computed of it
     exception_class: str | None = None
     missing_keys: tuple[str, ...] = ()
     cap_scope: str = "line"
@@ -347,4 +348,5 @@ def _priced(
         fx_divides=divides,
         rounding_amount=worth(entry.seconds) - worth(quantity),
         applies_to_invoiced=rate.applies_to_invoiced,
+        rounding=line.rounding,
     )

@@ -154,13 +154,15 @@ FEATURES: Final = (
         "per_diem", (LineSpec("Day rate", "per_diem", pricing="none", per_diem=Decimal("900.00")),)
     ),
     EngagementSpec("goodwill", (LineSpec("Proof of concept", "non_billable", pricing="none"),)),
-    EngagementSpec("day_minimum", (LineSpec("Half-day minimum", day_minimum=Decimal(4)),)),
+    EngagementSpec(
+        "day_minimum", (LineSpec("Half-day minimum", day_minimum=Decimal(4), rounding="half_even"),)
+    ),
     EngagementSpec("tenth_hour", (LineSpec("Tenths of an hour", increment=36, minimum=Decimal(1)),), "USD"),
     EngagementSpec(
         "quarter_hour",
         (LineSpec("Started quarters", increment=900, quantity_rounding="up", expenses_billed=False),),
     ),
-    EngagementSpec("half_even", (LineSpec("Banker's rounding", rounding="half_even"),)),
+    EngagementSpec("half_even", (LineSpec("Banker's rounding", rounding="half_even", cap=Cap("hours", 60)),)),
     EngagementSpec("day_rates", (LineSpec("Rates by the day", unit="day", increment=900),), "GBP"),
     EngagementSpec("call_outs", (LineSpec("Fixed price a call", unit="fixed", cap=Cap("money", 20)),)),
     EngagementSpec("day_rates_usd", (LineSpec("Dollars by the day", rate_currency="USD", unit="day"),)),

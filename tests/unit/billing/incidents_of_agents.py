@@ -12,15 +12,16 @@ from agents.billing.allocation import Segments
 from agents.billing.incidents import Incident as Standing
 from agents.billing.incidents import of_entry
 from agents.billing.segments import CREDIT_DUE, DUE_SEGMENT
+from agents.billing.terms import Terms
 
 Facts = tuple[Sequence[Item], Sequence[PostedLine], Sequence[Adjustment], Sequence[DraftLine]]
 
 
 def incidents_of(
-    root: str, facts: Facts, segments: Segments, caps: Mapping[str, Standing]
+    terms: Terms, facts: Facts, segments: Segments, caps: Mapping[str, Standing]
 ) -> dict[str, Incident]:
     """By subject: what stands of entries that something was posted of, and the credits that segments say."""
-    items, lines, adjustments, _ = facts
+    root, (items, lines, adjustments, _) = terms.root_id, facts
     own: dict[str, list[Segment]] = defaultdict(list)
     for (entry_id, _), segment in segments.items():
         own[entry_id].append(segment)
@@ -37,6 +38,7 @@ def incidents_of(
             [line for line in lines if charges.get(line.credits_line_id or "", line.entry_id) == entry_id],
             [one for one in adjustments if one.entry_id == entry_id],
             own[entry_id],
+            terms,
         )
         for name, one in standing.items():
             found[f"{root}:{entry_id}:{name}"] = _in_words(one)

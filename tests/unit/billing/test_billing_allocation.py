@@ -441,13 +441,13 @@ class Placed(NamedTuple):
 def test_split(room: tuple[int | None, str | None], expected: tuple[int, str, int, str]) -> None:
     """8 h at 137.50 against room in seconds, in money, in both and in neither; the tighter one cuts."""
     seconds, text = room
-    parts = split(28800, Decimal(1100), seconds, None if text is None else Decimal(text), "EUR")
+    parts = split(28800, Decimal(1100), seconds, None if text is None else Decimal(text), "EUR", "half_up")
     assert parts == (expected[0], Decimal(expected[1]), expected[2], Decimal(expected[3]))
 
 
 def test_room_in_money_never_lets_more_seconds_pass_than_room_in_seconds() -> None:
     """10 h worth 0.02, room for 9,001 s and 0.0099: the money would buy 17,820 s, of which 9,001 have room."""
-    parts = split(36000, Decimal("0.02"), 9001, Decimal("0.0099"), "EUR")
+    parts = split(36000, Decimal("0.02"), 9001, Decimal("0.0099"), "EUR", "half_up")
     assert parts == (9001, Decimal("0.0099"), 26999, Decimal("0.0101"))
 
 

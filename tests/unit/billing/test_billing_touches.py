@@ -431,8 +431,8 @@ def test_a_cap_re_allocates_without_re_rating() -> None:
     assert firm.ref.apply("engagement", ROOT, row) == [Touch("terms:erp:E1")]
     row = {**firm.rows["contract_line", "erp:L1"], "cap_seconds": 9}
     assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("terms:erp:E1")]
-    row |= {"rounding": "half_even"}
-    assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("line:erp:L1")]
+    row |= {"rounding": "half_even"}  # of the entries' amounts, and of what is split of them
+    assert firm.ref.apply("contract_line", "erp:L1", row) == [Touch("line:erp:L1"), Touch("terms:erp:E1")]
     for field, value in (
         ("quantity_increment_seconds", 900),
         ("quantity_rounding", "up"),

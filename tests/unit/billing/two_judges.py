@@ -204,7 +204,7 @@ class Agents:
                 others = {key: of for key, of in books.bookings.items() if key[0] != entry_id}
                 books = EntryBooks(others | own.bookings, books.earned | own.earned, books.last | own.last)
             uses = self._kept.uses(root) if not reference.terms_history(root).is_independent else {}
-            self._incidents |= incidents_of(root, facts, target, of_caps(terms, uses))
+            self._incidents |= incidents_of(terms, facts, target, of_caps(terms, uses))
             fx = reference.fx
             target = {key: in_functional(segment, terms, fx) for key, segment in target.items()}
             books = books.mapped(partial(in_functional, terms=terms, fx=fx))

@@ -35,6 +35,7 @@ ENUMERATIONS = {
     ("contract_line", "over_cap_action"): {"hold", "write_off", "bill"},
     ("contract_line", "rounding"): {"half_up", "half_even"},
     ("contract_line", "unused_hours"): {"expire", "roll_over"},
+    ("contract_line", "quantity_rounding"): {"nearest", "up"},
     ("contract_line", "status"): {"active", "closed"},
     ("project", "status"): {"active", "closed"},
     ("task", "billing_class"): {"billable", "non_billable"},

@@ -264,8 +264,8 @@ def test_a_cap_below_what_is_billed_is_no_headroom() -> None:
 
 def test_splitting_a_price_difference_and_a_negative_amount() -> None:
     """No time to split: money only. Below zero: it passes whole."""
-    assert split(0, D(50), Allowance(None, D(20)), "EUR") == Split(0, D(20), 0, D(30))
-    assert split(-60, D(-5), Allowance(0, D(0)), "EUR") == Split(-60, D(-5), 0, D(0))
+    assert split(0, D(50), Allowance(None, D(20)), "EUR", "half_up") == Split(0, D(20), 0, D(30))
+    assert split(-60, D(-5), Allowance(0, D(0)), "EUR", "half_up") == Split(-60, D(-5), 0, D(0))
 
 
 def test_a_negative_remainder_passes_caps_and_uses_nothing() -> None:
@@ -433,7 +433,7 @@ def test_a_split_adds_up_and_stays_inside(
     seconds: int, money: Decimal, left_seconds: int | None, left_money: Decimal | None
 ) -> None:
     """Both parts add up to the whole, neither is negative, the first is inside both limits."""
-    parts = split(seconds, money, Allowance(left_seconds, left_money), "EUR")
+    parts = split(seconds, money, Allowance(left_seconds, left_money), "EUR", "half_up")
     assert (parts.seconds + parts.over_seconds, parts.money + parts.over_money) == (seconds, money)
     assert min(parts.seconds, parts.over_seconds) >= 0
     assert min(parts.money, parts.over_money) >= 0
