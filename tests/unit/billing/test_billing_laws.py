@@ -83,6 +83,9 @@ def contracts(draw: st.DrawFn, shared: bool = True) -> Firm:
             engagement_id=ROOT,
             billing_method=method if shared or method != "per_diem" else "tm",
             quantity_increment_seconds=draw(one_of([None, 900])),
+            quantity_rounding=draw(one_of([None, "up"])),
+            minimum_quantity_seconds=draw(one_of([None, 1800])),
+            rounding=draw(one_of(["half_up", "half_even"])),
             over_cap_action=draw(one_of(["hold", "write_off", "bill"])),
             **limits,
         )

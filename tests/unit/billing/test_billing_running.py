@@ -45,6 +45,7 @@ def terms(draw: st.DrawFn) -> Terms:
             lots=draw(one_of([(), LOTS[:1], LOTS])),
             per_diem_amount=money(900),
             day_minimum_seconds=draw(one_of([0, 30000])),
+            rounding=draw(one_of(["half_up", "half_even"])),
         )
         for line_id in ("erp:L1", "erp:L2")
     }

@@ -268,6 +268,36 @@ def test_rounding_of_the_quantity_is_a_difference_of_two_products() -> None:
     assert "0.33 h after rounding = 49.50" in found.arithmetic.formula
 
 
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        ({"quantity_increment_seconds": 900}, "to the nearest 0.25 h"),
+        ({"quantity_increment_seconds": 900, "quantity_rounding": "up"}, "every started 0.25 h"),
+        ({"minimum_quantity_seconds": 1800}, "at least 0.5 h"),
+        (
+            {"quantity_increment_seconds": 900, "quantity_rounding": "up", "minimum_quantity_seconds": 1800},
+            "every started 0.25 h and at least 0.5 h",
+        ),
+    ],
+)
+def test_the_contract_line_says_how_it_rounds_time(terms: dict[str, Any], says: str) -> None:
+    """In the chain, beside the rounding of money."""
+    found = Ledger(small_firm(**terms)).settle(items(small_firm(**terms), entry(1, "03-02", 1)))
+    chain = {link.what: link.detail for link in found.explain("erp:E1:time:1:base:1:CHARGE").chain}
+    assert f"quantity {says}" in chain["contract line"]
+    assert "rounding half_up" in chain["contract line"]
+
+
+@pytest.mark.parametrize(("rounding", "uplift"), [("half_up", "0.13"), ("half_even", "0.12")])
+def test_an_uplift_is_rounded_as_the_line_says(rounding: str, uplift: str) -> None:
+    """1 h is missing of 3 h, at 0.125: the explanation comes to the amount that the ledger has."""
+    firm = put_rate(small_firm(day_minimum_seconds=3 * HOUR, rounding=rounding), "erp:R-default", "0.125")
+    ledger = Ledger(firm).settle(items(firm, entry(1, "03-02", 2)))
+    found = ledger.explain("erp:E1:day:erp:C1:erp:L1:2026-03-02:uplift:1:UPLIFT")
+    assert (found.line.amount, found.arithmetic.computed) == (Decimal(uplift), Decimal(uplift))
+    assert found.arithmetic.agrees is True
+
+
 def test_a_posted_line_has_the_figures_of_the_erp() -> None:
     """No rate; charge and credits as the ERP has them, and their net, which is the line's."""
     firm = small_firm()

@@ -359,6 +359,9 @@ def firms(draw: st.DrawFn, posted: bool = True) -> Rows:
             "per_diem_amount": draw(st.none() | MONEY),
             "day_minimum_seconds": draw(st.none() | st.just(4 * HOUR)),
             "quantity_increment_seconds": draw(st.sampled_from([None, 360, 900])),
+            "quantity_rounding": draw(st.sampled_from([None, "up"])),
+            "minimum_quantity_seconds": draw(st.sampled_from([None, 1800])),
+            "rounding": draw(st.sampled_from(["half_up", "half_even"])),
         }
         put(rows, line(f"L{number}", method=method, **terms, **options))
         put(rows, project(f"P{number}", line=f"L{number}"))
