@@ -129,7 +129,8 @@ class RateStage:
         self, key: bytes, state: dict[str, Any], row: dict[str, Any], context: SliceContext, cause: Cause
     ) -> None:
         """Rate, compare with what was published, publish the difference, store."""
-        result, then = self._rate(state["entity"], row)
+        result = self._rate(state["entity"], row)
+        then = self._at_closes(state["entity"], row, result)
         last = None if state["rated"] is None else self._decoder.decode(state["rated"])
         new, old = result.item, None if last is None else Item.from_record(last)
         of_version = _of_version(state["entity"], row)
@@ -162,20 +163,21 @@ class RateStage:
         self._reindex(key, state, row, result, then, context)
         context.state.put(key, self._codec.encode(state))
 
-    def _rate(self, entity: str, row: dict[str, Any]) -> tuple[RatedResult, AtCloses]:
+    def _rate(self, entity: str, row: dict[str, Any]) -> RatedResult:
         if entity == "milestone":
-            return rate_milestone(Milestone.from_record(row), self._reference), NO_OTHER
-        one: Entry | Expense | None
-        if entity in (EXPENSE, EXPENSE_VERSION):
-            one = Expense.from_record(row) if entity == EXPENSE else Expense.from_version(row)
-            result = rate_expense(one, self._reference)
-        else:
-            one = Entry.from_version(row) if entity == VERSION else Entry.from_record(row)
-            result = rate_entry(one, self._reference)
+            return rate_milestone(Milestone.from_record(row), self._reference)
+        one = _approved(entity, row)
+        if isinstance(one, Expense):
+            return rate_expense(one, self._reference)
+        return rate_entry(one, self._reference)
+
+    def _at_closes(self, entity: str, row: dict[str, Any], now: RatedResult) -> AtCloses:
+        if not now.moments:
+            return NO_OTHER
         name, ended_at = row["id"], None
         if entity in VERSIONS:
             name, ended_at = f"{entity}:{name}", row["ended_at"]
-        return result, at_closes(name, one, result, self._reference, ended_at)
+        return at_closes(name, _approved(entity, row), now, self._reference, ended_at)
 
     def _publish_rated(
         self, old: Item | None, new: Item | None, revision: int, common: dict[str, Any], context: SliceContext
@@ -264,6 +266,12 @@ class RateStage:
         if signature is not None and day is not None:
             self._index.place(context.state, key, signature, day)
         state["signature"], state["work_date"] = signature, day
+
+
+def _approved(entity: str, row: dict[str, Any]) -> Entry | Expense | None:
+    if entity in (EXPENSE, EXPENSE_VERSION):
+        return Expense.from_record(row) if entity == EXPENSE else Expense.from_version(row)
+    return Entry.from_version(row) if entity == VERSION else Entry.from_record(row)
 
 
 def _of_version(entity: str, row: dict[str, Any]) -> dict[str, Any]:

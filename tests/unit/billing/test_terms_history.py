@@ -16,6 +16,11 @@ APRIL_10, MAY_10, JUNE_10 = (datetime(2026, month, 10, 9, tzinfo=UTC) for month 
 LOTS = (Lot("erp:A", "erp:L", 3600),)
 NOW = Terms("erp:E", "EUR", "erp:A", "erp:LE", Cap(money(1300)), {"erp:L": LineTerms("prepaid", lots=LOTS)})
 
+OTHERS = (
+    *("quantity_increment_seconds", "quantity_rounding", "minimum_quantity_seconds", "rounding"),
+    *("expenses_billed", "expense_markup"),
+)
+
 
 def cap(number: int, amount: int | None, until: datetime) -> EngagementVersion:
     """A version of the engagement."""
@@ -61,7 +66,7 @@ def test_versions_touch_the_terms_of_their_root() -> None:
         "billing_method": "tm",
         **_of_cap(None),
     }
-    others = {"quantity_increment_seconds": None, "rounding": None}
+    others = dict.fromkeys(OTHERS)
     assert Touch("terms:erp:E") in reference.apply("contract_line", "erp:L", line | _of_line() | others)
     of_engagement = {"id": "erp:W", "engagement_id": "erp:E", **version}
     assert reference.apply("engagement_version", "erp:W", of_engagement) == [Touch("terms:erp:E")]

@@ -45,6 +45,7 @@ def test_the_public_surface_is_pinned() -> None:
         "compare",
         "compute",
         "compute_from_rows",
+        "consultant_on",
         "current_from_records",
         "current_from_warehouse",
         "daily_from_records",
