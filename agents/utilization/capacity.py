@@ -170,7 +170,7 @@ class UtilizationReference:
         if (start, end) not in known:
             timeline = self._staff.timeline(consultant_id)
             known[start, end] = None
-            if timeline is not None:
+            if timeline is not None and self.range_capacity(consultant_id, start, end) is not None:
                 known[start, end] = self._targets.goal(
                     lambda day: _scopes(consultant_id, holding(timeline, day)),
                     start,

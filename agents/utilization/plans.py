@@ -84,10 +84,11 @@ def planned_by_project(
         if one.project_id is None or first >= last:
             continue
         days = reference.range_workdays(consultant_id, first, last)
-        if days is None:
+        so_far = found.get(one.project_id, 0)
+        if days is None or so_far is None:
             found[one.project_id] = None
         else:
-            found[one.project_id] = (found.get(one.project_id) or 0) + days * one.seconds_per_day
+            found[one.project_id] = so_far + days * one.seconds_per_day
     return found
 
 

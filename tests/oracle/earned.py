@@ -25,7 +25,7 @@ class Month:
     """Sums of a month: money of entries, of milestones, of expenses, money posted; seconds; what is parked.
 
     ``covered`` is by what the line itself includes, ``lots`` by each lot.
-    ``by_person`` is the money of entries and expenses by consultant, that of nobody left out.
+    ``by_person`` is the money of entries and expenses by consultant and day of the work, that of nobody left out.
     """
 
     delivered: Decimal = ZERO
@@ -37,7 +37,9 @@ class Month:
     parked_seconds: int = 0
     lots: dict[str, int] = field(default_factory=dict)
     expenses: Decimal = ZERO
-    by_person: dict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO), compare=False)
+    by_person: dict[tuple[str, date | None], Decimal] = field(
+        default_factory=lambda: defaultdict(lambda: ZERO), compare=False
+    )
 
 
 Sums = Mapping[tuple[str, str], Mapping[date, Month]]
@@ -87,7 +89,7 @@ def sums_by_month(
                 else:
                     month.delivered += segment.amount
                 if segment.work.consultant is not None:
-                    month.by_person[segment.work.consultant] += segment.amount
+                    month.by_person[segment.work.consultant, segment.work.day] += segment.amount
         elif segment.segment.startswith("lot:"):
             lot = segment.segment.removeprefix("lot:")
             month.lots[lot] = month.lots.get(lot, 0) + segment.seconds
@@ -107,12 +109,13 @@ def sums_by_month(
                 if one.kind == "milestone":
                     month.accepted += sign * money
                 else:
+                    work = one.segment.work
                     if one.segment.entry_id in expenses:
                         month.expenses += sign * money
                     else:
                         month.delivered += sign * money
-                    if one.segment.work.consultant is not None:
-                        month.by_person[one.segment.work.consultant] += sign * money
+                    if work.consultant is not None:
+                        month.by_person[work.consultant, work.day] += sign * money
             if one.segment.segment.startswith("lot:"):
                 lot = one.segment.segment.removeprefix("lot:")
                 month.lots[lot] = month.lots.get(lot, 0) + sign * one.segment.seconds

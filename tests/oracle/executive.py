@@ -1,8 +1,8 @@
 """What management sees: bookings, effort, billing, revenue, cost and margin by client, practice and month.
 
-A practice is that of the person who did the work. Money of a contract line that is nobody's work (a fee, a
-milestone) is spread over the line's practices by their hours of the month; without any in it, by their hours
-before it; without those it is of no practice. A deal's practice is the one that sells its service line.
+A practice is that of the person who did the work, on the day of the work. Money of a contract line that is nobody's
+work (a fee, a milestone) is spread over the line's practices by their hours of the month; without any in it, by their
+hours before it; without those it is of no practice. A deal's practice is the one that sells its service line.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NamedTuple
 from .exact import ZERO, round_money
 from .expected import Expected, FoldKey
 from .expenses import net_cost
+from .positions import consultant_on
 from .rows import Opportunity, Rows
 
 
@@ -98,7 +99,13 @@ class _Pass:
         return next(iter(known)) if len(known) == 1 else None
 
     def _practice(self, key: FoldKey) -> str | None:
-        person = self.rows.consultants.get(key.consultant or "")
+        return self._practice_of(key.consultant, key.day)
+
+    def _practice_of(self, consultant: str | None, day: date | None) -> str | None:
+        """On the day of the work; of work of no day it is that of the person's own row."""
+        person = self.rows.consultants.get(consultant or "")
+        if person is not None and day is not None:
+            person = consultant_on(person.id, day, self.rows)
         return None if person is None else person.practice
 
     def _work(self) -> None:
@@ -146,9 +153,8 @@ class _Pass:
             line = _Line(root, of)
             if line not in of_line or line in by_progress:
                 continue
-            for person, money in by_person.items():
-                known = self.rows.consultants.get(person)
-                practice = None if known is None else known.practice
+            for (person, day), money in by_person.items():
+                practice = self._practice_of(person, day)
                 worth[line][month][practice] = worth[line][month].get(practice, ZERO) + money
         for line, months in of_line.items():
             engagement = self.rows.engagements.get(line.root)
@@ -233,11 +239,10 @@ class _Pass:
                 line = self.rows.contract_lines.get(project.contract_line_id or "")
             if line is not None:
                 engagement = self.rows.engagements.get(line.engagement_id)
-            person = self.rows.consultants.get(one.consultant_id)
             client, currency = None, one.currency
             if engagement is not None:
                 client, currency = engagement.client_id, engagement.currency
-            practice = None if person is None else person.practice
+            practice = self._practice_of(one.consultant_id, one.incurred_on)
             figures = self.out[ExecutiveKey(client, practice, _first(one.incurred_on), currency)]
             fx = spot(one.currency, currency, one.incurred_on, self.rows)
             if fx is None:

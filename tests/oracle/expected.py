@@ -109,7 +109,8 @@ class Expected:
     ``parked`` the items that are not rated, ``quarantined`` the source rows that break a rule, ``drafts`` what
     each line of an ERP's draft says and whether it is stale, ``refused`` why bill adjustments have no effect, by entry
     and segment, ``proposals`` what is to be invoiced, ``undivided`` what of a contract can't be divided among its payers,
-    by root and currency, ``delivered`` the money of entries that is earned in each month of (root, line), by consultant,
+    by root and currency, ``delivered`` the money of entries that is earned in each month of (root, line), by consultant and
+    day of the work,
     ``incidents`` those of billing that must be open, by subject.
     """
 
@@ -127,7 +128,9 @@ class Expected:
     undivided: dict[tuple[str, str], Undivided] = field(default_factory=dict)
     revenue: dict[RevenueKey, Revenue] = field(default_factory=dict)
     booked: dict[FoldKey, Fold] = field(default_factory=dict)
-    delivered: dict[tuple[str, str, date], dict[str, Decimal]] = field(default_factory=dict)
+    delivered: dict[tuple[str, str, date], dict[tuple[str, date | None], Decimal]] = field(
+        default_factory=dict
+    )
     incidents: dict[str, Incident] = field(default_factory=dict)
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -71,6 +71,7 @@ def group(
 ) -> dict[GroupKey, GroupUtilization]:
     """All groups' windows in which anybody has anything on a day in the group.
 
+    Who has no window of their own (nothing, or only a plan for days of unknown capacity) has nothing in any group.
     A person nobody knows belongs to the firm, and to no other group. Examples: Ada has 30 of 40 h billable; Bo,
     hired on Wednesday, has no entry and 24 h of capacity: their practice is used by 30 / 64. Cy moves from
     practice A to B on Wednesday: A has the 16 h of Monday and Tuesday, B the 24 h of the others.
@@ -82,6 +83,8 @@ def group(
         for person in [*rows.consultants, *ghosts]:
             for (dimension, value), days in _groups(person, days_of(window, starts_on), rows).items():
                 part = people.part(person, days)
+                if WindowKey(person, window, starts_on) not in windows:
+                    part = replace(part, has_anything=False)
                 if part.has_anything or people.is_employed(person, days):
                     parts[GroupKey(dimension, value, window, starts_on)].append(part)
     return {

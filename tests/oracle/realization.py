@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from .exact import ZERO, round_money, to_places
 from .executive import ExecutiveKey, spot
 from .expected import Expected, FoldKey
+from .positions import consultant_on
 from .rows import Rate, Rows
 
 ATTRIBUTES: Final = ("role", "grade", "region")
@@ -117,7 +118,7 @@ def realize(expected: Expected, rows: Rows) -> dict[ExecutiveKey, Realization]:
     cells_of: dict[tuple[str, str | None], dict[_Cell, int]] = defaultdict(lambda: defaultdict(int))
     has_fee = {(pot.root, pot.line) for pot in pots}
     for (root, line, _, client, person, day, currency), entry in entries.items():
-        known = rows.consultants.get(person)
+        known = consultant_on(person, day, rows)
         practice = None if known is None else known.practice
         at = ExecutiveKey(client, practice, day.replace(day=1), currency)
         figures = out[at]
@@ -181,7 +182,7 @@ def expense_ids(rows: Rows) -> set[str]:
 
 
 def _list_rate(person: str, day: date, rows: Rows) -> Rate | None:
-    known = rows.consultants.get(person)
+    known = consultant_on(person, day, rows)
     of = {} if known is None else {name: getattr(known, name) for name in ATTRIBUTES}
     card = [
         rate

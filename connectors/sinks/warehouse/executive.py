@@ -1,6 +1,6 @@
 """Views of management: by client, practice and month, what is sold, delivered, billed, earned, and what it cost.
 
-A practice is that of the person who did the work, as known now. Money of a contract line that is nobody's work
+A practice is that of the person who did the work, on the day of the work. Money of a contract line that is nobody's work
 (a fee, a milestone) is spread over the line's practices by their hours of the month; without any in it, by their
 hours before it; without those its practice is null. Parts are in minor units and add up to the whole. A deal's
 practice is the one that `practice_of_service_line` names for its service line; finance fills that table.
@@ -16,8 +16,12 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from connectors.sinks.warehouse.exact import last_spot, rounded
+from connectors.sinks.warehouse.positions import person_on
 
 DEFINITION = "executive-2"
+
+_OF_LINE = person_on("line.consultant_id", "line.work_date")
+_OF_EXPENSE = person_on("expense.consultant_id", "expense.incurred_on")
 
 _EXPENSE_COST = rounded("(paid.net * paid.fx[1])", "paid.fx[2]", "paid.currency")
 _DUE = rounded("amount * upto", "whole", "currency")
@@ -43,15 +47,14 @@ _APPROVED_IN = """(
 EXECUTIVE = MappingProxyType(
     {
         # Each segment of billing, of the practice whose work or expense it is.
-        "v_work": """
+        "v_work": f"""
 SELECT line.root_id, line.entry_id, line.segment, line.bucket, line.contract_line_id, line.client_id,
        line.consultant_id, person.practice, line.work_date,
        date_trunc('month', line.work_date::timestamp)::date AS work_month,
        date_trunc('month', line.accounting_date::timestamp)::date AS accounting_month,
        line.currency, line.seconds, line.amount, expense.id IS NOT NULL AS is_expense
 FROM billing_current AS line
-LEFT JOIN dim_consultant AS person
-       ON person.id = line.consultant_id AND person.is_current AND NOT person.deleted
+{_OF_LINE}
 LEFT JOIN (
     SELECT id FROM dim_expense WHERE is_current AND NOT deleted
     UNION
@@ -59,13 +62,12 @@ LEFT JOIN (
 ) AS expense ON expense.id = line.entry_id
 WHERE NOT line.deleted""",
         # Each line of the ledger that bills or takes it back: what a closed month billed does not change any more.
-        "v_billed": """
+        "v_billed": f"""
 SELECT line.root_id, line.contract_line_id, line.client_id, line.consultant_id, person.practice,
        date_trunc('month', line.accounting_date::timestamp)::date AS accounting_month,
        line.currency, line.seconds, line.amount
 FROM fact_billing_event AS line
-LEFT JOIN dim_consultant AS person
-       ON person.id = line.consultant_id AND person.is_current AND NOT person.deleted
+{_OF_LINE}
 WHERE line.bucket = 'billed'""",
         # What people's work is worth, in the month in which revenue has it. Billing tells the months of an entry that
         # is in the books of several; of another it is the month of its approval: what is not posted is dated by it,
@@ -82,20 +84,19 @@ WITH lines AS (
     WINDOW entry AS (PARTITION BY line.root_id, line.entry_id)
 ),
 parts AS (
-    SELECT root_id, split_part(told, ' ', 6) AS contract_line_id, consultant_id,
+    SELECT root_id, split_part(told, ' ', 6) AS contract_line_id, consultant_id, work_date,
            (split_part(told, ' ', 1) || '-01')::date AS month, split_part(told, ' ', 4)::numeric AS amount
     FROM lines, unnest(earned) AS told
     WHERE is_told AND split_part(told, ' ', 5) IN {_EARNED}
     UNION ALL
-    SELECT root_id, contract_line_id, consultant_id,
+    SELECT root_id, contract_line_id, consultant_id, work_date,
            date_trunc('month', coalesce(dated, {_APPROVED_IN}, work_date)::timestamp)::date, amount
     FROM lines
     WHERE NOT is_told AND NOT deleted AND bucket IN {_EARNED} AND amount IS NOT NULL AND work_date IS NOT NULL
 )
 SELECT parts.root_id, parts.contract_line_id, person.practice, parts.month, parts.amount
 FROM parts
-LEFT JOIN dim_consultant AS person
-       ON person.id = parts.consultant_id AND person.is_current AND NOT person.deleted
+{person_on("parts.consultant_id", "parts.work_date")}
 WHERE parts.consultant_id IS NOT NULL AND parts.contract_line_id IS NOT NULL""",
         # Won deals. The client is that of the contracts it became, else that of its account, if it is one client.
         "v_booking": """
@@ -292,8 +293,7 @@ FROM (
                ON line.id = project.contract_line_id AND line.is_current AND NOT line.deleted
         LEFT JOIN dim_engagement AS contract
                ON contract.id = line.engagement_id AND contract.is_current AND NOT contract.deleted
-        LEFT JOIN dim_consultant AS person
-               ON person.id = expense.consultant_id AND person.is_current AND NOT person.deleted
+        {_OF_EXPENSE}
         WHERE expense.is_current AND NOT expense.deleted AND expense.status = 'approved'
     ) AS found
 ) AS paid""",

@@ -21,6 +21,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from connectors.sinks.warehouse.exact import last_spot, ratio, rounded
+from connectors.sinks.warehouse.positions import person_on
 
 DEFINITION = "realization-2"
 LEAKAGE = "leakage-2"
@@ -63,7 +64,7 @@ FROM (
     WHERE work.consultant_id IS NOT NULL AND work.work_date IS NOT NULL AND NOT work.is_expense
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 ) AS work
-LEFT JOIN dim_consultant AS person ON person.id = work.consultant_id AND person.is_current AND NOT person.deleted
+{person_on("work.consultant_id", "work.work_date")}
 LEFT JOIN LATERAL (
     SELECT one.unit, one.price, one.day_seconds, {last_spot("one.currency", "work.currency", "work.work_date")} AS fx
     FROM (

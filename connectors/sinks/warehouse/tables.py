@@ -108,6 +108,7 @@ DEFAULT_CARD = "num_nonnulls(task_id, project_id, contract_line_id, client_id, c
 RENAMED = {"window": "window_kind"}
 DIMENSIONS = (
     "consultant",
+    "consultant_position",
     "project",
     "client",
     "account",

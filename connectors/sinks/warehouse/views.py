@@ -8,6 +8,7 @@ from connectors.sinks.warehouse.close import CLOSE
 from connectors.sinks.warehouse.executive import EXECUTIVE
 from connectors.sinks.warehouse.payers import PAYERS
 from connectors.sinks.warehouse.payroll import PAYROLL
+from connectors.sinks.warehouse.positions import POSITIONS
 from connectors.sinks.warehouse.realization import REALIZATION
 
 # Names come from current dimension states: a renamed client is reported under its new name.
@@ -106,6 +107,7 @@ SELECT window_kind, starts_on, ends_on, value AS practice,
 FROM utilization_group
 WHERE NOT deleted AND dimension = 'practice'""",
     }
+    | POSITIONS
     | EXECUTIVE
     | REALIZATION
     | PAYROLL

@@ -170,3 +170,32 @@ def test_work_approved_after_the_close_is_earned_in_the_next_month(bi: Engine) -
         (date(2026, 3, 1), "build", 1650),
         (date(2026, 4, 1), "build", 1725),
     ]
+
+
+def test_work_is_of_the_practice_and_at_the_list_rate_of_its_day(bi: Engine) -> None:
+    """A dev of data (120 an hour) who is a senior of cloud (150) from Monday 9 March on, and of data again in April.
+
+    Thursday's 8 h stay with data at 960, Tuesday's 8 h are cloud's at 1,200; what has no day is of the own row.
+    """
+    since, until = date(2026, 3, 9), date(2026, 4, 1)
+    with bi.begin() as connection:
+        put(connection, "canonical.consultant", id="A", practice="data", role="dev")
+        row = {"consultant_id": "A", "effective_from": since, "practice": "cloud"}
+        put(connection, "canonical.consultant_position", id="Q1", **row, effective_to=until, role="lead")
+        put(connection, "canonical.consultant_position", id="Q2", **row, effective_to=until, role="senior")
+        put(connection, "canonical.consultant_position", id="Q3", **row, deleted=True)
+        for role, price in (("dev", 120), ("senior", 150)):
+            of_role = {"role": role, "price": Decimal(price), "effective_from": date(2026, 1, 1)}
+            put(connection, "canonical.rate", id=role, currency="EUR", unit="hour", **of_role)
+        segment(connection, "time:1", "billed", 8, 960)
+        segment(connection, "time:2", "billed", 8, 1100, work_date=date(2026, 3, 10))
+        segment(connection, "time:3", "unbilled", 1, 120, work_date=until)
+        segment(connection, "time:4", "unbilled", 1, 120, work_date=None)
+    work = "SELECT entry_id, practice FROM v_work ORDER BY 1"
+    assert rows(bi, work) == [("time:1", "data"), ("time:2", "cloud"), ("time:3", "data"), ("time:4", "data")]
+    listed = "SELECT practice, month, list_value, billed_listed FROM v_realization_month ORDER BY 2, 1"
+    assert rows(bi, listed) == [
+        ("cloud", date(2026, 3, 1), 1200, 1100),
+        ("data", date(2026, 3, 1), 960, 960),
+        ("data", date(2026, 4, 1), 120, 0),
+    ]

@@ -55,6 +55,7 @@ _TABLES = {
     r.Project: "projects",
     r.Task: "tasks",
     r.Consultant: "consultants",
+    r.Position: "positions",
     r.Rate: "rates",
     r.Calendar: "calendars",
     r.Holiday: "holidays",

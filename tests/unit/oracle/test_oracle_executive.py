@@ -30,6 +30,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Rows, compute_from_rows
 from oracle.executive import Executive, ExecutiveKey, executive
+from oracle.rows import Position
 
 from streams.money import ZERO
 
@@ -57,6 +58,16 @@ def test_effort_revenue_cost_and_margin() -> None:
     found = figures(rows)
     assert found == {key(): of(delivered=8 * HOUR, recognised=D(1200), cost=D(480))}
     assert found[key()].margin == D(720)
+
+
+def test_work_is_of_the_practice_of_its_day() -> None:
+    """Moved from data to cloud on Monday 9 March: Thursday's 8 h stay with data, Tuesday's 6 h are cloud's."""
+    rows = firm(entry(1, "03-05", 8 * HOUR), entry(2, "03-10", 6 * HOUR), cost_rate("X", "60"))
+    put(rows, Position("erp:Q", "erp:C", day("03-09"), None, practice="cloud"))
+    assert figures(rows) == {
+        key(): of(delivered=8 * HOUR, recognised=D(800), cost=D(480)),
+        key("cloud"): of(delivered=6 * HOUR, recognised=D(600), cost=D(360)),
+    }
 
 
 def test_a_missing_cost_rate_blocks_the_margin_only() -> None:
