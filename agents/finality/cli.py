@@ -17,7 +17,7 @@ def _group() -> None:
 @app.command()
 def run(
     once: bool = typer.Option(False, help="look once, and end"),
-    every: float = typer.Option(5.0, min=0.1, help="seconds between two looks"),
+    every: float = typer.Option(5.0, min=0.1, help="seconds between two looks"),  # float: a wait
 ) -> None:
     """Follow sources and lanes, and publish the state of each period, until told to stop.
 

@@ -47,7 +47,7 @@ STATES, PERIOD, RAISED = "billing.period_state", "canonical.period", "exceptions
 # Through which a fact becomes billing and revenue.
 FLOWS = ("billing", "revenue")
 # A source tells its watermark every ten seconds: asking much more often finds nothing new.
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 5.0  # float: a wait
 # While no close waits nobody asks how far anything is.
 NOTHING = Progress({}, {})
 
@@ -108,7 +108,7 @@ class PeriodWorker:
         self._registry.close()
         self._topics.__exit__(None, None, None)
 
-    def run(self, stop: threading.Event, every: float = LOOK_SECONDS) -> None:
+    def run(self, stop: threading.Event, every: float = LOOK_SECONDS) -> None:  # float: a wait
         """Look until told to stop."""
         while not stop.is_set():
             self.look()
@@ -174,7 +174,9 @@ class PeriodWorker:
             if before is None or before.state != state.state:
                 log.info("period", period=period_id, state=state.state, waits_for=list(state.waits_for))
                 if state.state == FINAL and state.period.closed_at is not None:
-                    PERIOD_FINAL_SECONDS.observe(max(0.0, (now - state.period.closed_at).total_seconds()))
+                    PERIOD_FINAL_SECONDS.observe(
+                        max(0.0, (now - state.period.closed_at).total_seconds())
+                    )  # float: a metric
         if context.outputs:
             self._log.add(context.outputs)
             self._log.flush()

@@ -91,7 +91,7 @@ class Expenses:
                 amount=amount,
                 currency=_UNPUBLISHED if number % 25 == 12 else currency,
                 tax_basis="gross" if gross else "net",
-                tax_amount=(amount * 19 / 119).quantize(Decimal("0.01")) if gross else None,
+                tax_amount=(amount * 19 / Decimal(119)).quantize(Decimal("0.01")) if gross else None,
                 markup=(None, Decimal(10), None, Decimal("12.5"))[number // 2 % 4],
                 cap_scope=("line", "engagement", "line", "none")[number // 3 % 4],
                 status="submitted",
@@ -141,8 +141,12 @@ class Expenses:
     def _correct(self, key: str, number: int) -> None:
         """The receipt says less; it is handed in and approved again."""
         row = self._world.rows["expense"][key]
-        less = (row["amount"] * 9 / 10).quantize(Decimal("0.01"))
-        tax = None if row["tax_amount"] is None else (row["tax_amount"] * 9 / 10).quantize(Decimal("0.01"))
+        less = (row["amount"] * 9 / Decimal(10)).quantize(Decimal("0.01"))
+        tax = (
+            None
+            if row["tax_amount"] is None
+            else (row["tax_amount"] * 9 / Decimal(10)).quantize(Decimal("0.01"))
+        )
         with self._world.transaction("erp", "expense_corrected") as tx:
             self._keep(tx, row)
             again: Row = {"status": "submitted", "version": row["version"] + 1}

@@ -77,7 +77,7 @@ class Person:
     def fte_on(self, day: date) -> Decimal:
         """Their FTE of a day."""
         since, until = self.half_time or (date.max, None)
-        return self.fte / 2 if since <= day and (until is None or day < until) else self.fte
+        return self.fte / Decimal(2) if since <= day and (until is None or day < until) else self.fte
 
 
 class People:

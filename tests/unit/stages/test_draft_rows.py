@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from relinked import Relinked
 
-from agents.billing.allocate_stage import AllocateStage
+from agents.billing.rootstates import RootStates
 
 
 def on_draft(world: Relinked, line: str) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def test_drafts_of_another_entry_and_none() -> None:
 
 
 def test_a_draft_allocates_no_root_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a root with a cap, drafts that come, change and go are placed by the entry; a posting is not."""
+    """On a root with a cap, drafts that come, change and go are placed by the entry; so is a posting of now."""
     world = Relinked(3)
     capped = {
         row["id"]
@@ -99,13 +100,13 @@ def test_a_draft_allocates_no_root_anew(monkeypatch: pytest.MonkeyPatch) -> None
     world.update("invoice_line", line["id"], seconds=line["seconds"] - 1)  # its root is held from now on
     world.firm.run()
     calls: list[str] = []
-    whole = AllocateStage._whole
+    replay = RootStates.replay
 
-    def counted(self: AllocateStage, root_id: str, *rest: Any) -> Any:
-        calls.append(root_id)
-        return whole(self, root_id, *rest)
+    def counted(self: RootStates, *rest: Any) -> Any:
+        calls.append(self.history.now.root_id)
+        return replay(self, *rest)
 
-    monkeypatch.setattr(AllocateStage, "_whole", counted)
+    monkeypatch.setattr(RootStates, "replay", counted)
     draft = {**line, "id": "IL-D1", "status": "draft", "posted_at": None}
     world.insert("invoice_line", **draft)
     world.firm.run()
@@ -114,11 +115,10 @@ def test_a_draft_allocates_no_root_anew(monkeypatch: pytest.MonkeyPatch) -> None
     world.delete("invoice_line", "IL-D1")
     world.check()
     assert calls == []
-    world.insert(
-        "invoice_line", **{**draft, "id": "IL-D2", "status": "posted", "posted_at": line["posted_at"]}
-    )
+    posted_at = line["posted_at"] + timedelta(days=400)
+    world.insert("invoice_line", **{**draft, "id": "IL-D2", "status": "posted", "posted_at": posted_at})
     world.check()
-    assert calls == [f"erp:{line['engagement_id']}"]
+    assert calls == []
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -51,7 +51,7 @@ def test_it_is_parked_with_what_is_at_stake_and_released(crash: float) -> None:
     world.check()
     assert world.firm.exceptions("billing")[subject]["amount"] == Decimal(330)
     pair = {"from_currency": "XAU", "to_currency": parked["currency"], "rate": Decimal("1.5")}
-    world.insert("fx_rate", id="XAU", **pair, day=row["incurred_on"], rate_type=None)
+    world.insert("fx_rate", id="XAU", **pair, day=row["incurred_on"], rate_type=None, decided_at=None)
     world.check()
     (base,) = shown(world, key).values()
     assert (base["bucket"], base["amount"]) == ("unbilled", Decimal(495))

@@ -39,7 +39,8 @@ def drafted(world: Relinked, count: int) -> list[Row]:
     credited = {line["credits_line_id"] for line in lines}
     others = {line["engagement_id"] for line in lines if line["status"] == "draft"}
     for line in lines:
-        entry = world.tables["time_entry"].get(int(line["entry_id"].rpartition(":")[2].strip("M-") or 0))
+        system, _, native = line["entry_id"].partition(":")
+        entry = world.tables["time_entry"].get(int(native)) if system == "time" else None
         if (
             line["kind"] == "charge"
             and line["status"] == "posted"
