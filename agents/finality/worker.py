@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -174,9 +174,8 @@ class PeriodWorker:
             if before is None or before.state != state.state:
                 log.info("period", period=period_id, state=state.state, waits_for=list(state.waits_for))
                 if state.state == FINAL and state.period.closed_at is not None:
-                    PERIOD_FINAL_SECONDS.observe(
-                        max(0.0, (now - state.period.closed_at).total_seconds())
-                    )  # float: a metric
+                    took = max(now - state.period.closed_at, timedelta())
+                    PERIOD_FINAL_SECONDS.observe(took.total_seconds())
         if context.outputs:
             self._log.add(context.outputs)
             self._log.flush()

@@ -250,6 +250,7 @@ class _Root:
             currency=item.currency,
             accounting_date=item.accounting_date,
             work=self._work(item),
+            how=(*item.how, item.exception_class, item.missing_keys),
         )
 
     def _place(self, item: Item) -> None:

@@ -64,10 +64,11 @@ def _uplift(minimum: int, priced: Sequence[Item]) -> Item | None:
     assert first.price is not None
     assert first.currency is not None
     exact = price_of(minimum - total, first.price, first.price_seconds, first.fx, first.fx_divides)
-    return _item(first, round_money(exact, first.currency, first.rounding))
+    how = (*first.how[:1], first.price, first.price_seconds, first.fx, first.fx_divides)
+    return _item(first, round_money(exact, first.currency, first.rounding), how)
 
 
-def _item(first: Item, amount: Decimal) -> Item:
+def _item(first: Item, amount: Decimal, how: tuple[object, ...] = ()) -> Item:
     """The day line, dated and dimensioned as the day's first item."""
     return Item(
         kind="day",
@@ -85,4 +86,5 @@ def _item(first: Item, amount: Decimal) -> Item:
         currency=first.currency,
         method=first.method,
         rounding=first.rounding,
+        how=how,
     )

@@ -9,6 +9,7 @@ line, or a line that bills no expenses it is non-chargeable; of every other meth
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -92,7 +93,8 @@ def rate_expense(expense: Expense, rows: Rows, books: Books) -> Item:
     divides = engagement.fx_inverse and expense.currency != engagement.currency
     exact = Fraction(net) * (1 + Fraction(markup) / 100) * (1 / Fraction(fx) if divides else Fraction(fx))
     money = round_money(exact, engagement.currency, line.rounding)
-    return _item(expense, line, engagement, "priced", money, day=day)
+    item = _item(expense, line, engagement, "priced", money, day=day)
+    return replace(item, how=(*item.how, fx, divides))
 
 
 def _item(
@@ -125,4 +127,5 @@ def _item(
         exception_class=exception_class,
         missing_keys=tuple(sorted(keys)),
         cap_scope=expense.cap_scope,
+        how=(net_cost(expense), expense.markup if expense.markup is not None else line.expense_markup),
     )

@@ -59,6 +59,7 @@ class Item:
     exception_class: str | None = None
     missing_keys: tuple[str, ...] = ()
     cap_scope: str = "line"
+    how: tuple[object, ...] = ()  # rate, price, what that is for, multiplier, exchange rate
 
 
 def rate_entry(entry: TimeEntry, rows: Rows, books: Books) -> Item:
@@ -349,4 +350,5 @@ def _priced(
         rounding_amount=worth(entry.seconds) - worth(quantity),
         applies_to_invoiced=rate.applies_to_invoiced,
         rounding=line.rounding,
+        how=(rate.id, rate.price, None if fixed else unit_seconds, multiplier, fx, divides),
     )

@@ -35,7 +35,8 @@ class Reason(NamedTuple):
 class Segment(NamedTuple):
     """A part of one item's time and money in one bucket; ``amount`` None is unknown (parked).
 
-    An adjustment that counts for nothing is ``refused``, with nothing in it but the reason.
+    An adjustment that counts for nothing is ``refused``, with nothing in it but the reason. ``how`` it came to be worth
+    that: by which rate, price, multiplier and exchange rate, or why it is parked; none of what is posted.
     """
 
     root: str
@@ -50,3 +51,4 @@ class Segment(NamedTuple):
     work: Work
     draft: Draft | None = None
     refused: Reason | None = None
+    how: tuple[object, ...] = ()

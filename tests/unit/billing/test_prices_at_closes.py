@@ -238,3 +238,12 @@ def test_an_expense_at_an_exchange_rate_corrected_after_the_close(judge: Judge) 
             MARCH: D("90.00"),
             APRIL: D("2.00"),
         }
+
+
+def test_another_rate_of_the_same_price(judge: Judge) -> None:
+    """At the close it was the price of one rate, now it is that of another: taken back and booked in April, as much;
+    a draft takes of what stands there."""
+    sources = closing(version=2).put("rate", "R2", role="dev", price=D(150), decided_at=at("04-10 09:00"))
+    sources.charge("I", 1, 3, 450, entry_version=2, status="draft", posted_at=None)
+    assert of(judge(sources).booked) == {MARCH: (8, D(1200)), APRIL: (-3, D(-450))}
+    assert judge(sources).booked["time:1", "draft:erp:I", "on_draft", APRIL] == (3 * HOUR, D(450))
