@@ -19,7 +19,9 @@
 
 Numbers are read as they are written, never by way of a float; ``null`` takes a value away. A corrected time entry
 or expense has the next ``version``, as in its source, unless the file sets one. Its ``approved_at`` stays unless it
-is set: who approves the correction later sets it too.
+is set: who approves the correction later sets it too. Then the version before is kept, as its source would: it stays in
+the months that were closed before that approval. Of whatever else is changed after a close the file says what was, by a
+row of its own (`rate_version`, `engagement_version`, `time_entry_version`); else it is as if it had always been so.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ from agents.preview.values import NULLS, kind_name, read_value
 from streams.contracts import load_schema
 from streams.errors import UsageError
 
-FACT_ENTITIES: Final = ("time_entry", "milestone", "expense", "invoice_line", "bill_adjustment")
+FACT_ENTITIES: Final = (
+    *("time_entry", "time_entry_version", "milestone", "expense", "expense_version"),
+    *("invoice_line", "bill_adjustment"),
+)
 VERSIONED: Final = ("time_entry", "expense")
 ENTITIES: Final = (*REFERENCE_ENTITIES, *FACT_ENTITIES)
 _KEYS: Final = frozenset(("entity", "id", "where", "set", "delete"))

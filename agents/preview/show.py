@@ -43,7 +43,7 @@ def show(console: Console, preview: Preview) -> None:
         )
     console.print(table if preview.totals else "Money and hours stay where they are.")
     moved = Table("entry", "segment", "is", "would be", title="Segments")
-    for (entry_id, segment), before, after in preview.changes[:SEGMENTS_SHOWN]:
+    for (entry_id, segment), before, after, _ in preview.changes[:SEGMENTS_SHOWN]:
         moved.add_row(escape(entry_id), escape(segment), _words(before, after), _words(after, before))
     console.print(moved)
     if len(preview.changes) > SEGMENTS_SHOWN:

@@ -52,16 +52,15 @@ class Preview:
 
 
 def summed(changes: Iterable[SegmentChange], effects: Sequence[Effect], unreadable: int = 0) -> Preview:
-    """Totals of changes: what would be less what is."""
+    """Totals of changes: what would be booked less what is."""
     listed = list(changes)
     totals: dict[TotalKey, Total] = defaultdict(Total)
-    for _, before, after in listed:
-        for sign, segment in ((-1, before), (1, after)):
-            if segment is not None:
-                total = totals[_key(segment)]
-                total.seconds += sign * segment.seconds
-                total.amount += sign * (segment.amount or ZERO)
-                total.unpriced += sign * (segment.amount is None)
+    for change in listed:
+        for times, segment in change.booked:
+            total = totals[_key(segment)]
+            total.seconds += times * segment.seconds
+            total.amount += times * (segment.amount or ZERO)
+            total.unpriced += times * (segment.amount is None)
     ordered = sorted(totals, key=lambda key: tuple(part or "" for part in key))
     return Preview(
         listed,
@@ -102,7 +101,7 @@ def as_document(preview: Preview) -> dict[str, Any]:
                 "before": None if before is None else _shown(before),
                 "after": None if after is None else _shown(after),
             }
-            for key, before, after in preview.changes
+            for key, before, after, _ in preview.changes
         ],
     }
 

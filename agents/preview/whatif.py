@@ -1,79 +1,45 @@
 """The difference that changes make: the same present facts, rated and allocated before and after them.
 
-Nothing is emitted and no clock is asked. Allocation is a function of the present facts alone, so what it gives
-with the changed rows is what the ledger comes to once they are made. Facts are gone through twice: first all
+Nothing is emitted and no clock is asked. Allocation and the books of periods are functions of the facts alone, so what
+they give with the changed rows is what the ledger comes to once they are made. Facts are gone through twice: first all
 of them are rated both ways, to find the roots that something happens to; then the facts of those are kept. What
 is held grows with the facts of these roots: a change of the default price holds all that it prices.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from agents.billing.adjustments import Adjustment
-from agents.billing.allocation import allocate
-from agents.billing.drafts import DraftLine
-from agents.billing.expenses import Expense, rate_expense
-from agents.billing.inputs import Entry, Milestone
+from agents.billing.closes import Version
+from agents.billing.entrybooks import Booking
+from agents.billing.inputs import APPROVED
 from agents.billing.items import Item
-from agents.billing.posted import PostedLine
-from agents.billing.rating import rate_entry, rate_milestone
 from agents.billing.reference import BillingReference
 from agents.billing.segments import Key, Segment
-from agents.preview.changefile import ENTITIES, FACT_ENTITIES, Change
+from agents.preview.changefile import ENTITIES, FACT_ENTITIES, VERSIONED, Change
 from agents.preview.following import Check, Effect, Following
+from agents.preview.world import Meaning, World, meanings, root_of
 from streams.errors import RecordError, UsageError
 
 Row = dict[str, Any]
-Meaning = Item | PostedLine | DraftLine | Adjustment
 # All latest rows of an entity, as often as it is asked.
 Scan = Callable[[str], Iterable[Row]]
 
 
 class SegmentChange(NamedTuple):
-    """A segment that would be another one; None where there is none."""
+    """A segment that would be another one, None where there is none, or would be booked otherwise.
+
+    ``booked`` is what is booked more (1) or less (-1) of it, each on its accounting date: after a close that is in
+    another month than the segment's own.
+    """
 
     key: Key
     before: Segment | None
     after: Segment | None
-
-
-@dataclass(slots=True)
-class _Side:
-    """The facts of some roots, before or after. A row that is invalid counts for nothing."""
-
-    reference: BillingReference
-    items: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
-    lines: dict[str, list[PostedLine]] = field(default_factory=lambda: defaultdict(list))
-    drafts: dict[str, list[DraftLine]] = field(default_factory=lambda: defaultdict(list))
-    adjustments: dict[str, list[Adjustment]] = field(default_factory=lambda: defaultdict(list))
-
-    def take(self, meaning: Meaning | None, roots: set[str]) -> None:
-        """Keep a fact of one of the roots."""
-        if meaning is None or meaning.root_id not in roots:
-            return
-        if isinstance(meaning, PostedLine):
-            self.lines[meaning.root_id].append(meaning)
-        elif isinstance(meaning, DraftLine):
-            self.drafts[meaning.root_id].append(meaning)
-        elif isinstance(meaning, Adjustment):
-            self.adjustments[meaning.root_id].append(meaning)
-        else:
-            self.items[meaning.root_id].append(meaning)
-
-    def segments(self, root_id: str) -> dict[Key, Segment]:
-        """All segments of a root, whose facts are then let go."""
-        return allocate(
-            self.items.pop(root_id, ()),
-            self.lines.pop(root_id, ()),
-            self.adjustments.pop(root_id, ()),
-            self.reference.terms(root_id),
-            self.drafts.pop(root_id, ()),
-        )
+    booked: tuple[tuple[int, Segment], ...] = ()
 
 
 class WhatIf:
@@ -111,53 +77,74 @@ class WhatIf:
 
     def _terms_moved(self) -> set[str]:
         engagements = self._before.engagements.keys() | self._after.engagements.keys()
-        return {root for root in engagements if self._before.terms(root) != self._after.terms(root)}
+        before, after = self._before.terms_history, self._after.terms_history
+        return {root for root in engagements if before(root) != after(root)} | self._closed_anew()
+
+    def _closed_anew(self) -> set[str]:
+        """The roots whose legal entity would close at other times."""
+        entities = {one.legal_entity_id for one in self._after.engagements.values()}
+        before, after = self._before.periods.hard_closes, self._after.periods.hard_closes
+        others = {entity for entity in entities if before(entity) != after(entity)}
+        return {root for root, one in self._after.engagements.items() if one.legal_entity_id in others}
 
     def _moved(self, entity: str, row: Row | None, other: Row) -> set[str]:
         """The roots where a fact is another one."""
-        before = None if row is None else _meaning_or_none(entity, row, self._before)
-        after = None
+        before = [] if row is None else _meanings_or_none(entity, row, self._before)
+        after: list[Meaning] = []
         try:
-            after = _meaning(entity, other, self._after)
+            after = [*meanings(entity, other, self._after), *self._kept(entity, row, other)]
         except RecordError as error:
             if row is not other:
                 raise UsageError(
                     f"with these changes {entity} {other['id']!r} would be invalid: {error}"
                 ) from None
-        return set() if before == after else {one.root_id for one in (before, after) if one is not None}
+        return set() if before == after else {root_of(one) for one in (*before, *after)}
+
+    def _kept(self, entity: str, row: Row | None, other: Row) -> list[Meaning]:
+        """What the source keeps of an approved row that is corrected, and approved again later: the version before."""
+        if row is None or row is other or entity not in VERSIONED or other["status"] != APPROVED:
+            return []
+        if (
+            row["approved_at"] is None
+            or other["approved_at"] is None
+            or other["approved_at"] <= row["approved_at"]
+        ):
+            return []
+        was = _meanings_or_none(entity, row, self._after)
+        return [
+            Version(f"preview:{row['id']}", one, other["approved_at"]) for one in was if isinstance(one, Item)
+        ]
 
     def _compare(self, scan: Scan, roots: set[str]) -> Iterator[SegmentChange]:
-        before, after = _Side(self._before), _Side(self._after)
+        before, after = World(self._before), World(self._after)
         for entity in FACT_ENTITIES:
             for row, other in self._following[entity].both(scan(entity)):
-                was = None if row is None else _meaning_or_none(entity, row, self._before)
-                will_be = _meaning_or_none(entity, other, self._after)
+                was = [] if row is None else _meanings_or_none(entity, row, self._before)
+                will_be = [*_meanings_or_none(entity, other, self._after), *self._kept(entity, row, other)]
                 before.take(was, roots)
                 # Most facts of a root are the same on both sides, and held once.
                 after.take(was if was == will_be else will_be, roots)
         for root_id in sorted(roots):
-            old, new = before.segments(root_id), after.segments(root_id)
-            for key in sorted(old.keys() | new.keys()):
-                if old.get(key) != new.get(key):
-                    yield SegmentChange(key, old.get(key), new.get(key))
+            old, new = before.outcome(root_id), after.outcome(root_id)
+            keys = {*old.segments, *new.segments, *old.bookings, *new.bookings}
+            for key in sorted(keys):
+                segments = old.segments.get(key), new.segments.get(key)
+                booked = _difference(old.bookings.get(key, ()), new.bookings.get(key, ()))
+                if booked or segments[0] != segments[1]:
+                    yield SegmentChange(key, *segments, booked)
 
 
-def _meaning(entity: str, row: Row, reference: BillingReference) -> Meaning | None:
-    """What a fact says to allocation; None where it counts for nothing. `RecordError` if it is invalid."""
-    if entity == "invoice_line":
-        return PostedLine.from_record(row) or DraftLine.from_record(row)
-    if entity == "bill_adjustment":
-        decided = Adjustment.from_record(row)
-        return None if decided is None else reference.limits.limited([decided])[0]
-    if entity == "milestone":
-        return rate_milestone(Milestone.from_record(row), reference).item
-    if entity == "expense":
-        return rate_expense(Expense.from_record(row), reference).item
-    return rate_entry(Entry.from_record(row), reference).item
+def _difference(before: Iterable[Booking], after: Iterable[Booking]) -> tuple[tuple[int, Segment], ...]:
+    """What is booked more, or less; what is taken back counts as less."""
+    sums: Counter[Segment] = Counter()
+    for sign, some in ((-1, before), (1, after)):
+        for segment, is_back in some:
+            sums[segment] += -sign if is_back else sign
+    return tuple((times, segment) for segment, times in sums.items() if times)
 
 
-def _meaning_or_none(entity: str, row: Row, reference: BillingReference) -> Meaning | None:
-    """Likewise; None also if it is invalid."""
+def _meanings_or_none(entity: str, row: Row, reference: BillingReference) -> list[Meaning]:
+    """What a row says; nothing if it is invalid."""
     with suppress(RecordError):
-        return _meaning(entity, row, reference)
-    return None
+        return meanings(entity, row, reference)
+    return []

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from closing import closing
 from rich.console import Console
-from source_databases import HOUR, SYSTEM_OF, D, Sources, canonical_records, day
+from source_databases import HOUR, SYSTEM_OF, D, Sources, at, canonical_records, day
 from two_judges import Agents
 
 from agents.billing.reference import REFERENCE_ENTITIES
@@ -476,3 +477,65 @@ def test_amounts_are_shown_as_their_currency_counts() -> None:
     assert (hours(7200), hours(7201), hours(-36, "+")) == ("2.00", "2.0003", "-0.01")
     preview = Preview([], {TotalKey(None, None, "unbilled", "EUR"): Total(1, Decimal("1E+3"))}, 0, [], 0)
     assert as_document(preview)["totals"][0]["amount"] == "1000"
+
+
+AFTER_THE_CLOSE: list[tuple[str, Callable[[Sources], object]]] = [
+    (
+        "{entity: bill_adjustment, id: 'erp:W', set: {kind: write_off, entry_id: 'time:1', engagement_id: 'erp:E',"
+        " seconds: 7200, reason: agreed, approver_id: 'erp:B', decided_at: 2026-04-10T09:00:00Z}}",
+        lambda s: s.put("bill_adjustment", "W", entry_id="time:1", hours=D(2), decided_at=at("04-10 09:00")),
+    ),
+    (
+        "{entity: time_entry, id: 'time:1', set: {seconds: 21600, approved_at: 2026-04-05T10:00:00Z}}",
+        lambda s: s.correct(1, "04-05 10:00", hours=D(6), approved_at=at("04-05 10:00")),
+    ),
+    (
+        "{entity: expense, id: 'erp:X', set: {amount: 80.00, approved_at: 2026-04-05T10:00:00Z}}",
+        lambda s: s.respend("X", "04-05 10:00", amount=D(80), approved_at=at("04-05 10:00")),
+    ),
+    (
+        "{entity: rate_version, id: 'erp:V1', set: {rate_id: 'erp:R', currency: EUR, price: 150.00,"
+        " effective_from: 2026-01-01, unit: hour, overtime_multiplier: 1.5, weekend_multiplier: 2, applies_to_invoiced: false,"
+        " ended_at: 2026-04-10T09:00:00Z}}\n"
+        "- {entity: rate, id: 'erp:R', set: {price: 160.00, decided_at: 2026-04-10T09:00:00Z}}",
+        lambda s: s.decide("rate", "R", "04-10 09:00", price=D(160)),
+    ),
+    (
+        "{entity: engagement_version, id: 'erp:V1', set: {engagement_id: 'erp:E', cap_money: 1000.00,"
+        " over_cap_action: hold, ended_at: 2026-04-10T09:00:00Z}}\n"
+        "- {entity: engagement, id: 'erp:E', set: {cap_money: 1300.00}}",
+        lambda s: s.put("engagement", "E", cap_money=D(1300)).put(
+            "engagement_version", "V1", cap_money=D(1000), ended_at=at("04-10 09:00")
+        ),
+    ),
+    (
+        "{entity: period, id: 'erp:2026-04', set: {status: closed, closed_at: 2026-05-04T18:00:00Z}}",
+        lambda s: s.put("accounting_period", "2026-04", status="closed", closed_at=at("05-04 18:00")),
+    ),
+]
+
+
+@pytest.mark.parametrize("cap", [None, D(1000)])
+@pytest.mark.parametrize(
+    ("change", "make"), AFTER_THE_CLOSE, ids=[change[9:50] for change, _ in AFTER_THE_CLOSE]
+)
+def test_what_is_decided_after_a_close_is_booked_in_the_open_month(
+    tmp_path: Path, change: str, make: Callable[[Sources], object], cap: Decimal | None
+) -> None:
+    """March is closed: by month and bucket the preview says what the ledger's lines then come to."""
+    sources = closing().put("engagement", "E", cap_money=cap).spend("X", "03-30", 100)
+    sources.put("accounting_period", "2026-04", status="open", closed_at=None)
+    sources.work(2, "04-02", 4, approved_at=at("05-06 09:00"))
+    said = previewed(sources, tmp_path, f"changes:\n- {change}\n")
+    ledger = Agents()
+    before = ledger(sources).booked
+    make(sources)
+    after = ledger(sources).booked
+    wanted: dict[tuple[str | None, str], tuple[int, Decimal]] = {}
+    for sign, booked in ((-1, before), (1, after)):
+        for (_, _, bucket, month), (seconds, amount) in booked.items():
+            total, worth = wanted.get((month, bucket), (0, D(0)))
+            wanted[month, bucket] = total + sign * seconds, worth + sign * (amount or D(0))
+    found = {(key.month, key.bucket): (total.seconds, total.amount) for key, total in said.totals.items()}
+    assert found == {key: of for key, of in wanted.items() if of[0] or of[1]}
+    assert found or (change.startswith("{entity: engagement") and cap is None)
