@@ -495,8 +495,8 @@ AFTER_THE_CLOSE: list[tuple[str, Callable[[Sources], object]]] = [
     ),
     (
         "{entity: rate_version, id: 'erp:V1', set: {rate_id: 'erp:R', currency: EUR, price: 150.00,"
-        " effective_from: 2026-01-01, unit: hour, overtime_multiplier: 1.5, weekend_multiplier: 2, applies_to_invoiced: false,"
-        " ended_at: 2026-04-10T09:00:00Z}}\n"
+        " effective_from: 2026-01-01, unit: hour, overtime_multiplier: 1.5, weekend_multiplier: 2,"
+        " applies_to_invoiced: false, ended_at: 2026-04-10T09:00:00Z}}\n"
         "- {entity: rate, id: 'erp:R', set: {price: 160.00, decided_at: 2026-04-10T09:00:00Z}}",
         lambda s: s.decide("rate", "R", "04-10 09:00", price=D(160)),
     ),
