@@ -1,4 +1,4 @@
-"""Changes to contracts while they run: milestones, caps, extensions, write-offs, renames, closed projects."""
+"""Changes to contracts while they run: milestones, caps, extensions, clients, write-offs, renames, closed projects."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ class Amendments:
         self._world.at(utc(settings.day_at(53), 9, 50), self._extend, find("expires"))
         self._world.at(utc(settings.day_at(33), 12), self._rename)
         self._world.at(utc(settings.day_at(72), 12), self._close_project)
+        self._world.at(utc(settings.day_at(57), 12), self._reassign, find("standard", 2))
         count = max(4, settings.consultants * settings.days // _PERSON_DAYS_PER_WRITE_OFF)
         for number in range(count):
             day = settings.day_at(20 + 75 * number // count)
@@ -123,6 +124,16 @@ class Amendments:
         with self._world.transaction("erp", "project_closed") as tx:
             tx.update("project", project.id, status="closed")
         self._world.features["project_closed"] += 1
+
+    def _reassign(self, engagement: Engagement) -> None:
+        """The contract was another client's all along: what is billed stays with whom it was billed to."""
+        before = engagement.client
+        engagement.client = next(
+            one for one in self._clients.all if one is not before and one.currency == before.currency
+        )
+        with self._world.transaction("erp", "client_reassigned") as tx:
+            tx.update("engagement", engagement.id, client_id=engagement.client.id)
+        self._world.features["client_reassigned"] += 1
 
     def _schedule_milestone(self, place: int, row: dict[str, Any]) -> None:
         """Of five milestones: plain; amount changed first; accepted late on paper; revoked; cancelled."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from oracle import Expected, canonical_rows, compute_from_rows
 
-from connectors.reference.firm import FirmSettings, Insert, Plan, plan
+from connectors.reference.firm import FirmSettings, Insert, Plan, Update, plan
 from streams.money import ZERO
 
 WORTH_IN_EUR = {"EUR": Decimal(1), "USD": Decimal("0.92"), "GBP": Decimal("1.17")}
@@ -243,3 +243,37 @@ def test_history_tells_the_state_of_every_entry(firm_plan: Plan) -> None:
         assert (row["status"], row["version"]) == (status[action], version)
         assert row["approved_at"] == (at if action == "approved" else None)
     assert last.keys() >= tables["time_entry"].keys()
+
+
+def test_what_is_credited_is_billed_again(firm_plan: Plan) -> None:
+    """A whole charge is credited, and its entry posted anew on a later invoice; and two months at least are closed."""
+    tables = firm_plan.tables()
+    lines = [line for line in tables["invoice_line"].values() if line["status"] == "posted"]
+    credited: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for line in lines:
+        if line["kind"] == "credit":
+            credited[line["credits_line_id"]] += line["amount"]
+    back = [line for line in lines if line["kind"] == "charge" and credited[line["id"]] == line["amount"]]
+    again = [
+        line
+        for line in lines
+        for first in back
+        if line["kind"] == "charge"
+        and line["entry_id"] == first["entry_id"]
+        and line["posted_at"] > first["posted_at"]
+    ]
+    assert again
+    closed = {row["starts_on"] for row in tables["accounting_period"].values() if row["closed_at"]}
+    assert len(closed) >= 2
+
+
+def test_a_reassigned_contract_keeps_what_it_has_billed(firm_plan: Plan, firm_books: Expected) -> None:
+    """Posted lines are of the client who was billed; what is not is of the one who has the contract now."""
+    labels = [transaction.label for transaction in firm_plan.transactions]
+    act = firm_plan.transactions[labels.index("client_reassigned")].statements[0]
+    assert isinstance(act, Update)
+    engagement = firm_plan.tables()["engagement"][act.key]
+    root, now = f"erp:{engagement['id']}", f"erp:{engagement['client_id']}"
+    of_root = [key for key in firm_books.billing if key.root == root]
+    assert {key.client for key in of_root if key.bucket == "unbilled"} == {now}
+    assert len({key.client for key in of_root if key.bucket == "billed"}) == 2

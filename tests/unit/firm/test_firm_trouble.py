@@ -52,7 +52,7 @@ FEATURES = {
     *("opportunity_proposal", "opportunity_won", "over_cap_action_change", "period_closed"),
     *("practice_move", "half_time", "half_time_ended"),
     *("period_right_granted", "period_right_revoked", "period_soft_closed"),
-    *("payer_split_changed",),
+    *("payer_split_changed", "client_reassigned"),
     *("approval_limit_raised", "adjustment_signed_again", "lot_bought", "lot_extended"),
     *("discount", "discount_after_posting", "hold", "hold_released"),
     *("target_change", "own_target", "own_target_deleted", "assignment"),
