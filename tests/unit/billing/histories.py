@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,10 +24,21 @@ from agents.billing.caps import CapUse
 from agents.billing.closes import Facts, Released, Version
 from agents.billing.entrybooks import EntryBooks, book_entry, book_states
 from agents.billing.inclusions import Limit
+from agents.billing.results import RatedResult
 from agents.billing.rootstates import RootStates
 from agents.billing.termshistory import TermsHistory
 
 Records = Sequence[tuple[str, dict[str, Any]]]
+
+# How what is rated is read, and rated.
+_READERS: dict[
+    str, tuple[Callable[[dict[str, Any]], Any], Callable[[Any, BillingReference], RatedResult]]
+] = {
+    "time_entry": (Entry.from_record, rate_entry),
+    "time_entry_version": (Entry.from_version, rate_entry),
+    "expense": (Expense.from_record, rate_expense),
+    "expense_version": (Expense.from_version, rate_expense),
+}
 
 
 @dataclass
@@ -73,27 +84,14 @@ class History:
         """Those of the canonical records, rated."""
         versions, released = [], []
         for entity, record in records:
-            if entity == "time_entry_version":
-                entry, ended = Entry.from_version(record), record["ended_at"]
-                result = rate_entry(entry, reference)
-                assert result.item is not None
-                versions.append(Version(record["id"], _kept(result.item), ended))
-                then = at_closes(f"version:{record['id']}", entry, result, reference, ended)
-                versions += [of._replace(item=_kept(of.item)) for of in then.versions]
-            if entity == "expense_version":
-                paid, ended = Expense.from_version(record), record["ended_at"]
-                result = rate_expense(paid, reference)
-                assert result.item is not None
-                versions.append(Version(record["id"], _kept(result.item), ended))
-                then = at_closes(f"expense:{record['id']}", paid, result, reference, ended)
-                versions += [of._replace(item=_kept(of.item)) for of in then.versions]
-            if entity == "time_entry":
-                entry = Entry.from_record(record)
-                then = at_closes(record["id"], entry, rate_entry(entry, reference), reference)
-                versions += [of._replace(item=_kept(of.item)) for of in then.versions]
-            if entity == "expense":
-                paid = Expense.from_record(record)
-                then = at_closes(record["id"], paid, rate_expense(paid, reference), reference)
+            if entity in _READERS:
+                read, rate = _READERS[entity]
+                one, ended = read(record), record.get("ended_at")
+                result = rate(one, reference)
+                if ended is not None:
+                    assert result.item is not None
+                    versions.append(Version(record["id"], _kept(result.item), ended))
+                then = at_closes(f"{entity}:{record['id']}", one, result, reference, ended)
                 versions += [of._replace(item=_kept(of.item)) for of in then.versions]
             if entity == "bill_adjustment" and record["released_at"] is not None:
                 adjustment = Adjustment.as_decided(record)
