@@ -43,7 +43,7 @@ class Relinked:
         self.firm.assert_oracle(self.tables)
 
     def charge(self) -> dict[str, Any]:
-        """A posted charge of time that is not credited, and still as it was billed."""
+        """A posted charge of time that is not credited, and still as it was billed, to whose contract it is."""
         entries = self.tables["time_entry"]
         lines = self.tables["invoice_line"].values()
         credited = {line["credits_line_id"] for line in lines}
@@ -54,6 +54,7 @@ class Relinked:
             and line["status"] == "posted"
             and line["entry_id"].startswith("time:")
             and line["id"] not in credited
+            and line["client_id"] == self.tables["engagement"][line["engagement_id"]]["client_id"]
             and _is_as_billed(entries.get(int(line["entry_id"].removeprefix("time:"))), line["entry_version"])
         )
 
