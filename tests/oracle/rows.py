@@ -364,6 +364,7 @@ class BillAdjustment:
     released_at: datetime | None = None
     preparer_id: str | None = None
     approver_id: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +404,16 @@ class TimeEntryVersion:
     id: str
     entry: TimeEntry
     ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TimeEntryEvent:
+    """What was done to an entry, and when."""
+
+    id: str
+    entry_id: str
+    action: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -509,6 +520,7 @@ class Rows:
     approval_limits: dict[str, ApprovalLimit] = field(default_factory=dict)
     time_entries: dict[str, TimeEntry] = field(default_factory=dict)
     entry_versions: dict[str, TimeEntryVersion] = field(default_factory=dict)
+    entry_events: dict[str, TimeEntryEvent] = field(default_factory=dict)
     absences: dict[str, Absence] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
     assignments: dict[str, Assignment] = field(default_factory=dict)

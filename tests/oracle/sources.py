@@ -67,7 +67,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         "invoice_line": "id engagement_id contract_line_id kind credits_line_id entry_id entry_version"
         " seconds amount status posted_at client_id project_id task_id consultant_id work_date",
         "bill_adjustment": "id engagement_id entry_id kind hours amount decided_at released_at preparer_id"
-        " approver_id",
+        " approver_id reason",
         "approval_limit": "id approver_id kind currency amount effective_from effective_to",
     },
     "crm": {
@@ -79,6 +79,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
         " approved_at approved_by",
         "time_entry_version": "id entry_id consultant_code project_code task_code work_date hours kind version"
         " approved_at approved_by ended_at",
+        "time_entry_event": "id entry_id action at",
         "absence": "id consultant_code day hours kind",
     },
 }
@@ -144,6 +145,7 @@ def canonical_rows(erp: Tables, crm: Tables, time: Tables) -> r.Rows:
         approval_limits=_by_id(map(_approval_limit, valid("erp", erp, "approval_limit"))),
         time_entries=_by_id(map(_time_entry, valid("time", time, "time_entry"))),
         entry_versions=_by_id(map(_time_entry_version, valid("time", time, "time_entry_version"))),
+        entry_events=_by_id(map(_time_entry_event, valid("time", time, "time_entry_event"))),
         absences=_by_id(map(_absence, valid("time", time, "absence"))),
         assignments=_by_id(map(_assignment, valid("erp", erp, "assignment"))),
         targets=_by_id(map(_target, valid("erp", erp, "utilization_target"))),
@@ -470,6 +472,7 @@ def _bill_adjustment(x: SourceRow) -> r.BillAdjustment:
         x["released_at"],
         _erp_or_none(x["preparer_id"]),
         _erp_or_none(x["approver_id"]),
+        x["reason"],
     )
 
 
@@ -501,6 +504,10 @@ def _time_entry_version(x: SourceRow) -> r.TimeEntryVersion:
     """The entry as it was approved, under the entry's id."""
     entry = _time_entry({**x, "id": x["entry_id"], "status": "approved"})
     return r.TimeEntryVersion(f"time:{x['id']}", entry, x["ended_at"])
+
+
+def _time_entry_event(x: SourceRow) -> r.TimeEntryEvent:
+    return r.TimeEntryEvent(f"time:{x['id']}", f"time:{x['entry_id']}", x["action"], x["at"])
 
 
 def _absence(x: SourceRow) -> r.Absence:

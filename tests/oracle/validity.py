@@ -169,6 +169,11 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "status": _one_of("draft", "submitted", "approved", "rejected", "withdrawn"),
     },
     "time_entry_version": {"hours": _DAY_HOURS, "kind": _one_of("standard", "overtime", "weekend")},
+    "time_entry_event": {
+        "action": _one_of(
+            "drafted", "submitted", "approved", "rejected", "corrected", "withdrawn", "deleted"
+        ),
+    },
     "absence": {"hours": _DAY_HOURS, "kind": _one_of("vacation", "sick")},
 }
 

@@ -1,13 +1,13 @@
-"""Creates the warehouse's tables, views and functions, and adds the columns and indexes that a newer version brought."""
+"""Creates the warehouse's tables, views and functions, and adds the columns, indexes and checks of a newer version."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table, inspect, literal, text
+from sqlalchemy import CheckConstraint, Connection, MetaData, Table, inspect, literal, text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from connectors.sinks.warehouse.functions import FUNCTIONS, create_function
 from connectors.sinks.warehouse.permissions import COST_READERS, confidential, keep_confidential
@@ -32,6 +32,7 @@ def create_schema(connection: Connection) -> None:
         present = {column["name"] for column in inspector.get_columns(table.name)}
         _add_columns(connection, table, present, defaults.get(table.name, {}))
     _add_indexes(connection, metadata)
+    _add_checks(connection, metadata)
     for load in warehouse().loads.values():
         if load.versions is not None:
             fields = tuple(load.columns.values())
@@ -103,3 +104,14 @@ def _add_indexes(connection: Connection, metadata: MetaData) -> None:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             if index.name not in present:
                 index.create(connection)
+
+
+def _add_checks(connection: Connection, metadata: MetaData) -> None:
+    """The checks that a newer version brought to tables that are there."""
+    inspector = inspect(connection)
+    for table in metadata.sorted_tables:
+        wanted = [one for one in table.constraints if isinstance(one, CheckConstraint)]
+        present = {one["name"] for one in inspector.get_check_constraints(table.name)} if wanted else set()
+        for check in wanted:
+            if check.name not in present:
+                connection.execute(AddConstraint(check))

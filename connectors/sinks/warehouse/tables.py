@@ -57,6 +57,7 @@ from sqlalchemy import (
 )
 
 from connectors.sinks.warehouse.avro_columns import column_of
+from connectors.sinks.warehouse.ledger import take_back_once
 from connectors.sinks.warehouse.payroll import payroll_tables
 from connectors.sinks.warehouse.versions import version_table
 from streams.contracts import Contracts, load_contracts, load_schema
@@ -124,9 +125,11 @@ DIMENSIONS = (
     "payer_split",
     "time_entry",
     "time_entry_version",
+    "time_entry_event",
     "expense",
     "expense_version",
     "invoice_line",
+    "bill_adjustment",
 )
 # Of the many rates, those of the default card: with no scope but role, grade and region.
 DEFAULT_CARD = "num_nonnulls(task_id, project_id, contract_line_id, client_id, consultant_id) = 0"
@@ -249,6 +252,7 @@ def warehouse() -> Warehouse:
         ),
         *(_dimension(metadata, entity) for entity in DIMENSIONS),
     ]
+    take_back_once(metadata.tables["fact_billing_event"])
     _index_rates(metadata.tables)
     _practices(metadata)
     payroll_tables(metadata)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from connectors.sinks.warehouse.backlog import BACKLOG
 from connectors.sinks.warehouse.close import CLOSE
+from connectors.sinks.warehouse.controlling import CONTROLLING
 from connectors.sinks.warehouse.executive import EXECUTIVE
+from connectors.sinks.warehouse.ledger import LEDGER
 from connectors.sinks.warehouse.payers import PAYERS
 from connectors.sinks.warehouse.payroll import PAYROLL
 from connectors.sinks.warehouse.positions import POSITIONS
@@ -113,4 +116,7 @@ WHERE NOT deleted AND dimension = 'practice'""",
     | PAYROLL
     | PAYERS
     | CLOSE
+    | LEDGER
+    | CONTROLLING
+    | BACKLOG
 )

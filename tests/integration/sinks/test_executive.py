@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from oracle import Expected, Rows, canonical_rows, compute_from_rows, read_tables
+from oracle.backlog import backlog
 from oracle.cockpit import Cockpit, Money, cockpits
+from oracle.controlling import AccuracyKey, WriteOffKey, accuracy, approval_quality, capture, write_offs
 from oracle.executive import Executive, ExecutiveKey, executive
 from oracle.realization import Realization, leakage, realize
 from sqlalchemy import text
@@ -75,6 +77,8 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worked]:
         of_time = {
             "dim_time_entry": len(made.rows.time_entries),
             "dim_time_entry_version": len(made.rows.entry_versions),
+            "dim_time_entry_event": len(made.rows.entry_events),
+            "dim_bill_adjustment": len(made.rows.bill_adjustments),
             "dim_expense": len(made.rows.expenses),
             "dim_expense_version": len(made.rows.expense_versions),
             "dim_invoice_line": len(made.rows.invoice_lines),
@@ -238,6 +242,126 @@ def test_realization_and_effective_rates_are_the_oracles(worked: Worked) -> None
     assert found == wanted
     assert {figures.realization is None for figures in wanted.values()} == {True, False}
     assert any(figures.unlisted for figures in wanted.values())
+
+
+@pytest.mark.slow
+def test_billing_accuracy_is_the_oracles(worked: Worked) -> None:
+    """Per entity, client and month of the charge: what was credited of it since."""
+    wanted = accuracy(worked.rows)
+    found = {
+        AccuracyKey(row.legal_entity_id, row.client_id, row.month, row.currency): row
+        for row in worked.ask("SELECT * FROM v_billing_accuracy_month")
+    }
+    assert {
+        key: (row.billed, row.credited, row.unlinked_credits, row.credited_ratio)
+        for key, row in found.items()
+    } == {
+        key: (figures.billed, figures.credited, figures.unlinked, figures.ratio)
+        for key, figures in wanted.items()
+    }
+    assert any(figures.ratio for figures in wanted.values())
+    assert {row.definition for row in found.values()} == {"billing-accuracy-1"}
+
+
+@pytest.mark.slow
+def test_approval_quality_is_the_oracles(worked: Worked) -> None:
+    """Per practice and month: approvals, those that were corrected or taken back, and rejections, with their rates."""
+    names = ("approved", "corrected", "taken_back", "rejected", "rejected_rate", "corrected_rate")
+    wanted = {
+        key: tuple(getattr(figures, name) for name in names)
+        for key, figures in approval_quality(worked.rows).items()
+    }
+    rows = worked.ask("SELECT * FROM v_approval_quality_month")
+    assert {(row.practice, row.month): tuple(getattr(row, name) for name in names) for row in rows} == wanted
+    assert all(any(figures[place] for figures in wanted.values()) for place in range(len(names)))
+
+
+@pytest.mark.slow
+def test_billable_capture_is_the_oracles(worked: Worked) -> None:
+    """Per client, practice and month of the work."""
+    wanted = {
+        key: (figures.billable, figures.captured, figures.by_fee, figures.capture)
+        for key, figures in capture(worked.expected, worked.rows).items()
+    }
+    found = {
+        (row.client_id, row.practice, row.month): (
+            row.billable_seconds,
+            row.captured_seconds,
+            row.fee_seconds,
+            row.capture,
+        )
+        for row in worked.ask("SELECT * FROM v_billable_capture_month")
+    }
+    assert found == wanted
+    assert any(figures[3] and figures[3] < 1 for figures in wanted.values())
+
+
+@pytest.mark.slow
+def test_write_offs_are_the_oracles(worked: Worked) -> None:
+    """Per kind, reason, approver, client and month, hours and money; all kinds add up to the ledger."""
+    found = {}
+    for row in worked.ask("SELECT * FROM v_write_offs_month"):
+        who = row.reason, row.preparer_id, row.approver_id
+        month = f"{row.month:%Y-%m}"
+        key = WriteOffKey(row.legal_entity_id, row.client_id, month, row.currency, row.kind, *who)
+        found[key] = row.seconds, row.amount
+    assert found == write_offs(worked.expected, worked.rows)
+    assert {key.kind for key in found} >= {"write_off", "discount"}
+    assert all(key.reason and key.approver for key in found if key.kind not in ("over_cap", None))
+    assert worked.ask("SELECT sum(seconds), sum(amount) FROM v_write_offs_month") == worked.ask(
+        "SELECT sum(seconds), sum(amount) FROM fact_billing_event WHERE bucket IN ('written_off', 'on_hold')"
+    )
+
+
+@pytest.mark.slow
+def test_the_backlog_is_the_oracles(worked: Worked) -> None:
+    """Per contract line, and per contract with a cap, money and hours; null where no value is agreed."""
+    wanted = {
+        key: (
+            *(one.contracted, None if one.contracted is None else one.delivered, one.backlog),
+            *(one.contracted_seconds, one.backlog_seconds),
+        )
+        for key, one in backlog(worked.expected, worked.rows).items()
+    }
+    found = {}
+    for row in worked.ask("SELECT * FROM v_backlog"):
+        delivered = None if row.contracted is None else row.delivered
+        money = row.contracted, delivered, row.backlog
+        found[row.engagement_id, row.contract_line_id] = (
+            *money,
+            row.contracted_seconds,
+            row.backlog_seconds,
+        )
+    assert {
+        key: (wanted.get(key), found.get(key))
+        for key in {*wanted, *found}
+        if wanted.get(key) != found.get(key)
+    } == {}
+    assert {figures[2] is None for figures in wanted.values()} == {True, False}
+    assert {line is None for _, line in wanted} == {True, False}
+    kinds = {row.basis for row in worked.ask("SELECT DISTINCT basis FROM v_backlog")}
+    assert kinds >= {"cap", "milestone", "as_consumed", "straight_line", None}
+
+
+@pytest.mark.slow
+def test_lines_of_the_ledger_are_linked_both_ways(worked: Worked) -> None:
+    """As the lines themselves say, recomputed one by one; none is taken back twice, and no reversal is."""
+    lines = worked.ask("SELECT event_id, kind, reverses, reversed_by FROM v_ledger_line")
+    reversed_by: dict[str, str] = {}
+    for line in lines:
+        assert (line.kind == "REVERSAL") == (line.reverses is not None)
+        if line.reverses is not None:
+            assert line.reverses not in reversed_by
+            reversed_by[line.reverses] = line.event_id
+    assert reversed_by
+    assert {line.event_id: line.reversed_by for line in lines} == {
+        line.event_id: reversed_by.get(line.event_id) for line in lines
+    }
+    kinds = {line.event_id: line.kind for line in lines}
+    assert {kinds[event] for event in reversed_by} >= {"CHARGE"}
+    assert "REVERSAL" not in {kinds[event] for event in reversed_by}
+    assert worked.ask("SELECT * FROM v_ledger_violations") == []
+    assert worked.ask("SELECT count(*) FROM sink_dead_letter WHERE topic = 'billing.events'") == [(0,)]
 
 
 @pytest.mark.slow

@@ -360,7 +360,7 @@ def test_identify_needs_no_decision(deletes: list[bool]) -> None:
     assert list(lane.states) == [("time_entry", "time:7")]
     assert identify(lane.mapping, None) is None
     assert identify(lane.mapping, change("time", "time_entry", "c", {"id": 1.5})) is None
-    assert identify(lane.mapping, change("time", "time_entry_event", "c", {"id": 1})) is None
+    assert identify(lane.mapping, change("erp", "invoice", "c", {"id": 1})) is None
     assert identify(lane.mapping, change("time", "absence", "t")) is None
 
 

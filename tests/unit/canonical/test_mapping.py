@@ -82,7 +82,7 @@ def test_ignored_tables_say_why() -> None:
         for name, table in mapping.tables.items()
         if isinstance(table, IgnoredTable)
     }
-    assert set(ignored) == {"invoice", "time_entry_event"}
+    assert set(ignored) == {"invoice"}
     assert all(len(reason) > 20 for reason in ignored.values())
 
 

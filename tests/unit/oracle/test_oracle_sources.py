@@ -131,6 +131,12 @@ VALID: dict[str, dict[str, Any]] = {
         "entry_id": 7,
         "ended_at": datetime(2026, 3, 9, tzinfo=UTC),
     },
+    "time_entry_event": {
+        "id": 5,
+        "entry_id": 7,
+        "action": "rejected",
+        "at": datetime(2026, 3, 8, tzinfo=UTC),
+    },
     "absence": ABSENCE,
     "contract_line": LINE,
     "engagement_version": {
@@ -255,6 +261,7 @@ VALID: dict[str, dict[str, Any]] = {
         "released_at": None,
         "preparer_id": "C",
         "approver_id": "B",
+        "reason": "goodwill",
     },
     "prepaid_lot": {
         "id": "LOT",
@@ -347,6 +354,7 @@ NAN, INFINITE = Decimal("NaN"), Decimal("-Infinity")
         ("time_entry", "status", "APPROVED"),
         ("time_entry_version", "hours", Decimal("24.0001")),
         ("time_entry_version", "kind", "holiday"),
+        ("time_entry_event", "action", "lost"),
         ("absence", "hours", Decimal(25)),
         ("absence", "kind", "strike"),
         ("calendar", "sunday", Decimal(-1)),
