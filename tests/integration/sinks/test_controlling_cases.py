@@ -210,3 +210,47 @@ def test_an_older_warehouse_gets_the_check(bi: Engine) -> None:
             create_schema(connection)
     with pytest.raises(IntegrityError, match="ck_fact_billing"), bi.begin() as connection:
         reversal(connection, "c:REVERSAL", "a:REVERSAL")
+
+
+def test_the_backlog_is_what_is_contracted_and_not_delivered(bi: Engine) -> None:
+    """A cap of 10,000 with 3,000 billed and 1,200 unbilled: 5,800; a fixed price of 20,000, 12,000 earned: 8,000.
+
+    What is over the cap, and an expense that does not count against it, uses nothing of it; without a cap and before
+    revenue has a price nothing is known. The cap of the whole contract counts all of its lines.
+    """
+    with bi.begin() as connection:
+        put(connection, "canonical.engagement", id="R", currency="EUR", cap_money=Decimal(50_000))
+        capped = {"cap_money": Decimal(10_000), "cap_seconds": 100 * HOUR}
+        put(connection, "canonical.contract_line", id="L", engagement_id="R", billing_method="tm", **capped)
+        for name in ("F", "N", "X"):
+            put(connection, "canonical.contract_line", id=name, engagement_id="R")
+        put(connection, "canonical.expense", id="erp:X", cap_scope="none")
+        segment(connection, "time:1", "billed", 20, 3000)
+        segment(connection, "time:2", "unbilled", 8, 1200)
+        segment(connection, "time:3", "over_cap", 9, 1350)
+        segment(connection, "erp:X", "unbilled", 0, 400)
+        segment(connection, "time:4", "fixed_fee", 60, 0, contract_line_id="F")
+        of_fee = {"root_id": "R", "contract_line_id": "F", "revenue_method": "percent_complete"}
+        for month, earned, progress in ((MARCH, 5000, 25), (APRIL, 12_000, 60)):
+            put(
+                connection,
+                "revenue.current",
+                period_start=month,
+                transaction_price=Decimal(20_000),
+                recognised_to_date=Decimal(earned),
+                progress_seconds=progress * HOUR,
+                planned_seconds=100 * HOUR,
+                **of_fee,
+            )
+        missing = {"root_id": "R", "contract_line_id": "X", "revenue_method": "straight_line"}
+        put(connection, "revenue.current", period_start=MARCH, **missing)
+    assert rows(
+        bi,
+        "SELECT contract_line_id, basis, contracted, backlog, backlog_hours FROM v_backlog ORDER BY 1 NULLS LAST",
+    ) == [
+        ("F", "percent_complete", 20_000, 8000, 40),
+        ("L", "cap", 10_000, 5800, 72),
+        ("N", None, None, None, None),
+        ("X", None, None, None, None),
+        (None, "cap", 50_000, 45_800, None),
+    ]
