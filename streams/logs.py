@@ -25,6 +25,10 @@ QUIET = (
 )
 
 
+# Libraries that tell with a traceback what whoever uses them tells in a line: a lost connection.
+SILENT = ("sqlalchemy.pool",)
+
+
 def configure_logs(level: str) -> None:
     """Send structlog and the standard library's records to standard error as JSON."""
     shared: list[Processor] = [
@@ -52,6 +56,8 @@ def configure_logs(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = _thread_ended
 
 

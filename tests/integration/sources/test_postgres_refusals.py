@@ -99,8 +99,8 @@ def test_a_slot_in_use(line: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.sources.postgres.source.SLOT_WAIT_S", 0.5)
     line.run_once()
     with line.running():
-        wait_until(line.streaming)
-        refused(line, DependencyUnavailable, 3, "is in use by PID")
+        wait_until(lambda: line.streaming() and line.slot_active())
+        refused(line, DependencyUnavailable, 3, "PID", "stop the other reader")
         line.sql.execute("INSERT INTO line VALUES (2, 'b')")
     line.run_once()
     assert len(line.messages("line")) == 2

@@ -106,6 +106,9 @@ def test_a_table_made_of_a_query(capture: Capture) -> None:
     capture.execute(LINE)
     capture.run_once()
     with capture.running(tables=[f"{capture.name}.line", f"{capture.name}.*"]):
+        capture.execute("INSERT INTO line VALUES (9, 9, 'it reads the log')")
+        capture.execute("DELETE FROM line")
+        wait_until(lambda: len(capture.messages("line")) >= 2)
         capture.execute("CREATE TABLE source (id int PRIMARY KEY)")
         capture.execute("INSERT INTO source VALUES (1), (2)")
         capture.execute("DROP TABLE line")
