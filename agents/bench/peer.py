@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from agents.billing.allocation import allocate, allocate_item
+from agents.billing.functional import in_functional
 from agents.billing.inputs import Entry
 from agents.billing.items import Item
 from agents.billing.ledger import LiveSegment, diff
@@ -113,7 +114,8 @@ class PeerBilling:
             present = [each.item for each in touched.values() if each.item is not None]
             target = allocate(present, (), (), terms)
         live = {(e, s): state for e, each in touched.items() for s, state in each.live.items()}
-        change = diff(live, target)
+        fx = self._reference.fx
+        change = diff(live, {key: in_functional(segment, terms, fx) for key, segment in target.items()})
         times = {name: record[name] for name in TIMES}
         common = {"rule_version": RULES, "allocated_at": datetime.now(UTC)}
         lineage = times | common | {name: record[name] for name in POSITION}
