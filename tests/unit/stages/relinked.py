@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import Any
 
 from stage_builders import Firm
@@ -43,10 +44,11 @@ class Relinked:
         self.firm.assert_oracle(self.tables)
 
     def charge(self) -> dict[str, Any]:
-        """A posted charge of time that is not credited, and still as it was billed, to whose contract it is."""
+        """A posted charge of time that is not credited, and still as it was billed, all of its entry to one client."""
         entries = self.tables["time_entry"]
         lines = self.tables["invoice_line"].values()
         credited = {line["credits_line_id"] for line in lines}
+        times = Counter(line["entry_id"] for line in lines)
         return next(
             line
             for line in lines
@@ -55,6 +57,7 @@ class Relinked:
             and line["entry_id"].startswith("time:")
             and line["id"] not in credited
             and line["client_id"] == self.tables["engagement"][line["engagement_id"]]["client_id"]
+            and times[line["entry_id"]] == 1
             and _is_as_billed(entries.get(int(line["entry_id"].removeprefix("time:"))), line["entry_version"])
         )
 
