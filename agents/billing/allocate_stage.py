@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from agents.billing import converted
@@ -20,7 +21,7 @@ from agents.billing.booking import BookDiff, diff_books
 from agents.billing.conservation import Gaps
 from agents.billing.decided import Decided
 from agents.billing.drafts import put_on_draft
-from agents.billing.entrybooks import book_entry
+from agents.billing.entrybooks import EntryBooks, book_entry
 from agents.billing.filing import ADJUSTMENT, LINE, Filing
 from agents.billing.functional import in_functional
 from agents.billing.index import ANY
@@ -222,9 +223,7 @@ class AllocateStage:
             put_on_draft(target, book.item, facts.drafts, terms)
         # Should the root get limits again, what was kept of it has missed this.
         self._shared.forget(root_id)
-        target = self._in_functional(target, terms, context.state)
-        if books is not None:
-            books = books.mapped(lambda segment: in_functional(segment, terms, self._reference.fx))
+        target, books = self._in_functional(target, books, terms, context.state)
         live = {(entry_id, segment): state for segment, state in book.live.items()}
         booked = {(entry_id, segment): of for segment, of in book.booked.items()}
         change = diff_books(live, booked, target, books)
@@ -245,12 +244,9 @@ class AllocateStage:
             for entry_id, book in books.items():
                 self._filing.remember_all(context.state, root_id, entry_id, book)
         found = self._shared.allocate(root_id, books, None if None in causes else changed)
-        terms, fx = self._reference.terms(root_id), self._reference.fx
+        terms = self._reference.terms(root_id)
         self._decided.note_root(context.state, root_id, terms, found.last)
-        target = self._in_functional(found.segments, terms, context.state)
-        in_books = (
-            None if found.books is None else found.books.mapped(lambda one: in_functional(one, terms, fx))
-        )
+        target, in_books = self._in_functional(found.segments, found.books, terms, context.state)
         known = [(entry_id, books[entry_id]) for entry_id in found.entries if entry_id in books]
         live = {(e, s): state for e, book in known for s, state in book.live.items()}
         booked = {(e, s): of for e, book in known for s, of in book.booked.items()}
@@ -271,14 +267,14 @@ class AllocateStage:
         self._books.write(state, root_id, entry_id, book)
 
     def _in_functional(
-        self, target: Mapping[Key, Segment], terms: Terms, state: Overlay
-    ) -> dict[Key, Segment]:
-        """The segments with what they are in the books of the legal entity."""
-        fx = self._reference.fx
-        found = {key: in_functional(segment, terms, fx) for key, segment in target.items()}
+        self, target: Mapping[Key, Segment], books: EntryBooks | None, terms: Terms, state: Overlay
+    ) -> tuple[dict[Key, Segment], EntryBooks | None]:
+        """Segments and bookings with what they are in the books of the legal entity."""
+        convert = partial(in_functional, terms=terms, fx=self._reference.fx)
+        found = {key: convert(segment) for key, segment in target.items()}
         if terms.functional_currency != terms.currency:
             converted.note(state, terms, found.values())
-        return found
+        return found, None if books is None else books.mapped(convert)
 
     def _publish(
         self,

@@ -46,17 +46,21 @@ class Reporting:
         context: SliceContext,
     ) -> None:
         """What stands of entries that were allocated to ``target``; nothing of those that nothing was posted of."""
-        segments: dict[str, list[Segment]] = {}
+        posted = {
+            e: book for e, book in books.items() if any(name.startswith(POSTED_SEGMENT) for name in book.live)
+        }
+        if not posted:
+            return
+        terms = self._reference.terms(root_id)
+        segments: dict[str, list[Segment]] = {entry_id: [] for entry_id in posted}
         for (entry_id, _), segment in target.items():
-            segments.setdefault(entry_id, []).append(segment)
-        for entry_id, book in books.items():
-            if any(name.startswith(POSTED_SEGMENT) for name in book.live):
-                adjustments = self._reference.limits.limited(book.adjustments.values())
-                own = segments.get(entry_id, ())
-                terms = self._reference.terms(root_id)
-                wanted = of_entry(book.item, book.lines.values(), adjustments, own, terms)
-                reports = settle(context.state, root_id, entry_id, wanted)
-                self._emit(reports, causes.get(entry_id, latest), context)
+            if entry_id in posted:
+                segments[entry_id].append(segment)
+        for entry_id, book in posted.items():
+            adjustments = self._reference.limits.limited(book.adjustments.values())
+            wanted = of_entry(book.item, book.lines.values(), adjustments, segments[entry_id], terms)
+            reports = settle(context.state, root_id, entry_id, wanted)
+            self._emit(reports, causes.get(entry_id, latest), context)
 
     def caps(self, root_id: str, uses: Mapping[Limit, CapUse], latest: Times, context: SliceContext) -> None:
         """What stands of the caps of a root, none of which may be left."""
