@@ -104,7 +104,7 @@ class Warehouse:
     dead_letters: Table
 
 
-# A rate of no client, contract, project, task or person.
+# Of the many rates, those of the default card: with no scope but role, grade and region.
 DEFAULT_CARD = "num_nonnulls(task_id, project_id, contract_line_id, client_id, consultant_id) = 0"
 RENAMED = {"window": "window_kind"}
 DIMENSIONS = (
@@ -131,8 +131,6 @@ DIMENSIONS = (
     "invoice_line",
     "bill_adjustment",
 )
-# Of the many rates, those of the default card: with no scope but role, grade and region.
-DEFAULT_CARD = "num_nonnulls(task_id, project_id, contract_line_id, client_id, consultant_id) = 0"
 
 
 @cache
