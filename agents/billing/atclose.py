@@ -25,10 +25,8 @@ from bisect import bisect_right
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from agents.billing.approved import Approved, rate_approved
 from agents.billing.closes import OF_CLOSE, Version
-from agents.billing.expenses import Expense, rate_expense
-from agents.billing.inputs import Entry
-from agents.billing.rating import rate_entry
 from agents.billing.reference import BillingReference
 from agents.billing.results import RatedResult
 
@@ -49,7 +47,7 @@ NO_OTHER: Final = AtCloses((), (), None)
 
 def at_closes(
     name: str,
-    entry: Entry | Expense | None,
+    entry: Approved | None,
     now: RatedResult,
     ref: BillingReference,
     ended_at: datetime | None = None,
@@ -68,7 +66,7 @@ def at_closes(
     known, later = now.item, None
     for close in reversed(closes[first:end]):
         if any(close <= moment and (later is None or moment < later) for moment in moments):
-            then = _rate(entry, ref, close)
+            then = rate_approved(entry, ref, close)
             moments |= then.moments
             dependencies |= dict.fromkeys(then.dependencies)
             if then.item is not None and then.item != known:
@@ -76,9 +74,3 @@ def at_closes(
                 known = then.item
         later = close
     return AtCloses(tuple(versions), tuple(dependencies), max(moments))
-
-
-def _rate(entry: Entry | Expense, ref: BillingReference, close: datetime) -> RatedResult:
-    if isinstance(entry, Expense):
-        return rate_expense(entry, ref, close)
-    return rate_entry(entry, ref, close)

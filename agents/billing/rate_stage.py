@@ -16,13 +16,14 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from agents.billing.approved import VERSIONS, approved, name_and_end, rate_approved
 from agents.billing.atclose import NO_OTHER, AtCloses, at_closes
 from agents.billing.decided import Decided
-from agents.billing.expenses import Expense, at_stake, rate_expense
+from agents.billing.expenses import at_stake
 from agents.billing.index import PLACE, DependencyIndex, entry_of
-from agents.billing.inputs import Entry, Milestone
+from agents.billing.inputs import Milestone
 from agents.billing.items import EXPENSE, PARKED, Item
-from agents.billing.rating import rate_entry, rate_milestone
+from agents.billing.rating import rate_milestone
 from agents.billing.reference import BillingReference
 from agents.billing.results import AMBIGUOUS_RATE, RatedResult
 from agents.billing.versions import kept_versions, publish_versions
@@ -45,9 +46,6 @@ INPUTS = (
 )
 RATED = "billing.rated"
 STATE = b"e\0"
-VERSION = "time_entry_version"
-EXPENSE_VERSION = "expense_version"
-VERSIONS = (VERSION, EXPENSE_VERSION)
 STANDS: dict[str, Any] = {"version_id": None, "ended_at": None}
 EMPTY: dict[str, Any] = {
     "entity": "",
@@ -87,7 +85,7 @@ class RateStage:
             return
         row = decoded(record, self._decoder.decode, value)
         entity = record.topic.removeprefix("canonical.")
-        key = STATE + (f"{entity}:{row['id']}" if entity in VERSIONS else row["id"]).encode()
+        key = STATE + name_and_end(entity, row)[0].encode()
         stored = context.state.get(key)
         old = self._codec.decode(stored) if stored else EMPTY
         if stored and old["input"] == value:
@@ -166,18 +164,13 @@ class RateStage:
     def _rate(self, entity: str, row: dict[str, Any]) -> RatedResult:
         if entity == "milestone":
             return rate_milestone(Milestone.from_record(row), self._reference)
-        one = _approved(entity, row)
-        if isinstance(one, Expense):
-            return rate_expense(one, self._reference)
-        return rate_entry(one, self._reference)
+        return rate_approved(approved(entity, row), self._reference)
 
     def _at_closes(self, entity: str, row: dict[str, Any], now: RatedResult) -> AtCloses:
         if not now.moments:
             return NO_OTHER
-        name, ended_at = row["id"], None
-        if entity in VERSIONS:
-            name, ended_at = f"{entity}:{name}", row["ended_at"]
-        return at_closes(name, _approved(entity, row), now, self._reference, ended_at)
+        name, ended_at = name_and_end(entity, row)
+        return at_closes(name, approved(entity, row), now, self._reference, ended_at)
 
     def _publish_rated(
         self, old: Item | None, new: Item | None, revision: int, common: dict[str, Any], context: SliceContext
@@ -266,12 +259,6 @@ class RateStage:
         if signature is not None and day is not None:
             self._index.place(context.state, key, signature, day)
         state["signature"], state["work_date"] = signature, day
-
-
-def _approved(entity: str, row: dict[str, Any]) -> Entry | Expense | None:
-    if entity in (EXPENSE, EXPENSE_VERSION):
-        return Expense.from_record(row) if entity == EXPENSE else Expense.from_version(row)
-    return Entry.from_version(row) if entity == VERSION else Entry.from_record(row)
 
 
 def _of_version(entity: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -27,10 +27,11 @@ from typing import Final
 from agents.billing.allocation import Segments
 from agents.billing.caps import CapUse
 from agents.billing.closes import Facts
-from agents.billing.entrybooks import State, content
+from agents.billing.entrybooks import EntryBooks, State, book_states, content
 from agents.billing.inclusions import Limit
 from agents.billing.items import Item
 from agents.billing.known import LONG_AGO
+from agents.billing.periods import PeriodTable
 from agents.billing.running import RunningAllocation
 from agents.billing.terms import Terms
 from agents.billing.termshistory import TermsHistory
@@ -135,6 +136,11 @@ class RootStates:
     def uses(self) -> dict[Limit, CapUse]:
         """How its caps are used now."""
         return self._running[len(self.closes)].uses()
+
+    def books(self, facts: Facts, now: Segments, periods: PeriodTable) -> EntryBooks | None:
+        """`book_states` of an entry whose segments are ``now``."""
+        states, first = self.states(facts.entry_id), self.first_of_day(facts.entry_id)
+        return book_states(facts, states, now, self.history.now, periods, first)
 
     def first_of_day(self, entry_id: str) -> Item | None:
         """The item that dates a day line now."""

@@ -14,7 +14,7 @@ from agents.billing.book import EntryBook
 from agents.billing.caps import CapUse
 from agents.billing.closes import Facts
 from agents.billing.drafts import put_on_draft
-from agents.billing.entrybooks import EntryBooks, as_it_is, book_states
+from agents.billing.entrybooks import EntryBooks, as_it_is
 from agents.billing.inclusions import Limit
 from agents.billing.reference import BillingReference
 from agents.billing.rootstates import RootStates
@@ -68,8 +68,7 @@ class SharedRoots:
         for entry_id, now in found.items():
             if closes:
                 one = facts.get(entry_id) or self._facts(books, entry_id)
-                states, first = root.states(entry_id), root.first_of_day(entry_id)
-                booked = book_states(one, states, now, terms, periods, first)
+                booked = root.books(one, now, periods)
                 if booked is not None:
                     special.add(entry_id)
                     own.add(booked)

@@ -12,24 +12,21 @@ from typing import Any, NamedTuple
 
 from agents.billing.adjustments import Adjustment
 from agents.billing.allocation import Segments
+from agents.billing.approved import approved, name_and_end, rate_approved
 from agents.billing.atclose import at_closes
 from agents.billing.closes import Facts, Released, Version
 from agents.billing.drafts import DraftLine, put_on_draft
-from agents.billing.entrybooks import Booking, as_it_is, book_entry, book_states
-from agents.billing.expenses import Expense, rate_expense
-from agents.billing.inputs import Entry, Milestone
+from agents.billing.entrybooks import Booking, as_it_is, book_entry
+from agents.billing.inputs import Milestone
 from agents.billing.items import Item
-from agents.billing.posted import PostedLine
-from agents.billing.rating import rate_entry, rate_milestone
+from agents.billing.posted import CHARGE_LINE, PostedLine
+from agents.billing.rating import rate_milestone
 from agents.billing.reference import BillingReference
 from agents.billing.rootstates import RootStates
 from agents.billing.segments import Key
 
 Row = dict[str, Any]
 Meaning = Item | PostedLine | DraftLine | Adjustment | Released | Version
-
-_OF_ENTRIES = {"time_entry": Entry.from_record, "time_entry_version": Entry.from_version}
-_OF_EXPENSES = {"expense": Expense.from_record, "expense_version": Expense.from_version}
 
 
 class Outcome(NamedTuple):
@@ -58,17 +55,11 @@ def meanings(entity: str, row: Row, reference: BillingReference) -> list[Meaning
 
 def _rated(entity: str, row: Row, reference: BillingReference) -> list[Meaning]:
     """An entry or expense, or a version of one; beside it, what it was worth by the prices that closes knew."""
-    one: Entry | Expense | None
-    if entity in _OF_ENTRIES:
-        one = _OF_ENTRIES[entity](row)
-        result = rate_entry(one, reference)
-    else:
-        one = _OF_EXPENSES[entity](row)
-        result = rate_expense(one, reference)
+    one = approved(entity, row)
+    result = rate_approved(one, reference)
     if result.item is None:
         return []
-    ended_at = row["ended_at"] if entity.endswith("_version") else None
-    name = row["id"] if ended_at is None else f"{entity}:{row['id']}"
+    name, ended_at = name_and_end(entity, row)
     stands = result.item if ended_at is None else Version(row["id"], result.item, ended_at)
     return [stands, *at_closes(name, one, result, reference, ended_at).versions]
 
@@ -109,8 +100,7 @@ class World:
             root = RootStates(history, periods.hard_closes(terms.legal_entity_id or ""))
             now, books = root.replay(facts), {}
             for entry_id, own in now.items():
-                one, states = facts.get(entry_id) or Facts(entry_id, None), root.states(entry_id)
-                books[entry_id] = book_states(one, states, own, terms, periods, root.first_of_day(entry_id))
+                books[entry_id] = root.books(facts.get(entry_id) or Facts(entry_id, None), own, periods)
         for entry_id, own in now.items():
             if entry_id in facts:
                 put_on_draft(own, facts[entry_id].item, facts[entry_id].drafts, terms)
@@ -124,7 +114,7 @@ def _by_entry(facts: Iterable[Meaning]) -> Iterator[tuple[str, Facts]]:
     """The facts of each entry; a credit is its charge's, whatever entry it carries itself."""
     parts: dict[str, dict[type, list[Any]]] = defaultdict(lambda: defaultdict(list))
     lines = [one for one in facts if isinstance(one, PostedLine)]
-    charges = {line.id: line.entry_id for line in lines if line.kind == "charge"}
+    charges = {line.id: line.entry_id for line in lines if line.kind == CHARGE_LINE}
     for one in facts:
         if isinstance(one, PostedLine):
             entry_id = charges.get(one.credits_line_id or "", one.entry_id)

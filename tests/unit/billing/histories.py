@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,34 +11,20 @@ from agents.billing import (
     Adjustment,
     BillingReference,
     DraftLine,
-    Entry,
-    Expense,
     Item,
     PostedLine,
-    rate_entry,
-    rate_expense,
 )
 from agents.billing.allocation import Segments
+from agents.billing.approved import approved, is_approved_kind, name_and_end, rate_approved
 from agents.billing.atclose import at_closes
 from agents.billing.caps import CapUse
 from agents.billing.closes import Facts, Released, Version
-from agents.billing.entrybooks import EntryBooks, book_entry, book_states
+from agents.billing.entrybooks import EntryBooks, book_entry
 from agents.billing.inclusions import Limit
-from agents.billing.results import RatedResult
 from agents.billing.rootstates import RootStates
 from agents.billing.termshistory import TermsHistory
 
 Records = Sequence[tuple[str, dict[str, Any]]]
-
-# How what is rated is read, and rated.
-_READERS: dict[
-    str, tuple[Callable[[dict[str, Any]], Any], Callable[[Any, BillingReference], RatedResult]]
-] = {
-    "time_entry": (Entry.from_record, rate_entry),
-    "time_entry_version": (Entry.from_version, rate_entry),
-    "expense": (Expense.from_record, rate_expense),
-    "expense_version": (Expense.from_version, rate_expense),
-}
 
 
 @dataclass
@@ -84,14 +70,13 @@ class History:
         """Those of the canonical records, rated."""
         versions, released = [], []
         for entity, record in records:
-            if entity in _READERS:
-                read, rate = _READERS[entity]
-                one, ended = read(record), record.get("ended_at")
-                result = rate(one, reference)
+            if is_approved_kind(entity):
+                one, (name, ended) = approved(entity, record), name_and_end(entity, record)
+                result = rate_approved(one, reference)
                 if ended is not None:
                     assert result.item is not None
                     versions.append(Version(record["id"], _kept(result.item), ended))
-                then = at_closes(f"{entity}:{record['id']}", one, result, reference, ended)
+                then = at_closes(name, one, result, reference, ended)
                 versions += [of._replace(item=_kept(of.item)) for of in then.versions]
             if entity == "bill_adjustment" and record["released_at"] is not None:
                 adjustment = Adjustment.as_decided(record)
@@ -129,9 +114,7 @@ class History:
             kept = Kept() if kept is None else kept
             states = kept.update(root, history, closes, facts)
             for entry_id, now in kept.segments[root].items():
-                one = facts.get(entry_id) or Facts(entry_id, None)
-                first = states.first_of_day(entry_id)
-                found[entry_id] = book_states(one, states.states(entry_id), now, terms, periods, first)
+                found[entry_id] = states.books(facts.get(entry_id) or Facts(entry_id, None), now, periods)
         return {entry_id: books for entry_id, books in found.items() if books is not None}
 
     def by_entry(
