@@ -61,6 +61,11 @@ def configure_logs(level: str) -> None:
     threading.excepthook = _thread_ended
 
 
+def without_client_logs() -> None:
+    """Nothing of what Kafka's clients say of lost connections: for commands, which say it once, as their error."""
+    logging.getLogger(LIBRDKAFKA).setLevel(logging.CRITICAL)
+
+
 def _thread_ended(ended: threading.ExceptHookArgs) -> None:
     """What ended a thread, as a log line too: libraries' threads end so when the process is stopping."""
     if ended.exc_value is not None:

@@ -23,7 +23,6 @@ def explain(
 
     Example: tallystream explain erp:E1:time:5:base:1:CHARGE
     """
-    import logging
     from contextlib import closing
 
     from rich.console import Console
@@ -33,15 +32,14 @@ def explain(
     from agents.explain.reading import FactsReader
     from agents.explain.show import as_text, show
     from streams.contracts import load_contracts
-    from streams.logs import LIBRDKAFKA
+    from streams.logs import without_client_logs
     from streams.serde import Decoder, Registry
     from streams.settings import load_settings
     from streams.topicreader import TopicReader
 
     readings = read_event_id(event_id)
     settings = load_settings()
-    # What the client says of lost connections is in the one error that we raise.
-    logging.getLogger(LIBRDKAFKA).setLevel(logging.CRITICAL)
+    without_client_logs()
     progress = Console(stderr=True).status("reading")  # shown on terminals only
     with (
         progress,

@@ -63,11 +63,13 @@ def list_(as_json: bool = typer.Option(False, "--json", help="one JSON array")) 
 
     from agents.finality.records import to_record
     from agents.finality.worker import read_states
+    from streams.logs import without_client_logs
     from streams.serde import Decoder, Registry
     from streams.settings import load_settings
     from streams.topicreader import TopicReader
 
     settings = load_settings()
+    without_client_logs()
     registry = Registry(settings.registry_url)
     with closing(registry), TopicReader(settings.kafka_bootstrap, "tallystream-periods-list") as topics:
         states = read_states(topics, Decoder(registry).decode)

@@ -32,7 +32,6 @@ def preview(
     Example: tallystream preview --change new-prices.yaml --json > preview.json
     """
     import json
-    import logging
     from contextlib import closing
 
     from rich.console import Console
@@ -44,15 +43,14 @@ def preview(
     from agents.preview.show import show
     from agents.preview.totals import as_document, summed
     from agents.preview.whatif import WhatIf
-    from streams.logs import LIBRDKAFKA
+    from streams.logs import without_client_logs
     from streams.serde import Decoder, Registry
     from streams.settings import load_settings
     from streams.topicreader import TopicReader
 
     what_if = WhatIf(read_changes(change), MappingRules(load_mappings()).problem)
     settings = load_settings()
-    # What the client says of lost connections is in the one error that we raise.
-    logging.getLogger(LIBRDKAFKA).setLevel(logging.CRITICAL)
+    without_client_logs()
     progress = Console(stderr=True).status("reading")  # shown on terminals only
     with (
         closing(Registry(settings.registry_url)) as registry,

@@ -30,7 +30,6 @@ def prove(
     Example: tallystream prove --wait 30 --json > proof.json
     """
     import json
-    import logging
     import math
     import signal
 
@@ -39,14 +38,13 @@ def prove(
     from connectors.proof.report import figures, print_report
     from connectors.proof.run import TOPICS, WAREHOUSE, Prover
     from streams.errors import UsageError
-    from streams.logs import LIBRDKAFKA
+    from streams.logs import without_client_logs
     from streams.settings import load_settings
 
     if not math.isfinite(wait):
         raise UsageError(f"--wait {wait} is no number of seconds; give one such as --wait 30")
     settings = load_settings()
-    # Clients say each attempt to reach a broker; what can't be reached is said once, as the error.
-    logging.getLogger(LIBRDKAFKA).setLevel(logging.CRITICAL)
+    without_client_logs()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if topics or warehouse:
         sides = [name for name, asked in ((TOPICS, topics), (WAREHOUSE, warehouse)) if asked]

@@ -79,6 +79,12 @@ def test_a_broker_that_is_down_is_an_unreachable_dependency() -> None:
             assert_error(done, 3, [NOWHERE, "TALLYSTREAM_KAFKA_BOOTSTRAP"])
 
 
+def test_a_command_that_reads_topics_says_once_that_no_broker_answers() -> None:
+    """Not what the client says of each attempt."""
+    done = run("periods", "list", TALLYSTREAM_KAFKA_BOOTSTRAP=NOWHERE)
+    assert_error(done, 3, [NOWHERE, "TALLYSTREAM_KAFKA_BOOTSTRAP"])
+
+
 def test_payroll_needs_a_warehouse() -> None:
     """Exit code 2 without its address, 3 where nobody answers; no password in the message."""
     assert_error(run("payroll", "extract"), 2, ["TALLYSTREAM_BI_DSN"])

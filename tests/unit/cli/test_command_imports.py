@@ -51,4 +51,6 @@ def test_all_is_there_without_a_command() -> None:
         "prove",
         "explain",
         "preview",
+        "close",
+        "periods",
     } <= names
